@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// BaseModel is what every model derives from: a torch::nn::Module with MMF's life cycle
+// (mmf/models/base_model.py). Life: constructor(config) → build() → init_losses() → weights are
+// loaded → moved to the device → operator() many times. The host owns the model and calls all of
+// it on one thread; a model never chooses a device, stream, seed, thread count or path.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "pergola/config.h"
+#include "pergola/loss.h"
+#include "pergola/model_output.h"
+#include "pergola/optimizer.h"
+#include "pergola/sample_list.h"
+#include "pergola/state_dict.h"
+
+namespace pergola {
+
+class PERGOLA_API BaseModel : public torch::nn::Module {
+ public:
+  // Reads the config and no more: no modules, no files.
+  explicit BaseModel(const Config& config);
+  ~BaseModel() override;
+
+  // Makes and registers all modules, and reads any file that they need.  [main-thread & once]
+  virtual void build() = 0;
+
+  // Builds what `losses` of the config names. The host calls it right after build().
+  virtual void init_losses(const Registry& registry);
+
+  // Scores one batch. Returns `scores`, or its own `losses`, or both.
+  // Throws Error{kData} when a required field is missing.  [train-thread & built]
+  virtual ModelOutput forward(const SampleList& batch) = 0;
+
+  // forward(), then the host's losses unless the model returned `losses` (told once in the log).
+  // Throws Error{kPlugin} when forward returned neither scores nor losses.  [train-thread & built]
+  ModelOutput operator()(const SampleList& batch);
+
+  // What the loops call; `batch_idx` counts from 0 in the epoch or split. All three are operator()
+  // unless a model has a reason.
+  virtual ModelOutput training_step(const SampleList& batch, std::int64_t batch_idx);
+  virtual ModelOutput validation_step(const SampleList& batch, std::int64_t batch_idx);
+  virtual ModelOutput test_step(const SampleList& batch, std::int64_t batch_idx);
+
+  // The current name of a weight that an older release saved as `key`.
+  [[nodiscard]] virtual std::string format_state_key(const std::string& key) const;
+
+  // Copies `state` into the model's parameters and buffers, each key renamed by format_state_key.
+  // Throws Error{kCheckpoint} when shapes differ, two keys get the same name, or, with
+  // Strict::kYes, any key is missing or unexpected; all of them are listed and nothing has changed.
+  LoadReport load_state_dict(const StateDict& state, Strict strict);
+
+  // What the model wants saved besides its weights, and gets back; a table under its own keys.
+  virtual void on_save_checkpoint(Value& extras) const;
+  virtual void on_load_checkpoint(const Value& extras);
+
+  // Parameter groups; `optimizer_config` is the config's `optimizer` table. The default is one group
+  // of all parameters that require a gradient.  [main-thread & built]
+  [[nodiscard]] virtual std::vector<ParameterGroup> optimizer_parameters(
+      const Config& optimizer_config) const;
+
+  // The last word on the rows of a prediction file.
+  [[nodiscard]] virtual std::vector<Value> format_for_prediction(std::vector<Value> results,
+                                                                 const Report& report) const;
+
+  [[nodiscard]] const Config& config() const noexcept { return config_; }
+  // The number of elements of all parameters, and of those that require a gradient.
+  [[nodiscard]] std::int64_t num_parameters() const;
+  [[nodiscard]] std::int64_t num_trained_parameters() const;
+
+ private:
+  Config config_;
+  std::shared_ptr<Losses> losses_;  // shared: torch::nn children are; not registered: not weights
+  bool told_about_losses_ = false;
+};
+
+}  // namespace pergola

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A Config is a read-only view of a table of the resolved config, with typed getters whose errors
+// name the key, its place in the file, what was found and what was expected. Parse it into a struct
+// in one function; nobody reads string keys later. Cheap to copy; shares its tree; thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pergola/error.h"
+#include "pergola/value.h"
+
+namespace pergola {
+
+struct TypedConfig;
+
+class PERGOLA_API Config {
+ public:
+  // An empty table.
+  Config();
+  // `path` is the dotted path of this table in the whole config, for messages.
+  explicit Config(Value table, std::string path = "");
+
+  // True when `key` (dotted paths allowed) is there and not null.
+  [[nodiscard]] bool has(std::string_view key) const;
+
+  // T: bool, std::int64_t, double (takes integers), std::string, std::vector of the last three.
+  // Throws Error{kConfig} when the key is missing or of another type.
+  template <class T>
+  [[nodiscard]] T get(std::string_view key) const;
+  // The same, but `fallback` when the key is missing.
+  template <class T>
+  [[nodiscard]] T get(std::string_view key, T fallback) const {
+    return has(key) ? get<T>(key) : fallback;
+  }
+  template <class T>
+  [[nodiscard]] std::optional<T> find(std::string_view key) const {
+    return has(key) ? std::optional<T>(get<T>(key)) : std::nullopt;
+  }
+  // The same within bounds: throws Error{kConfig} when the number is not in [low, high].
+  [[nodiscard]] std::int64_t get_integer(std::string_view key, std::int64_t fallback,
+                                         std::int64_t low, std::int64_t high = INT64_MAX) const;
+  [[nodiscard]] double get_float(std::string_view key, double fallback, double low,
+                                 double high) const;
+  // One of `choices`, otherwise Error{kConfig} with the closest one.
+  [[nodiscard]] std::string get_choice(std::string_view key, const std::string& fallback,
+                                       const std::vector<std::string>& choices) const;
+
+  // The table behind `key`; an empty one when it is missing.
+  [[nodiscard]] Config table(std::string_view key) const;
+  // MMF's way to choose an implementation: a name, or {type = "name", params = {...}}.
+  [[nodiscard]] TypedConfig typed(std::string_view key) const;
+  // An array of those; empty when the key is missing.
+  [[nodiscard]] std::vector<TypedConfig> typed_list(std::string_view key) const;
+
+  // Throws Error{kConfig} for a key that is not in `known`, with its place and the closest one.
+  void allow_only(const std::vector<std::string>& known) const;
+
+  // An Error{kConfig}: "<path of key> = <value> (<origin>) <problem>".
+  [[nodiscard]] Error error(std::string_view key, const std::string& problem) const;
+
+  [[nodiscard]] const Value& value() const noexcept { return *node_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  Config(std::shared_ptr<const Value> root, const Value* node, std::string path);
+  [[nodiscard]] const Value& require(std::string_view key) const;
+  [[nodiscard]] std::string path_of(std::string_view key) const;
+  [[nodiscard]] TypedConfig typed_at(const Value& value, const std::string& path) const;
+
+  std::shared_ptr<const Value> root_;
+  const Value* node_;
+  std::string path_;
+};
+
+struct TypedConfig {
+  std::string type;
+  Config params;   // what the implementation is made from
+  Config options;  // the whole table (`weight` of a loss, `key` of a metric); empty for a bare name
+  std::string where;  // "losses[0] (file:3:4)"
+};
+
+#define PERGOLA_DECLARE_GET(T) \
+  template <>                  \
+  PERGOLA_API T Config::get<T>(std::string_view key) const
+PERGOLA_DECLARE_GET(bool);
+PERGOLA_DECLARE_GET(std::int64_t);
+PERGOLA_DECLARE_GET(double);
+PERGOLA_DECLARE_GET(std::string);
+PERGOLA_DECLARE_GET(std::vector<std::int64_t>);
+PERGOLA_DECLARE_GET(std::vector<double>);
+PERGOLA_DECLARE_GET(std::vector<std::string>);
+#undef PERGOLA_DECLARE_GET
+
+}  // namespace pergola

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A Dataset is one split: it knows its size and makes any sample on request. Order, batches,
+// prefetching and devices are the host's.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pergola/config.h"
+#include "pergola/model_output.h"
+#include "pergola/rng.h"
+#include "pergola/sample_list.h"
+
+namespace pergola {
+
+class Registry;
+
+// What a data set is made from.
+struct DatasetOptions {
+  std::string name;                // the key in dataset_config, "easy_vqa"
+  std::string type;                // the split: "train", "val" or "test"
+  Config config;                   // dataset_config.<name>
+  std::filesystem::path data_dir;  // env.data_dir
+  const Registry& registry;        // where processors are looked up
+};
+
+class PERGOLA_API Dataset {
+ public:
+  Dataset();
+  Dataset(const Dataset&) = delete;
+  Dataset& operator=(const Dataset&) = delete;
+  virtual ~Dataset();
+
+  // The number of samples.
+  [[nodiscard]] virtual std::int64_t size() const = 0;
+
+  // Sample `index`. Throws Error{kData} that names the file or row.  REQUIRES: 0 <= index < size().
+  // [any thread, at the same time]
+  [[nodiscard]] virtual Sample get(std::int64_t index, Rng& rng) const = 0;
+
+  // What a model may need to know before it is built: `text_vocab_size`, `num_final_outputs`, ...
+  // The host fills keys of the same name in model_config that are 0 or missing.
+  [[nodiscard]] virtual Value facts() const;
+
+  // Rows of the prediction file for one batch, a table each; {} when the set has no such form.
+  [[nodiscard]] virtual std::vector<Value> format_for_prediction(const Report& report) const;
+};
+
+}  // namespace pergola

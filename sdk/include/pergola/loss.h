@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Losses: criteria that the host attaches to a model from its config's `losses`
+// (names and formulas are MMF's, mmf/modules/losses.py). Used on the training thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "pergola/config.h"
+#include "pergola/model_output.h"
+#include "pergola/sample_list.h"
+
+namespace pergola {
+
+class Registry;
+
+class PERGOLA_API Loss : public torch::nn::Module {
+ public:
+  Loss();
+  ~Loss() override;
+
+  // The loss of one batch: a scalar or [B] tensor under the key "", or several under their own
+  // names. Reads `targets` and what else it needs from the batch; writes into nothing.
+  // Throws Error{kData} when shapes do not fit.  [train-thread]
+  [[nodiscard]] virtual LossMap compute(const SampleList& batch, const ModelOutput& output) = 0;
+};
+
+// The losses of one model (MMF's Losses and MMFLoss).
+class PERGOLA_API Losses : public torch::nn::Module {
+ public:
+  // `config`: names or {type, params} tables. Throws Error{kConfig} for an unknown name.
+  Losses(const std::vector<TypedConfig>& config, const Registry& registry);
+  ~Losses() override;
+
+  // All values under "{dataset_type}/{dataset_name}/{loss}[/{child}]"; empty when the batch has no
+  // `targets` (a test split without answers).
+  [[nodiscard]] LossMap compute(const SampleList& batch, const ModelOutput& output);
+  [[nodiscard]] bool empty() const noexcept { return losses_.empty(); }
+
+ private:
+  struct Entry {
+    std::string name;
+    std::shared_ptr<Loss> loss;  // shared: torch::nn children are
+  };
+  std::vector<Entry> losses_;
+};
+
+}  // namespace pergola

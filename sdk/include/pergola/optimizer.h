@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Optimizers: own their state, step parameter groups, and hand their state out as named tensors,
+// so that a checkpoint holds it in a format that others read. Used on the training thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "pergola/config.h"
+
+namespace pergola {
+
+// Parameters that share their options. A group's `options` override `optimizer.params` (lr,
+// weight_decay, ...) for its parameters.
+struct ParameterGroup {
+  std::vector<std::string> names;  // state-dict names, one for each parameter
+  std::vector<at::Tensor> parameters;
+  Value options = Value(Value::Table{});
+};
+
+class PERGOLA_API Optimizer {
+ public:
+  // `base_lr`: the rate of each group, before any schedule.
+  Optimizer(std::vector<ParameterGroup> groups, std::vector<double> base_lr);
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+  virtual ~Optimizer();
+
+  // Drops all gradients (they become undefined).
+  void zero_grad();
+  // One update of every parameter that has a gradient, under no_grad.  [train-thread]
+  virtual void step() = 0;
+
+  // Every group's rate becomes its base rate times `factor`.
+  void set_lr_factor(double factor) noexcept { lr_factor_ = factor; }
+  [[nodiscard]] double lr(std::size_t group = 0) const { return base_lr_.at(group) * lr_factor_; }
+  [[nodiscard]] const std::vector<ParameterGroup>& groups() const noexcept { return groups_; }
+
+  // "{parameter name}/{state name}" → tensor, sharing memory with the optimizer; state that does
+  // not exist yet is left out.
+  [[nodiscard]] virtual std::map<std::string, at::Tensor> state_dict() const = 0;
+  // Takes such state. Throws Error{kCheckpoint} naming what is missing, unknown, or of another
+  // shape; nothing has changed then.
+  virtual void load_state_dict(const std::map<std::string, at::Tensor>& state) = 0;
+
+ private:
+  std::vector<ParameterGroup> groups_;
+  std::vector<double> base_lr_;
+  double lr_factor_ = 1.0;
+};
+
+}  // namespace pergola

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sample: what a data set and its processors make of one item. SampleList: one batch, named fields
+// that share dimension 0 (after MMF's mmf/common/sample.py).
+// Both own their tensors and are moved, never copied silently. Not thread-safe.
+// Legend: B = batch.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "pergola/export.h"
+
+namespace pergola {
+
+class SampleList;
+
+using Strings = std::vector<std::string>;
+
+// A tensor whose shape differs from sample to sample; collated to a list, not stacked.
+struct RaggedTensor {
+  at::Tensor tensor;
+};
+
+class Sample;
+using SampleField =
+    std::variant<at::Tensor, RaggedTensor, std::string, Strings, std::shared_ptr<const Sample>>;
+
+class PERGOLA_API Sample {
+ public:
+  Sample() = default;
+  Sample(Sample&&) = default;
+  Sample& operator=(Sample&&) = default;
+  Sample(const Sample&) = delete;
+  Sample& operator=(const Sample&) = delete;
+  ~Sample() = default;
+
+  // Adds or replaces a field.
+  void set(std::string name, SampleField value);
+  void erase(std::string_view name);
+  [[nodiscard]] bool has(std::string_view name) const;
+
+  // Throw Error{kData} that lists the fields there are, when it is missing or of another kind.
+  [[nodiscard]] const at::Tensor& tensor(std::string_view name) const;
+  [[nodiscard]] const std::string& string(std::string_view name) const;
+  [[nodiscard]] const Strings& strings(std::string_view name) const;
+
+  [[nodiscard]] const std::map<std::string, SampleField, std::less<>>& fields() const noexcept {
+    return fields_;
+  }
+
+ private:
+  std::map<std::string, SampleField, std::less<>> fields_;
+};
+
+// A batch's field: [B, ...] tensor, B tensors of any shape, B strings, B lists of strings, or a
+// group of fields with the same B (MMF's image_info_0).
+using Field = std::variant<at::Tensor, std::vector<at::Tensor>, Strings, std::vector<Strings>,
+                           std::shared_ptr<const SampleList>>;
+
+class PERGOLA_API SampleList {
+ public:
+  SampleList() = default;
+  SampleList(SampleList&&) = default;
+  SampleList& operator=(SampleList&&) = default;
+  SampleList(const SampleList&) = delete;
+  SampleList& operator=(const SampleList&) = delete;
+  ~SampleList() = default;
+
+  // Stacks the samples' fields: tensors of one shape to [B, ...] (0-d ones to [B]), the others to
+  // lists. Throws Error{kData} naming field and sample when a field misses, is additional, has
+  // another kind, or another shape.  REQUIRES: samples is not empty.
+  [[nodiscard]] static SampleList collate(const std::vector<Sample>& samples);
+
+  // Adds a field. Throws Error{kData} when its dimension 0 is not the batch size, it is a 0-d or
+  // undefined tensor, or the name is taken.
+  void add_field(std::string name, Field value);
+  // The same, but an existing field is replaced.
+  void set_field(std::string name, Field value);
+
+  [[nodiscard]] bool has(std::string_view name) const;
+  // Throw Error{kData} that lists the fields there are, when it is missing or of another kind.
+  [[nodiscard]] const at::Tensor& tensor(std::string_view name) const;
+  [[nodiscard]] const std::vector<at::Tensor>& tensors(std::string_view name) const;
+  [[nodiscard]] const Strings& strings(std::string_view name) const;
+  [[nodiscard]] const std::vector<Strings>& string_lists(std::string_view name) const;
+  [[nodiscard]] const SampleList& group(std::string_view name) const;
+
+  [[nodiscard]] std::vector<std::string> fields() const;
+  // The named fields alone, sharing their tensors. Throws Error{kData} for one that is missing.
+  [[nodiscard]] SampleList get_fields(const std::vector<std::string>& names) const;
+
+  // Throws Error{kData} when there is no field yet.
+  [[nodiscard]] std::int64_t batch_size() const;
+
+  // Which data set and split the batch is from ("easy_vqa", "train"); part of every loss's and
+  // metric's key.
+  [[nodiscard]] const std::string& dataset_name() const noexcept { return dataset_name_; }
+  [[nodiscard]] const std::string& dataset_type() const noexcept { return dataset_type_; }
+  void set_dataset(std::string name, std::string type);
+
+  // All tensors on `device`; what is there already is shared, not copied.
+  [[nodiscard]] SampleList to(at::Device device, bool non_blocking = false) const;
+  // The same with all CPU tensors in page-locked memory.  REQUIRES: CUDA is loaded.
+  [[nodiscard]] SampleList pin_memory() const;
+
+ private:
+  // The same batch with `change` applied to every tensor.
+  template <class Change>
+  [[nodiscard]] SampleList mapped(const Change& change) const;
+
+  std::map<std::string, Field, std::less<>> fields_;
+  std::int64_t batch_size_ = -1;
+  std::string dataset_name_;
+  std::string dataset_type_;
+};
+
+}  // namespace pergola

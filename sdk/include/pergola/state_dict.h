@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Named weights, as torch's state_dict: parameters and buffers, in registration order.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "pergola/export.h"
+
+namespace pergola {
+
+using StateDict = std::vector<std::pair<std::string, at::Tensor>>;
+
+enum class Strict { kNo, kYes };
+
+struct LoadReport {
+  std::vector<std::string> missing_keys;     // the model has them, the state does not
+  std::vector<std::string> unexpected_keys;  // the state has them, the model does not
+};
+
+// All parameters and buffers of `module`, parameters first in each module, sharing its memory.
+// A buffer that is undefined is left out.
+[[nodiscard]] PERGOLA_API StateDict state_dict(const torch::nn::Module& module);
+
+}  // namespace pergola

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/callback.h"
+
+namespace pergola {
+
+Callback::Callback() = default;
+Callback::~Callback() = default;
+void Callback::on_train_start(TrainerState& /*state*/) {}
+void Callback::on_update_start(TrainerState& /*state*/) {}
+void Callback::on_update_end(TrainerState& /*state*/, const SampleList& /*batch*/,
+                             const ModelOutput& /*output*/) {}
+void Callback::on_validation_start(TrainerState& /*state*/) {}
+void Callback::on_validation_end(TrainerState& /*state*/, const Numbers& /*metrics*/) {}
+void Callback::on_update_complete(TrainerState& /*state*/) {}
+void Callback::on_train_end(TrainerState& /*state*/) {}
+void Callback::on_exception(TrainerState& /*state*/, const std::string& /*message*/) noexcept {}
+Value Callback::state_dict() const { return Value(Value::Table{}); }
+void Callback::load_state_dict(const Value& /*state*/) {}
+
+}  // namespace pergola

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/model_output.h"
+
+#include <ATen/ATen.h>
+
+#include "pergola/error.h"
+
+namespace pergola {
+
+at::Tensor total_loss(const LossMap& losses) {
+  PERGOLA_ASSERT(!losses.empty());
+  at::Tensor total;
+  for (const auto& [key, value] : losses) {
+    const at::Tensor mean = value.mean();
+    total = total.defined() ? total + mean : mean;
+  }
+  return total;
+}
+
+}  // namespace pergola

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/processor.h"
+
+namespace pergola {
+
+Processor::Processor() = default;
+Processor::~Processor() = default;
+void Processor::fit(const Strings& /*texts*/) {}
+Value Processor::facts() const { return Value(Value::Table{}); }
+
+}  // namespace pergola

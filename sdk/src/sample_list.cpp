@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/sample_list.h"
+
+#include <ATen/ATen.h>
+
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola {
+namespace {
+
+template <class Map>
+std::vector<std::string> keys_of(const Map& map) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : map) keys.push_back(key);
+  return keys;
+}
+
+// The field of kind T, or an Error{kData} that says what there is.
+template <class T, class Map>
+const T& get_field(const Map& fields, std::string_view name, const char* holder, const char* kind) {
+  const auto found = fields.find(name);
+  if (found == fields.end()) {
+    throw Error(ErrorKind::kData, "field '", name, "' is not in the ", holder,
+                "; it has: ", join(keys_of(fields)), "; check the data set's processors");
+  }
+  const T* value = std::get_if<T>(&found->second);
+  if (value == nullptr) {
+    throw Error(ErrorKind::kData, "field '", name, "' of the ", holder, " is not ", kind,
+                "; check the data set's processors");
+  }
+  return *value;
+}
+
+std::int64_t size_of(const std::string& name, const Field& field) {
+  if (const auto* tensor = std::get_if<at::Tensor>(&field)) {
+    if (!tensor->defined() || tensor->dim() == 0) {
+      throw Error(ErrorKind::kData, "field '", name, "' is ",
+                  tensor->defined() ? "a 0-d" : "an undefined",
+                  " tensor; a batch's field needs the batch as its dimension 0");
+    }
+    return tensor->size(0);
+  }
+  if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
+    return static_cast<std::int64_t>(list->size());
+  }
+  if (const auto* list = std::get_if<Strings>(&field)) {
+    return static_cast<std::int64_t>(list->size());
+  }
+  if (const auto* list = std::get_if<std::vector<Strings>>(&field)) {
+    return static_cast<std::int64_t>(list->size());
+  }
+  return std::get<std::shared_ptr<const SampleList>>(field)->batch_size();
+}
+
+// Visits the same field of every sample; all must hold a T.
+template <class T, class Take>
+void for_each_sample(const std::vector<const Sample*>& samples, const std::string& name, Take take) {
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto found = samples[i]->fields().find(name);
+    if (found == samples[i]->fields().end()) {
+      throw Error(ErrorKind::kData, "sample ", i, " of the batch has no field '", name,
+                  "', which sample 0 has; all samples of a batch need the same fields");
+    }
+    const T* value = std::get_if<T>(&found->second);
+    if (value == nullptr) {
+      throw Error(ErrorKind::kData, "field '", name, "' of sample ", i,
+                  " has another kind than that of sample 0");
+    }
+    take(*value, i);
+  }
+}
+
+at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& name) {
+  std::vector<at::Tensor> parts;
+  parts.reserve(samples.size());
+  for_each_sample<at::Tensor>(samples, name, [&](const at::Tensor& tensor, std::size_t i) {
+    if (i > 0 && (tensor.sizes() != parts[0].sizes() || tensor.dtype() != parts[0].dtype())) {
+      throw Error(ErrorKind::kData, "field '", name, "' of sample ", i, " is ", tensor.dtype(), " ",
+                  tensor.sizes(), ", that of sample 0 is ", parts[0].dtype(), " ",
+                  parts[0].sizes(), "; pad them to one shape, or make it a RaggedTensor");
+    }
+    parts.push_back(tensor);
+  });
+  return at::stack(parts);
+}
+
+SampleList collate_samples(const std::vector<const Sample*>& samples) {
+  SampleList batch;
+  for (const auto& [name, first] : samples[0]->fields()) {
+    if (std::holds_alternative<at::Tensor>(first)) {
+      batch.add_field(name, stack(samples, name));
+    } else if (std::holds_alternative<RaggedTensor>(first)) {
+      std::vector<at::Tensor> list;
+      for_each_sample<RaggedTensor>(
+          samples, name, [&](const RaggedTensor& value, std::size_t) { list.push_back(value.tensor); });
+      batch.add_field(name, std::move(list));
+    } else if (std::holds_alternative<std::string>(first)) {
+      Strings list;
+      for_each_sample<std::string>(
+          samples, name, [&](const std::string& value, std::size_t) { list.push_back(value); });
+      batch.add_field(name, std::move(list));
+    } else if (std::holds_alternative<Strings>(first)) {
+      std::vector<Strings> list;
+      for_each_sample<Strings>(samples, name,
+                               [&](const Strings& value, std::size_t) { list.push_back(value); });
+      batch.add_field(name, std::move(list));
+    } else {
+      using Group = std::shared_ptr<const Sample>;
+      std::vector<const Sample*> group;
+      for_each_sample<Group>(samples, name,
+                             [&](const Group& value, std::size_t) { group.push_back(value.get()); });
+      batch.add_field(name, std::make_shared<const SampleList>(collate_samples(group)));
+    }
+  }
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    if (samples[i]->fields().size() == samples[0]->fields().size()) continue;
+    for (const auto& [name, value] : samples[i]->fields()) {
+      if (samples[0]->has(name)) continue;
+      throw Error(ErrorKind::kData, "sample ", i, " of the batch has a field '", name,
+                  "', which sample 0 has not; all samples of a batch need the same fields");
+    }
+  }
+  return batch;
+}
+
+// `field` with `change` applied to every tensor in it.
+template <class Change>
+Field map_tensors(const Field& field, const Change& change) {
+  if (const auto* tensor = std::get_if<at::Tensor>(&field)) return change(*tensor);
+  if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
+    std::vector<at::Tensor> changed;
+    for (const at::Tensor& tensor : *list) changed.push_back(change(tensor));
+    return changed;
+  }
+  return field;
+}
+
+}  // namespace
+
+void Sample::set(std::string name, SampleField value) {
+  fields_.insert_or_assign(std::move(name), std::move(value));
+}
+
+void Sample::erase(std::string_view name) {
+  const auto found = fields_.find(name);
+  if (found != fields_.end()) fields_.erase(found);
+}
+
+bool Sample::has(std::string_view name) const { return fields_.find(name) != fields_.end(); }
+
+const at::Tensor& Sample::tensor(std::string_view name) const {
+  return get_field<at::Tensor>(fields_, name, "sample", "a tensor");
+}
+
+const std::string& Sample::string(std::string_view name) const {
+  return get_field<std::string>(fields_, name, "sample", "a string");
+}
+
+const Strings& Sample::strings(std::string_view name) const {
+  return get_field<Strings>(fields_, name, "sample", "a list of strings");
+}
+
+SampleList SampleList::collate(const std::vector<Sample>& samples) {
+  PERGOLA_ASSERT(!samples.empty());
+  std::vector<const Sample*> pointers;
+  pointers.reserve(samples.size());
+  for (const Sample& sample : samples) pointers.push_back(&sample);
+  return collate_samples(pointers);
+}
+
+void SampleList::add_field(std::string name, Field value) {
+  if (has(name)) {
+    throw Error(ErrorKind::kData, "field '", name, "' is already in the batch; use set_field to replace it");
+  }
+  set_field(std::move(name), std::move(value));
+}
+
+void SampleList::set_field(std::string name, Field value) {
+  const std::int64_t size = size_of(name, value);
+  const bool alone = fields_.empty() || (fields_.size() == 1 && has(name));
+  if (!alone && size != batch_size_) {
+    throw Error(ErrorKind::kData, "field '", name, "' has ", size, " rows, the batch has ",
+                batch_size_, "; all fields of a batch share dimension 0");
+  }
+  batch_size_ = size;
+  fields_.insert_or_assign(std::move(name), std::move(value));
+}
+
+bool SampleList::has(std::string_view name) const { return fields_.find(name) != fields_.end(); }
+
+const at::Tensor& SampleList::tensor(std::string_view name) const {
+  return get_field<at::Tensor>(fields_, name, "batch", "a tensor");
+}
+
+const std::vector<at::Tensor>& SampleList::tensors(std::string_view name) const {
+  return get_field<std::vector<at::Tensor>>(fields_, name, "batch", "a list of tensors");
+}
+
+const Strings& SampleList::strings(std::string_view name) const {
+  return get_field<Strings>(fields_, name, "batch", "a list of strings");
+}
+
+const std::vector<Strings>& SampleList::string_lists(std::string_view name) const {
+  return get_field<std::vector<Strings>>(fields_, name, "batch", "a list of lists of strings");
+}
+
+const SampleList& SampleList::group(std::string_view name) const {
+  return *get_field<std::shared_ptr<const SampleList>>(fields_, name, "batch", "a group of fields");
+}
+
+std::vector<std::string> SampleList::fields() const { return keys_of(fields_); }
+
+SampleList SampleList::get_fields(const std::vector<std::string>& names) const {
+  SampleList part;
+  for (const std::string& name : names) {
+    const auto found = fields_.find(name);
+    if (found == fields_.end()) {
+      throw Error(ErrorKind::kData, "field '", name, "' is not in the batch; it has: ",
+                  join(fields()), did_you_mean(name, fields()));
+    }
+    part.add_field(name, found->second);
+  }
+  part.set_dataset(dataset_name_, dataset_type_);
+  return part;
+}
+
+std::int64_t SampleList::batch_size() const {
+  if (batch_size_ < 0) throw Error(ErrorKind::kData, "the batch has no field yet, so no size");
+  return batch_size_;
+}
+
+void SampleList::set_dataset(std::string name, std::string type) {
+  dataset_name_ = std::move(name);
+  dataset_type_ = std::move(type);
+}
+
+template <class Change>
+SampleList SampleList::mapped(const Change& change) const {
+  SampleList result;
+  result.batch_size_ = batch_size_;
+  result.set_dataset(dataset_name_, dataset_type_);
+  for (const auto& [name, field] : fields_) {
+    if (const auto* group = std::get_if<std::shared_ptr<const SampleList>>(&field)) {
+      result.fields_.emplace(name, std::make_shared<const SampleList>((*group)->mapped(change)));
+    } else {
+      result.fields_.emplace(name, map_tensors(field, change));
+    }
+  }
+  return result;
+}
+
+SampleList SampleList::to(at::Device device, bool non_blocking) const {
+  return mapped([&](const at::Tensor& tensor) { return tensor.to(device, non_blocking); });
+}
+
+SampleList SampleList::pin_memory() const {
+  return mapped([](const at::Tensor& tensor) {
+    return tensor.device().is_cpu() ? tensor.pin_memory() : tensor;
+  });
+}
+
+}  // namespace pergola

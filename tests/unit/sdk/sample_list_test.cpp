@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/sample_list.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "pergola/error.h"
+
+namespace pergola {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Sample sample(at::Tensor image, const std::string& word) {
+  Sample result;
+  result.set("image", std::move(image));
+  result.set("word", word);
+  return result;
+}
+
+std::string collate_error(std::vector<Sample>& samples) {
+  try {
+    static_cast<void>(SampleList::collate(samples));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kData);
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(SampleListTest, CollateStacksTensorsAndListsStrings) {
+  std::vector<Sample> samples;
+  samples.push_back(sample(torch::full({2}, 1.0), "a"));
+  samples.push_back(sample(torch::full({2}, 2.0), "b"));
+  samples[0].set("number", torch::tensor(5));  // 0-d becomes [B]
+  samples[1].set("number", torch::tensor(6));
+  const SampleList batch = SampleList::collate(samples);
+  EXPECT_EQ(batch.batch_size(), 2);
+  EXPECT_TRUE(batch.tensor("image").equal(torch::tensor({{1.0F, 1.0F}, {2.0F, 2.0F}})));
+  EXPECT_TRUE(batch.tensor("number").equal(torch::tensor({5, 6})));
+  EXPECT_THAT(batch.strings("word"), ElementsAre("a", "b"));
+}
+
+TEST(SampleListTest, CollateKeepsRaggedTensorsAndGroups) {
+  std::vector<Sample> samples(2);
+  for (std::int64_t i = 0; i < 2; ++i) {
+    samples[i].set("boxes", RaggedTensor{torch::zeros({i + 1, 4})});
+    auto info = std::make_shared<Sample>();
+    info->set("max_features", torch::tensor(i));
+    samples[i].set("image_info_0", std::shared_ptr<const Sample>(info));
+  }
+  const SampleList batch = SampleList::collate(samples);
+  EXPECT_THAT(batch.tensors("boxes")[1].sizes(), ElementsAre(2, 4));
+  EXPECT_TRUE(batch.group("image_info_0").tensor("max_features").equal(torch::tensor({0, 1})));
+}
+
+TEST(SampleListTest, CollateRefusesShapesThatDifferInsteadOfBroadcasting) {
+  std::vector<Sample> samples;
+  samples.push_back(sample(torch::zeros({5, 4}), "a"));
+  samples.push_back(sample(torch::zeros({5, 1}), "b"));  // MMF would spread it over 4 columns
+  EXPECT_THAT(collate_error(samples),
+              HasSubstr("field 'image' of sample 1 is float [5, 1], that of sample 0 is float [5, 4]"));
+}
+
+TEST(SampleListTest, CollateRefusesFieldsThatMissOrAreAdditional) {
+  std::vector<Sample> samples;
+  samples.push_back(sample(torch::zeros({1}), "a"));
+  samples.push_back(sample(torch::zeros({1}), "b"));
+  samples[1].erase("word");
+  EXPECT_THAT(collate_error(samples), HasSubstr("sample 1 of the batch has no field 'word'"));
+  samples[0].erase("word");
+  samples[1].set("extra", std::string("x"));
+  EXPECT_THAT(collate_error(samples), HasSubstr("sample 1 of the batch has a field 'extra'"));
+}
+
+TEST(SampleListTest, CollateRefusesAnotherKind) {
+  std::vector<Sample> samples(2);
+  samples[0].set("x", torch::zeros({1}));
+  samples[1].set("x", std::string("text"));
+  EXPECT_THAT(collate_error(samples), HasSubstr("field 'x' of sample 1 has another kind"));
+}
+
+TEST(SampleListTest, EveryWayToAddAFieldChecksTheBatchSize) {
+  SampleList batch;
+  batch.add_field("a", torch::zeros({3, 2}));
+  EXPECT_THROW(batch.add_field("b", torch::zeros({4})), Error);
+  EXPECT_THROW(batch.set_field("b", torch::zeros({4})), Error);
+  EXPECT_THROW(batch.add_field("b", torch::tensor(1.0)), Error);  // 0-d
+  EXPECT_THROW(batch.add_field("b", at::Tensor()), Error);
+  EXPECT_THROW(batch.add_field("a", torch::zeros({3})), Error);  // taken
+  EXPECT_THROW(batch.add_field("b", Strings{"x"}), Error);
+  batch.set_field("a", torch::zeros({5}));  // alone, it may change the size
+  EXPECT_EQ(batch.batch_size(), 5);
+}
+
+TEST(SampleListTest, MissingFieldListsWhatThereIs) {
+  SampleList batch;
+  batch.add_field("image", torch::zeros({1}));
+  batch.add_field("text", Strings{"x"});
+  try {
+    static_cast<void>(batch.tensor("imag"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "field 'imag' is not in the batch; it has: image, text; check the data "
+                               "set's processors");
+  }
+  EXPECT_THROW(static_cast<void>(batch.tensor("text")), Error);
+}
+
+TEST(SampleListTest, GetFieldsKeepsTheDataSetAndSharesTensors) {
+  SampleList batch;
+  batch.add_field("a", torch::zeros({2}));
+  batch.add_field("b", torch::zeros({2}));
+  batch.set_dataset("easy_vqa", "val");
+  const SampleList part = batch.get_fields({"a"});
+  EXPECT_THAT(part.fields(), ElementsAre("a"));
+  EXPECT_EQ(part.dataset_name() + "/" + part.dataset_type(), "easy_vqa/val");
+  EXPECT_EQ(part.tensor("a").data_ptr(), batch.tensor("a").data_ptr());
+  EXPECT_THROW(static_cast<void>(batch.get_fields({"c"})), Error);
+}
+
+TEST(SampleListTest, ToMovesEveryTensorAndKeepsTheRest) {
+  SampleList inner;
+  inner.add_field("max_features", torch::zeros({2}));
+  SampleList batch;
+  batch.add_field("a", torch::zeros({2}));
+  batch.add_field("list", std::vector<at::Tensor>{torch::zeros({1}), torch::zeros({3})});
+  batch.add_field("info", std::make_shared<const SampleList>(std::move(inner)));
+  batch.add_field("word", Strings{"x", "y"});
+  batch.set_dataset("d", "test");
+  const SampleList moved = batch.to(at::kMeta);
+  EXPECT_TRUE(moved.tensor("a").is_meta());
+  EXPECT_TRUE(moved.tensors("list")[1].is_meta());
+  EXPECT_TRUE(moved.group("info").tensor("max_features").is_meta());
+  EXPECT_THAT(moved.strings("word"), ElementsAre("x", "y"));
+  EXPECT_EQ(moved.dataset_type(), "test");
+  EXPECT_FALSE(batch.tensor("a").is_meta());
+}
+
+TEST(SampleListTest, AnEmptyBatchHasNoSize) {
+  EXPECT_THROW(static_cast<void>(SampleList().batch_size()), Error);
+}
+
+}  // namespace
+}  // namespace pergola
