@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/config/resolve.h"
+
+#include "host/config/includes.h"
+#include "host/config/interpolate.h"
+#include "host/config/merge.h"
+#include "host/config/schema.h"
+#include "host/config/toml.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+// model_config and `model`, or dataset_config and `dataset`: the two go the same way.
+struct Section {
+  const char* table;   // "model_config"
+  const char* key;     // "model"
+  std::string chosen;  // the name behind that key
+  const char* always;  // a key of each table that the host itself reads, or ""
+  const char* nobody;  // why a name is unknown
+  const std::function<std::optional<Value>(const std::string&)>& defaults_of;
+  const std::function<std::vector<std::string>()>& known;
+  std::map<std::string, Value> defaults = {};  // of each name that the config has
+};
+
+std::string at_origin(const Value& value) {
+  return value.origin().empty() ? "" : " (" + value.origin() + ")";
+}
+
+void add_defaults(Section& section, const std::string& name, const std::string& where) {
+  if (section.defaults.count(name) != 0) return;
+  std::optional<Value> defaults = section.defaults_of(name);
+  if (!defaults) {
+    throw Error(ErrorKind::kConfig, where, " is unknown: ", section.nobody,
+                did_you_mean(name, section.known()));
+  }
+  section.defaults.emplace(name, std::move(*defaults));
+}
+
+// Gets the defaults of the chosen name, and of all that the user has tables for.
+void collect_defaults(Section& section, const Value& user, const std::vector<Override>& overrides) {
+  const Value* chosen = user.find(section.key);
+  add_defaults(section, section.chosen,
+               concat(section.key, " = \"", section.chosen, "\"",
+                      chosen == nullptr ? " (command line)" : at_origin(*chosen)));
+  const Value* table = user.find(section.table);
+  if (table != nullptr && table->is_table()) {
+    for (const auto& [name, value] : table->as_table()) {
+      add_defaults(section, name, concat(section.table, ".", name, at_origin(value)));
+    }
+  }
+  for (const Override& change : overrides) {
+    if (change.path.size() < 2 || change.path[0] != Override::Step(section.table)) continue;
+    const auto* name = std::get_if<std::string>(&change.path[1]);
+    if (name != nullptr) add_defaults(section, *name, change.key + " (command line)");
+  }
+}
+
+// MMF's aliases: `model_config.a = "b"` gives a the table of b.
+void follow_aliases(Value& root, const Section& section) {
+  const Value before = root[section.table];
+  for (auto& [name, value] : root[section.table].as_table()) {
+    std::vector<std::string> chain = {name};
+    const Value* target = &before.as_table().at(name);
+    while (target->is_string()) {
+      const std::string& next = target->as_string();
+      const bool is_circle = std::find(chain.begin(), chain.end(), next) != chain.end();
+      const auto found = before.as_table().find(next);
+      if (is_circle || found == before.as_table().end()) {
+        throw Error(ErrorKind::kConfig, section.table, ".", chain.back(), " = \"", next, "\"",
+                    at_origin(*target), " is an alias of ",
+                    is_circle ? "itself" : "a table that is not set",
+                    "; expected the name of another "
+                    "table in ",
+                    section.table);
+      }
+      chain.push_back(next);
+      target = &found->second;
+    }
+    if (chain.size() > 1) value = *target;
+  }
+}
+
+// Checks the top keys of each table against its defaults.
+void check_section(const Value& root, const Section& section) {
+  for (const auto& [name, defaults] : section.defaults) {
+    const std::string path = concat(section.table, ".", name);
+    const Value& value = root.find(section.table)->as_table().at(name);
+    if (!value.is_table()) {
+      throw Error(ErrorKind::kConfig, path, " = ", to_string(value), at_origin(value), " is ",
+                  value.type_name(), "; expected a table, or the name of another one there");
+    }
+    std::vector<std::string> known;
+    if (*section.always != '\0') known.emplace_back(section.always);
+    for (const auto& [key, unused] : defaults.as_table()) {
+      if (key != section.always) known.push_back(key);
+    }
+    Config(value, path).allow_only(known);
+  }
+}
+
+// `key` of the first stage, which must be a string.
+std::string required_name(const Value& root, const char* key, const std::string& source,
+                          const char* command) {
+  const Value value = resolve_references_at(root, key);
+  if (value.is_null()) {
+    throw Error(ErrorKind::kConfig, source, " does not say which ", key, " to use; add ", key,
+                " = \"name\", and see `", command, "` for the names");
+  }
+  if (value.is_string()) return value.as_string();
+  throw Error(ErrorKind::kConfig, key, " = ", to_string(value), at_origin(value), " is ",
+              value.type_name(), "; expected a string");
+}
+
+std::vector<std::filesystem::path> plugin_path_of(const Value& root) {
+  const Config plugins(resolve_references_at(root, "plugins"), "plugins");
+  std::vector<std::filesystem::path> path;
+  for (const std::string& folder : plugins.get<std::vector<std::string>>("path")) {
+    path.emplace_back(folder);
+  }
+  return path;
+}
+
+std::vector<Override> parse_overrides(const std::vector<std::string>& words) {
+  std::vector<Override> overrides;
+  for (const std::string& word : words) overrides.push_back(parse_override(word));
+  return overrides;
+}
+
+// The overrides that can be applied before plugins are known.
+std::vector<Override> without_sections(const std::vector<Override>& overrides) {
+  std::vector<Override> result;
+  std::copy_if(overrides.begin(), overrides.end(), std::back_inserter(result),
+               [](const Override& o) {
+                 const auto& key = std::get<std::string>(o.path.front());
+                 return key != "model_config" && key != "dataset_config";
+               });
+  return result;
+}
+
+Value escaped(const Value& value) {
+  Value copy = value;
+  if (copy.is_string()) copy = Value(escape_references(copy.as_string()));
+  if (copy.is_array()) {
+    for (Value& item : copy.as_array()) item = escaped(item);
+  }
+  if (copy.is_table()) {
+    for (auto& [key, item] : copy.as_table()) item = escaped(item);
+  }
+  return copy;
+}
+
+}  // namespace
+
+std::string ResolvedConfig::show() const { return to_toml(root.value(), Origins::kShow); }
+
+std::string ResolvedConfig::to_file() const { return to_toml(escaped(root.value())); }
+
+ConfigDraft::ConfigDraft(const std::filesystem::path& file,
+                         const std::vector<std::string>& overrides)
+    : ConfigDraft(load_with_includes(file), file.string(), overrides) {}
+
+ConfigDraft::ConfigDraft(Value user, const std::string& source,
+                         const std::vector<std::string>& overrides)
+    : user_(std::move(user)), overrides_(parse_overrides(overrides)) {
+  Value root = default_config();
+  merge(root, user_);
+  apply_overrides(root, without_sections(overrides_));
+  check_keys(root);
+  model_ = required_name(root, "model", source, "pergola list models");
+  dataset_ = required_name(root, "dataset", source, "pergola list datasets");
+  plugin_path_ = plugin_path_of(root);
+}
+
+ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
+  Section sections[] = {
+      {"model_config", "model", model_, "losses", "no plugin found has a model of that name",
+       provider.model_defaults, provider.known_models},
+      {"dataset_config", "dataset", dataset_, "", "neither the host nor a plugin has that data set",
+       provider.dataset_defaults, provider.known_datasets},
+  };
+  Value root = default_config();
+  for (Section& section : sections) {
+    collect_defaults(section, user_, overrides_);
+    for (const auto& [name, defaults] : section.defaults) root[section.table][name] = defaults;
+  }
+  merge(root, user_);
+  apply_overrides(root, overrides_);
+  check_keys(root);
+  for (const Section& section : sections) follow_aliases(root, section);
+  root = resolve_references(root);
+  check_values(root);
+  for (const Section& section : sections) check_section(root, section);
+  return {Config(std::move(root))};
+}
+
+ResolvedConfig resolve_config(const std::filesystem::path& file,
+                              const std::vector<std::string>& overrides,
+                              const DefaultsProvider& provider) {
+  return ConfigDraft(file, overrides).resolve(provider);
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From a config file to the config of a run, in two stages, because the defaults of models come
+// from plugins and the config says where plugins are. Later layers win:
+//
+//   built-in < the plugin's for the model < the data set's < includes < the file < the command line
+#pragma once
+
+#include "host/config/overrides.h"
+#include "pergola/config.h"
+#include "pergola/value.h"
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+
+// Who knows models and data sets. Defaults are the tables for model_config.<name> and
+// dataset_config.<name>, nothing for a name that is unknown; their top keys are all that a config
+// may set there (and `losses`, for a model). The lists are for messages.
+struct DefaultsProvider {
+  std::function<std::optional<Value>(const std::string& name)> model_defaults;
+  std::function<std::optional<Value>(const std::string& name)> dataset_defaults;
+  std::function<std::vector<std::string>()> known_models;
+  std::function<std::vector<std::string>()> known_datasets;
+};
+
+// The finished config: all layers merged, references resolved, keys and types checked.
+struct ResolvedConfig {
+  Config root;
+
+  // For `config show`: TOML, behind each value a comment with its origin.
+  [[nodiscard]] std::string show() const;
+  // For config.toml: TOML that resolves to the same config again.
+  [[nodiscard]] std::string to_file() const;
+};
+
+// First stage: what the user wrote, over the built-in defaults. Immutable.
+class ConfigDraft {
+ public:
+  // Reads the file, its includes and the `key=value` words. Throws Error{kConfig} for a file that
+  // cannot be read or is not TOML, a bad word, and a key that is unknown or that is missing and has
+  // no default (model, dataset).
+  ConfigDraft(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+  // The same for a config that is there already, such as a checkpoint's; `source` names it.
+  ConfigDraft(Value user, const std::string& source, const std::vector<std::string>& overrides);
+
+  [[nodiscard]] const std::string& model() const noexcept { return model_; }
+  [[nodiscard]] const std::string& dataset() const noexcept { return dataset_; }
+  // plugins.path, in its order.
+  [[nodiscard]] const std::vector<std::filesystem::path>& plugin_path() const noexcept {
+    return plugin_path_;
+  }
+
+  // Second stage. Throws Error{kConfig} for a model or data set that is unknown, for an unknown key
+  // of theirs, a value of the wrong type, and a reference that leads nowhere.
+  [[nodiscard]] ResolvedConfig resolve(const DefaultsProvider& provider) const;
+
+ private:
+  Value user_;  // file over includes
+  std::vector<Override> overrides_;
+  std::string model_;
+  std::string dataset_;
+  std::vector<std::filesystem::path> plugin_path_;
+};
+
+// Both stages, for callers that know the plugins beforehand.
+[[nodiscard]] ResolvedConfig resolve_config(const std::filesystem::path& file,
+                                            const std::vector<std::string>& overrides,
+                                            const DefaultsProvider& provider);
+
+}  // namespace pergola::host

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/config/run_config.h"
+
+#include "host/config/merge.h"
+#include "host/support/log.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+// "train_val+test" → train, val, test.
+std::vector<std::string> split_words(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("_+, "), text.size());
+    if (end > 0) words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+std::vector<std::string> run_type_words(const Config& root) {
+  if (root.value().find("run_type")->is_string()) {
+    return split_words(root.get<std::string>("run_type"));
+  }
+  std::vector<std::string> words;
+  for (const std::string& item : root.get<std::vector<std::string>>("run_type")) {
+    for (std::string& word : split_words(item)) words.push_back(std::move(word));
+  }
+  return words;
+}
+
+bool is_device(const std::string& text) {
+  if (text == "auto" || text == "cpu" || text == "cuda") return true;
+  constexpr std::string_view kPrefix = "cuda:";
+  const std::string_view rest =
+      std::string_view(text).substr(std::min(text.size(), kPrefix.size()));
+  return text.substr(0, kPrefix.size()) == kPrefix && !rest.empty() && rest.size() <= 2 &&
+         rest.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+bool was_set(const Config& config, std::string_view key) {
+  const Value* value = config.value().find(key);
+  return value != nullptr && value->origin() != "defaults";
+}
+
+std::string non_empty(const Config& config, std::string_view key) {
+  std::string text = config.get<std::string>(key);
+  if (text.empty()) throw config.error(key, "is empty; expected a name");
+  return text;
+}
+
+std::optional<double> parse_clipping(const Config& training) {
+  if (!training.get<bool>("clip_gradients")) {
+    if (was_set(training, "max_grad_l2_norm")) {
+      log::warning(
+          "[config] training.max_grad_l2_norm has no effect, because "
+          "training.clip_gradients is false");
+    }
+    return std::nullopt;
+  }
+  if (!training.has("max_grad_l2_norm")) {
+    throw training.error("clip_gradients",
+                         "needs training.max_grad_l2_norm, which is not set; set it to a number "
+                         "above 0, such as 0.25");
+  }
+  return training.get<double>("max_grad_l2_norm");
+}
+
+// MMF's rule: validation is what is monitored, said or not.
+MonitorConfig parse_monitor(const Config& early_stop) {
+  MonitorConfig monitor{non_empty(early_stop, "criteria"), early_stop.get<bool>("minimize")};
+  if (monitor.criteria.substr(0, 4) != "val/") monitor.criteria.insert(0, "val/");
+  return monitor;
+}
+
+TrainingConfig parse_training(const Config& config) {
+  TrainingConfig training;
+  training.experiment_name = non_empty(config, "experiment_name");
+  training.seed = config.get<std::int64_t>("seed");
+  training.device = config.get<std::string>("device");
+  if (!is_device(training.device)) {
+    throw config.error("device", "is not a device; expected auto, cpu, cuda or cuda:N");
+  }
+  training.num_threads = config.get<std::int64_t>("num_threads");
+  training.batch_size = config.get<std::int64_t>("batch_size");
+  training.update_frequency = config.get<std::int64_t>("update_frequency");
+  training.max_updates = config.get<std::int64_t>("max_updates");
+  training.max_epochs = config.find<double>("max_epochs");
+  if (training.max_epochs && was_set(config, "max_updates")) {
+    log::info("[config] training.max_epochs = ", *training.max_epochs,
+              " wins over training.max_updates = ", training.max_updates);
+  }
+  training.log_interval = config.get<std::int64_t>("log_interval");
+  training.checkpoint_interval = config.get<std::int64_t>("checkpoint_interval");
+  training.evaluation_interval = config.get<std::int64_t>("evaluation_interval");
+  training.evaluate_metrics = config.get<bool>("evaluate_metrics");
+  training.num_workers = config.get<std::int64_t>("num_workers");
+  training.pin_memory = config.get<bool>("pin_memory");
+  training.max_grad_l2_norm = parse_clipping(config);
+  training.exit_on_nan_losses = config.get<bool>("exit_on_nan_losses");
+  training.callbacks = config.typed_list("callbacks");
+  training.monitor = parse_monitor(config.table("early_stop"));
+  return training;
+}
+
+std::optional<ComponentConfig> parse_optimizer(const Config& root, const RunType& run_type) {
+  const Config optimizer = root.table("optimizer");
+  if (optimizer.has("type")) {
+    return ComponentConfig{non_empty(optimizer, "type"), optimizer.table("params")};
+  }
+  if (!run_type.train) return std::nullopt;
+  throw Error(ErrorKind::kConfig,
+              "optimizer.type is not set, and training needs one; set it, such as optimizer = "
+              "{type = \"adamw\", params = {lr = 0.001}}");
+}
+
+// The schedule's own params; for `pythia`, which MMF configures in training.*, these go beneath.
+Config scheduler_params(const Config& root, const std::string& type) {
+  Config own = root.table("scheduler.params");
+  if (type != "pythia") return own;
+  Value params{Value::Table{}};
+  for (const char* key :
+       {"lr_steps", "lr_ratio", "use_warmup", "warmup_factor", "warmup_iterations"}) {
+    params[key] = *root.table("training").value().find(key);
+  }
+  merge(params, own.value());
+  return Config(std::move(params), "scheduler.params");
+}
+
+std::optional<ComponentConfig> parse_scheduler(const Config& root) {
+  const std::string type = non_empty(root.table("scheduler"), "type");
+  if (root.get<bool>("training.lr_scheduler")) {
+    return ComponentConfig{type, scheduler_params(root, type)};
+  }
+  if (was_set(root, "scheduler.type")) {
+    log::warning("[config] scheduler.type = \"", type,
+                 "\" has no effect, because training.lr_scheduler is false");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+RunType RunType::parse(const Config& root) {
+  const std::vector<std::string> known = {"train", "val", "test", "inference"};
+  const std::vector<std::string> words = run_type_words(root);
+  if (words.empty()) throw root.error("run_type", "is empty; expected some of " + join(known));
+  RunType run_type;
+  for (const std::string& word : words) {
+    if (word == "train") {
+      run_type.train = true;
+    } else if (word == "val") {
+      run_type.val = true;
+    } else if (word == "test" || word == "inference") {
+      run_type.test = true;
+    } else {
+      throw root.error("run_type",
+                       "has the unknown word '" + word + "'" + did_you_mean(word, known));
+    }
+  }
+  return run_type;
+}
+
+RunConfig RunConfig::parse(const Config& root) {
+  RunConfig run;
+  run.model = root.get<std::string>("model");
+  run.dataset = root.get<std::string>("dataset");
+  run.run_type = RunType::parse(root);
+  run.training = parse_training(root.table("training"));
+  run.optimizer = parse_optimizer(root, run.run_type);
+  run.scheduler = parse_scheduler(root);
+  run.evaluation.metrics = root.typed_list("evaluation.metrics");
+  run.evaluation.predict = root.get<bool>("evaluation.predict");
+  run.checkpoint.resume = root.get<bool>("checkpoint.resume");
+  run.checkpoint.max_to_keep = root.get<std::int64_t>("checkpoint.max_to_keep");
+  run.env.data_dir = non_empty(root, "env.data_dir");
+  run.env.save_dir = non_empty(root, "env.save_dir");
+  run.model_config = root.table(concat("model_config.", run.model));
+  run.dataset_config = root.table(concat("dataset_config.", run.dataset));
+  return run;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/config/schema.h"
+
+#include "pergola/config.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+namespace pergola::host {
+namespace {
+
+std::string join_path(std::string_view parent, std::string_view key) {
+  return parent.empty() ? std::string(key) : concat(parent, ".", key);
+}
+
+std::string_view leaf_of(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+const KeySpec* find_key(std::string_view path) {
+  const auto keys = schema();
+  const auto found =
+      std::find_if(keys.begin(), keys.end(), [&](const KeySpec& key) { return key.path == path; });
+  return found == keys.end() ? nullptr : &*found;
+}
+
+// The keys and tables that the table `parent` may have, without their parent's path.
+std::vector<std::string> members_of(std::string_view parent) {
+  std::vector<std::string> members;
+  const std::string prefix = parent.empty() ? "" : concat(parent, ".");
+  for (const KeySpec& key : schema()) {
+    if (key.path.substr(0, prefix.size()) != prefix) continue;
+    const std::string_view rest = key.path.substr(prefix.size());
+    const std::string member(rest.substr(0, rest.find('.')));
+    if (std::find(members.begin(), members.end(), member) == members.end()) {
+      members.push_back(member);
+    }
+  }
+  return members;
+}
+
+// Where a key of about this name is in some other table: "training.batch_size" for "batch_sise".
+std::string closest_elsewhere(std::string_view name) {
+  std::vector<std::string> leaves;
+  for (const KeySpec& key : schema()) leaves.emplace_back(leaf_of(key.path));
+  const std::string leaf = closest(name, leaves);
+  if (leaf.empty()) return "";
+  const auto index = std::find(leaves.begin(), leaves.end(), leaf) - leaves.begin();
+  return std::string(schema()[static_cast<std::size_t>(index)].path);
+}
+
+Error unknown_key(std::string_view parent, const std::string& name, const Value& value) {
+  const std::vector<std::string> members = members_of(parent);
+  const std::string sibling = closest(name, members);
+  const std::string near = sibling.empty() ? closest_elsewhere(name) : join_path(parent, sibling);
+  const std::string origin = value.origin().empty() ? "" : " (" + value.origin() + ")";
+  return Error(ErrorKind::kConfig, join_path(parent, name), origin, " is not a known key",
+               near.empty() ? did_you_mean(name, members) : "; did you mean '" + near + "'?");
+}
+
+bool is_string(const Value& value) { return value.is_string(); }
+bool is_integer(const Value& value) { return value.type() == Value::Type::kInteger; }
+bool is_typed(const Value& value) {
+  if (value.is_string()) return true;
+  const Value* type = value.is_table() ? value.find("type") : nullptr;
+  return type != nullptr && type->is_string();
+}
+
+bool has_type(const Value& value, KeyType type) {
+  switch (type) {
+    case KeyType::kBoolean:
+      return value.type() == Value::Type::kBoolean;
+    case KeyType::kInteger:
+      return is_integer(value);
+    case KeyType::kFloat:
+      return value.type() == Value::Type::kFloat || is_integer(value);
+    case KeyType::kString:
+      return value.is_string();
+    case KeyType::kStringOrArray:
+      return value.is_string() || value.is_array();
+    case KeyType::kStrings:
+    case KeyType::kIntegers:
+    case KeyType::kTypedList:
+      return value.is_array();
+    case KeyType::kTable:
+      return value.is_table();
+  }
+  return false;
+}
+
+// What each element of an array must be.
+struct ElementRule {
+  bool (*fits)(const Value& element);
+  const char* text;
+};
+
+ElementRule element_rule(KeyType type) {
+  if (type == KeyType::kIntegers) return {&is_integer, "an integer"};
+  if (type == KeyType::kTypedList) {
+    return {&is_typed, "a name or {type = \"name\", params = {...}}"};
+  }
+  return {&is_string, "a string"};
+}
+
+void check_type(const Config& config, const KeySpec& key, const Value& value) {
+  if (!has_type(value, key.type)) {
+    throw config.error(key.path,
+                       concat("is ", value.type_name(), "; expected ", type_text(key.type)));
+  }
+  if (!value.is_array()) return;
+  const ElementRule rule = element_rule(key.type);
+  for (std::size_t i = 0; i < value.as_array().size(); ++i) {
+    const Value& element = value.as_array()[i];
+    if (rule.fits(element)) continue;
+    throw config.error(concat(key.path, "[", i, "]"),
+                       concat("is ", element.type_name(), "; expected ", rule.text));
+  }
+}
+
+void check_bounds(const Config& config, const KeySpec& key, const Value& value) {
+  const Bounds& bounds = *key.bounds;
+  const double number = value.as_float();
+  const bool excluded = bounds.kind == Bounds::Low::kExcluded;
+  if ((excluded ? number > bounds.low : number >= bounds.low) && number <= bounds.high) return;
+  const bool has_high = bounds.high < std::numeric_limits<double>::infinity();
+  throw config.error(key.path, concat("is out of range; expected ",
+                                      has_high   ? ""
+                                      : excluded ? "more than "
+                                                 : "at least ",
+                                      bounds.low, has_high ? concat(" to ", bounds.high) : ""));
+}
+
+void check_table(const Value& table, const std::string& path) {
+  for (const auto& [name, value] : table.as_table()) {
+    const std::string full = join_path(path, name);
+    const KeySpec* key = find_key(full);
+    if (key != nullptr && (key->type != KeyType::kTable || value.is_table())) continue;
+    if (key == nullptr && members_of(full).empty()) throw unknown_key(path, name, value);
+    if (!value.is_table()) {
+      throw Error(ErrorKind::kConfig, full, " = ", to_string(value), " (", value.origin(), ") is ",
+                  value.type_name(), "; expected a table, such as [", full, "]");
+    }
+    check_table(value, full);
+  }
+}
+
+}  // namespace
+
+std::string_view type_text(KeyType type) noexcept {
+  switch (type) {
+    case KeyType::kBoolean:
+      return "true or false";
+    case KeyType::kInteger:
+      return "an integer";
+    case KeyType::kFloat:
+      return "a number";
+    case KeyType::kString:
+      return "a string";
+    case KeyType::kStrings:
+      return "an array of strings";
+    case KeyType::kIntegers:
+      return "an array of integers";
+    case KeyType::kStringOrArray:
+      return "a string or an array of strings";
+    case KeyType::kTypedList:
+      return "an array of names or {type = \"name\", params = {...}}";
+    case KeyType::kTable:
+      return "a table";
+  }
+  return "";
+}
+
+void check_keys(const Value& root) { check_table(root, ""); }
+
+void check_values(const Value& root) {
+  const Config config(root);
+  for (const KeySpec& key : schema()) {
+    const Value* value = root.find(key.path);
+    if (value == nullptr) continue;
+    check_type(config, key, *value);
+    if (key.bounds != nullptr) check_bounds(config, key, *value);
+  }
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The list of keys, and what is made from it.
+#include "host/config/merge.h"
+#include "host/config/schema.h"
+#include "host/config/toml.h"
+
+#include <cstdint>
+#include <limits>
+
+namespace pergola::host {
+namespace {
+
+constexpr double kAny = std::numeric_limits<double>::infinity();
+constexpr Bounds kAtLeastZero{0, kAny};
+constexpr Bounds kAtLeastOne{1, kAny};
+constexpr Bounds kMinusOneOrMore{-1, kAny};
+constexpr Bounds kPositive{0, kAny, Bounds::Low::kExcluded};
+constexpr Bounds kFraction{0, 1};
+constexpr Bounds kThreads{0, 1024};
+
+using enum KeyType;
+
+constexpr KeySpec kKeys[] = {
+    {"model", kString, "", "The model's name; `pergola list models` shows them all."},
+    {"dataset", kString, "", "The data set's name; `pergola list datasets` shows them all."},
+    {"run_type", kStringOrArray, "\"train_test\"",
+     "What to do: words train, val, test (or inference) joined by _, or an array of them."},
+    {"model_config", kTable, "", "model_config.<model>: what the model of that name is made from."},
+    {"dataset_config", kTable, "", "dataset_config.<dataset>: the same for a data set."},
+
+    {"training.experiment_name", kString, "\"run\"", "Names the run and its folder."},
+    {"training.seed", kInteger, "1234",
+     "Seeds weights, order and augmentation; -1 draws one and logs it.", &kMinusOneOrMore},
+    {"training.device", kString, "\"auto\"",
+     "auto, cpu, cuda or cuda:N; auto takes the first GPU that there is."},
+    {"training.num_threads", kInteger, "0", "CPU threads for tensor work; 0: all cores.",
+     &kThreads},
+    {"training.batch_size", kInteger, "512", "Samples in a batch.", &kAtLeastOne},
+    {"training.update_frequency", kInteger, "1",
+     "Batches whose gradients are added up for one update.", &kAtLeastOne},
+    {"training.max_updates", kInteger, "22000", "Updates until training ends.", &kAtLeastOne},
+    {"training.max_epochs", kFloat, "",
+     "Passes over the data until training ends, fractions allowed; wins over max_updates.",
+     &kPositive},
+    {"training.log_interval", kInteger, "100", "Updates from one log line to the next.",
+     &kAtLeastOne},
+    {"training.checkpoint_interval", kInteger, "1000",
+     "Updates from one checkpoint to the next; 0: only at the end.", &kAtLeastZero},
+    {"training.evaluation_interval", kInteger, "1000",
+     "Updates from one validation to the next; 0: after each epoch.", &kAtLeastZero},
+    {"training.evaluate_metrics", kBoolean, "false",
+     "Compute the metrics for training batches too, where a log line is due."},
+    {"training.num_workers", kInteger, "4",
+     "Threads that load data; 0: the training thread does it.", &kThreads},
+    {"training.pin_memory", kBoolean, "false", "Page-locked batches, for faster copies to a GPU."},
+    {"training.clip_gradients", kBoolean, "false",
+     "Scale gradients down whose norm is above max_grad_l2_norm."},
+    {"training.max_grad_l2_norm", kFloat, "", "Needed by clip_gradients.", &kPositive},
+    {"training.exit_on_nan_losses", kBoolean, "true",
+     "Stop, with exit code 6, when a loss is not a number."},
+    {"training.lr_scheduler", kBoolean, "false", "Change the learning rate as `scheduler` says."},
+    {"training.lr_steps", kIntegers, "[]",
+     "Scheduler `pythia`: the updates at which the rate is multiplied by lr_ratio."},
+    {"training.lr_ratio", kFloat, "0.1", "Scheduler `pythia`: see lr_steps.", &kAtLeastZero},
+    {"training.use_warmup", kBoolean, "false",
+     "Scheduler `pythia`: begin with a part of the rate, and let it grow."},
+    {"training.warmup_factor", kFloat, "0.2", "Scheduler `pythia`: that part.", &kFraction},
+    {"training.warmup_iterations", kInteger, "1000", "Scheduler `pythia`: for so many updates.",
+     &kAtLeastZero},
+    {"training.callbacks", kTypedList, "[]",
+     "Further callbacks, {type = \"name\", params = {...}} or just the name."},
+    {"training.early_stop.criteria", kString, "\"total_loss\"",
+     "Which number of the validation says what the best checkpoint is."},
+    {"training.early_stop.minimize", kBoolean, "true", "Is less of it better?"},
+
+    {"optimizer.type", kString, "",
+     "The optimizer's name; `pergola list optimizers` shows them all."},
+    {"optimizer.params", kTable, "", "What the optimizer takes, such as lr = 0.001."},
+
+    {"scheduler.type", kString, "\"pythia\"",
+     "The schedule's name, used when lr_scheduler is true; see `pergola list schedulers`."},
+    {"scheduler.params", kTable, "", "What the scheduler takes."},
+
+    {"evaluation.metrics", kTypedList, "[]",
+     "Metrics, {type = \"name\", params = {...}} or just the name."},
+    {"evaluation.predict", kBoolean, "false",
+     "Write predictions for the splits of run_type, instead of metrics."},
+
+    {"checkpoint.resume", kBoolean, "false", "Go on with the run in env.save_dir; as --resume."},
+    {"checkpoint.max_to_keep", kInteger, "-1",
+     "How many checkpoints of checkpoint_interval to keep, besides last and best; -1: all.",
+     &kMinusOneOrMore},
+
+    {"env.data_dir", kString,
+     "\"${env:PERGOLA_DATA_DIR,${env:XDG_CACHE_HOME,${env:HOME,/tmp}/.cache}/pergola/data}\"",
+     "The folder with the data sets, each in a folder of its name."},
+    {"env.save_dir", kString, "\"runs/${training.experiment_name}\"", "The run's folder."},
+
+    {"plugins.path", kStrings, "[]",
+     "Folders with plugins, after those of --plugin-path and PERGOLA_PLUGIN_PATH."},
+};
+
+}  // namespace
+
+std::span<const KeySpec> schema() noexcept { return kKeys; }
+
+std::string schema_as_toml() {
+  std::string out =
+      "# SPDX-License-Identifier: BSD-3-Clause\n"
+      "# Every key that Pergola knows, with its default. Read it; a run's config holds only what "
+      "it\n"
+      "# changes. Written from the list in host/config/schema_keys.cpp: a test compares the two.\n";
+  std::string table;
+  for (const KeySpec& key : schema()) {
+    const std::size_t dot = key.path.rfind('.');
+    const std::string_view parent = dot == std::string_view::npos ? "" : key.path.substr(0, dot);
+    const std::string_view name =
+        dot == std::string_view::npos ? key.path : key.path.substr(dot + 1);
+    if (parent != table) {
+      table = parent;
+      out += "\n[" + table + "]\n";
+    } else if (parent.empty()) {
+      out += '\n';
+    }
+    out.append("# ").append(key.doc).append("\n");
+    if (key.default_toml.empty()) {
+      out.append("# ").append(name).append(" = (").append(type_text(key.type)).append(")\n");
+    } else {
+      out.append(name).append(" = ").append(key.default_toml).append("\n");
+    }
+  }
+  return out;
+}
+
+const Value& default_config() {
+  static const Value kDefaults = [] {
+    Value value = parse_toml(schema_as_toml(), "defaults");
+    set_origins(value, "defaults");
+    return value;
+  }();
+  return kDefaults;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/support/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* next_step(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free some space there, or choose another folder";
+    case EACCES:
+    case EPERM:
+      return "check its permissions and those of its folder";
+    case EROFS:
+      return "choose a folder that is not mounted read-only";
+    case ENOENT:
+      return "check the path";
+    case ENOTDIR:
+    case EEXIST:
+      return "a part of the path is a file where a folder is expected";
+    case EISDIR:
+      return "name a file in it";
+    case EMFILE:
+    case ENFILE:
+      return "raise the limit of open files (ulimit -n)";
+    case EIO:
+      return "check the disk";
+    default:
+      return "check the path and the disk";
+  }
+}
+
+// open(2) that no signal interrupts.
+int open_retrying(const fs::path& path, int flags) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+fs::path parent_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// Removes a file that was not finished.
+class FileRemover {
+ public:
+  explicit FileRemover(fs::path path) : path_(std::move(path)) {}
+  FileRemover(const FileRemover&) = delete;
+  FileRemover& operator=(const FileRemover&) = delete;
+  ~FileRemover() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  void keep() noexcept { path_.clear(); }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+int UniqueFd::release() noexcept { return std::exchange(fd_, -1); }
+
+void UniqueFd::reset() noexcept {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+std::string describe_errno(int error) { return std::generic_category().message(error); }
+
+Error file_error(ErrorKind kind, std::string_view action, const fs::path& path, int error) {
+  return Error(kind, "cannot ", action, " ", path.string(), ": ", describe_errno(error), "; ",
+               next_step(error));
+}
+
+UniqueFd open_file(const fs::path& path, ErrorKind kind) {
+  // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+  UniqueFd fd(open_retrying(path, O_RDONLY | O_NONBLOCK));
+  if (!fd) throw file_error(kind, "read", path, errno);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) throw file_error(kind, "read", path, errno);
+  if (S_ISDIR(info.st_mode)) {
+    throw Error(kind, "cannot read ", path.string(), ": it is a folder; name a file in it");
+  }
+  if (!S_ISREG(info.st_mode)) {
+    throw Error(kind, "cannot read ", path.string(),
+                ": it is a pipe or a device, expected a regular file; save it to a file first");
+  }
+  return fd;
+}
+
+std::string read_file(const fs::path& path, ErrorKind kind) {
+  const UniqueFd fd = open_file(path, kind);
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) throw file_error(kind, "read", path, errno);
+  std::string content;
+  std::size_t size = 0;
+  // The size is a first guess only: files of /proc say 0, and others may be growing.
+  content.resize(static_cast<std::size_t>(info.st_size) + 1);
+  while (true) {
+    const ssize_t count = ::read(fd.get(), content.data() + size, content.size() - size);
+    if (count == 0) break;
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw file_error(kind, "read", path, errno);
+    }
+    size += static_cast<std::size_t>(count);
+    if (size == content.size()) content.resize(2 * size);
+  }
+  content.resize(size);
+  return content;
+}
+
+UniqueFd create_file(const fs::path& path, ErrorKind kind) {
+  UniqueFd fd(open_retrying(path, O_WRONLY | O_CREAT | O_TRUNC));
+  if (!fd) throw file_error(kind, "write", path, errno);
+  return fd;
+}
+
+void write_all(int fd, std::string_view content, const fs::path& path, ErrorKind kind) {
+  while (!content.empty()) {
+    const ssize_t count = ::write(fd, content.data(), content.size());
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw file_error(kind, "write", path, errno);
+    }
+    content.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content, ErrorKind kind) {
+  fs::path temporary = path;
+  temporary += concat(".tmp-", ::getpid());
+  FileRemover remover(temporary);
+  // The user knows the file by its own name, so that is what the messages say.
+  const UniqueFd fd(open_retrying(temporary, O_WRONLY | O_CREAT | O_TRUNC));
+  if (!fd) throw file_error(kind, "write", path, errno);
+  write_all(fd.get(), content, path, kind);
+  sync_fd(fd.get(), path, kind);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) throw file_error(kind, "write", path, errno);
+  remover.keep();
+  sync_directory(parent_of(path), kind);
+}
+
+void sync_fd(int fd, const fs::path& path, ErrorKind kind) {
+  if (::fsync(fd) != 0) throw file_error(kind, "bring to the disk", path, errno);
+}
+
+void sync_file(const fs::path& path, ErrorKind kind) {
+  const UniqueFd fd(open_retrying(path, O_RDONLY));
+  if (!fd) throw file_error(kind, "bring to the disk", path, errno);
+  sync_fd(fd.get(), path, kind);
+}
+
+void sync_directory(const fs::path& path, ErrorKind kind) {
+  const UniqueFd fd(open_retrying(path, O_RDONLY | O_DIRECTORY));
+  if (!fd) throw file_error(kind, "bring to the disk", path, errno);
+  // Some network file systems cannot sync a folder and say so with EINVAL; renames last there
+  // anyway.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) {
+    throw file_error(kind, "bring to the disk", path, errno);
+  }
+}
+
+void make_directories(const fs::path& path, ErrorKind kind) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw file_error(kind, "make the folder", path, error.value());
+}
+
+std::uintmax_t free_space(const fs::path& path, ErrorKind kind) {
+  std::error_code error;
+  fs::path existing = fs::absolute(path, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path()) {
+    existing = existing.parent_path();
+  }
+  const fs::space_info info = fs::space(existing, error);
+  if (error) throw file_error(kind, "find the free space of", existing, error.value());
+  return info.available;
+}
+
+}  // namespace pergola::host

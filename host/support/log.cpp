@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/support/log.h"
+
+#include "host/support/files.h"
+#include "pergola/suggest.h"
+
+#include <fcntl.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace pergola::host {
+namespace {
+
+constexpr std::string_view kClearLine = "\r\x1b[2K";
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kInfo:
+      break;
+  }
+  return spdlog::level::info;
+}
+
+// "%*" of the patterns: nothing for an info line, the level's name for the others.
+class LevelMark final : public spdlog::custom_flag_formatter {
+ public:
+  explicit LevelMark(bool coloured) : coloured_(coloured) {}
+
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+              spdlog::memory_buf_t& out) override {
+    switch (message.level) {
+      case spdlog::level::debug:
+        return append(out, "debug: ", "\x1b[2m");
+      case spdlog::level::warn:
+        return append(out, "warning: ", "\x1b[33m");
+      case spdlog::level::err:
+        return append(out, "error: ", "\x1b[31m");
+      default:
+        return;
+    }
+  }
+  [[nodiscard]] std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelMark>(coloured_);
+  }
+
+ private:
+  void append(spdlog::memory_buf_t& out, std::string_view name, std::string_view colour) const {
+    if (coloured_) out.append(colour.data(), colour.data() + colour.size());
+    out.append(name.data(), name.data() + name.size());
+    constexpr std::string_view kPlain = "\x1b[0m";
+    if (coloured_) out.append(kPlain.data(), kPlain.data() + kPlain.size());
+  }
+
+  bool coloured_;
+};
+
+std::unique_ptr<spdlog::formatter> make_formatter(const char* pattern, bool coloured) {
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<LevelMark>('*', coloured).set_pattern(pattern);
+  return formatter;
+}
+
+// write(2) of everything; false when the system refuses.
+bool write_quietly(int fd, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t count = ::write(fd, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+// Where all lines end: stderr, with the status line kept below them, and the log files.
+class Sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  Sink() { restart(); }
+
+  void restart() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    is_terminal_ = stderr_is_terminal();
+    set_formatter_(make_formatter("[%H:%M:%S] %*%v", is_terminal_));
+    status_.clear();
+    files_.clear();
+  }
+
+  void add_file(const std::filesystem::path& path, UniqueFd fd) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    files_.push_back(File{path, std::move(fd)});
+  }
+
+  void show_status(std::string_view text) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!is_terminal_ || text == status_) return;
+    status_ = text;
+    write_quietly(STDERR_FILENO, std::string(kClearLine) + status_);
+  }
+
+ private:
+  struct File {
+    std::filesystem::path path;
+    UniqueFd fd;
+  };
+
+  // One write for each line, so that lines of other programs do not come between.
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    std::string out;
+    if (!status_.empty()) out += kClearLine;
+    out.append(line.data(), line.size());
+    out += status_;
+    write_quietly(STDERR_FILENO, out);
+    if (!files_.empty()) write_files(message);
+  }
+
+  void write_files(const spdlog::details::log_msg& message) {
+    spdlog::memory_buf_t line;
+    file_formatter_->format(message, line);
+    for (File& file : files_) {
+      if (!file.fd || write_quietly(file.fd.get(), {line.data(), line.size()})) continue;
+      const std::string reason = describe_errno(errno);
+      file.fd.reset();
+      write_quietly(STDERR_FILENO, concat("warning: [log] cannot write ", file.path.string(), ": ",
+                                          reason, "; the log goes on here only\n"));
+    }
+  }
+
+  void flush_() override {}  // nothing is buffered
+
+  bool is_terminal_ = false;
+  std::string status_;
+  std::vector<File> files_;
+  std::unique_ptr<spdlog::formatter> file_formatter_ =
+      make_formatter("[%Y-%m-%d %H:%M:%S.%e] %*%v", /*coloured=*/false);
+};
+
+struct Log {
+  Log() : sink(std::make_shared<Sink>()), logger("pergola", sink) {
+    logger.set_error_handler([](const std::string& problem) {
+      write_quietly(STDERR_FILENO, "warning: [log] " + problem + "\n");
+    });
+  }
+  std::shared_ptr<Sink> sink;
+  spdlog::logger logger;
+};
+
+// Never destroyed: threads and destructors of other statics may log until the very end.
+Log& the_log() {
+  static Log& log = *new Log;
+  return log;
+}
+
+void take_sdk_line(LogLevel level, const std::string& line) { log::write(level, line); }
+
+}  // namespace
+
+void init_log(LogLevel level) {
+  the_log().logger.set_level(to_spdlog(level));
+  the_log().sink->restart();
+  set_log_sink(&take_sdk_line);
+}
+
+LogLevel parse_log_level(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "info") return LogLevel::kInfo;
+  if (name == "warning") return LogLevel::kWarning;
+  if (name == "error") return LogLevel::kError;
+  const std::vector<std::string> names = {"debug", "info", "warning", "error"};
+  throw Error(ErrorKind::kConfig, "log level '", name, "' is not one of ", join(names),
+              closest(name, names).empty() ? "" : did_you_mean(name, names));
+}
+
+void add_log_file(const std::filesystem::path& path) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (!fd) throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
+  the_log().sink->add_file(path, std::move(fd));
+}
+
+void set_status_line(std::string_view text) { the_log().sink->show_status(text); }
+
+void clear_status_line() { the_log().sink->show_status(""); }
+
+bool stderr_is_terminal() noexcept { return ::isatty(STDERR_FILENO) == 1; }
+
+std::size_t terminal_width() noexcept {
+  constexpr std::size_t kUsual = 80;
+  struct winsize size {};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : kUsual;
+}
+
+namespace log {
+
+bool enabled(LogLevel level) noexcept { return the_log().logger.should_log(to_spdlog(level)); }
+
+void write(LogLevel level, const std::string& line) noexcept {
+  the_log().logger.log(to_spdlog(level), spdlog::string_view_t(line));
+}
+
+}  // namespace log
+}  // namespace pergola::host

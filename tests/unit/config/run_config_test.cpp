@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/config/run_config.h"
+
+#include "host/support/log.h"
+#include "unit/config/config_fixture.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pergola::host {
+namespace {
+
+using ::testing::HasSubstr;
+
+class RunConfigTest : public ConfigFixture {
+ protected:
+  void SetUp() override { write_run("optimizer = {type = \"adamw\", params = {lr = 0.5}}"); }
+  void TearDown() override { set_log_sink(nullptr); }
+
+  [[nodiscard]] RunConfig parse(const std::vector<std::string>& overrides = {}) const {
+    return RunConfig::parse(resolve(overrides));
+  }
+  [[nodiscard]] std::string parse_complaint(const std::vector<std::string>& overrides) const {
+    return testing::error_of([&] { (void)parse(overrides); });
+  }
+  // What parsing says on stderr.
+  [[nodiscard]] std::string log_of(const std::vector<std::string>& overrides) const {
+    init_log(LogLevel::kInfo);
+    ::testing::internal::CaptureStderr();
+    (void)parse(overrides);
+    return ::testing::internal::GetCapturedStderr();
+  }
+  // "train val test" of what run_type says.
+  [[nodiscard]] std::string words_of(const std::string& run_type) const {
+    const RunType type = parse({"run_type=" + run_type}).run_type;
+    return concat(type.train ? "train " : "", type.val ? "val " : "", type.test ? "test " : "");
+  }
+};
+
+TEST_F(RunConfigTest, TheDefaultsAreThoseOfDefaultsToml) {
+  const RunConfig run = parse();
+  EXPECT_EQ(run.model, "pythia");
+  EXPECT_EQ(run.dataset, "easy_vqa");
+  EXPECT_TRUE(run.run_type.train && run.run_type.test && !run.run_type.val);
+  EXPECT_EQ(run.training.experiment_name, "run");
+  EXPECT_EQ(run.training.seed, 1234);
+  EXPECT_EQ(run.training.device, "auto");
+  EXPECT_EQ(run.training.num_threads, 0);
+  EXPECT_EQ(run.training.batch_size, 512);
+  EXPECT_EQ(run.training.update_frequency, 1);
+  EXPECT_EQ(run.training.max_updates, 22000);
+  EXPECT_EQ(run.training.max_epochs, std::nullopt);
+  EXPECT_EQ(run.training.log_interval, 100);
+  EXPECT_EQ(run.training.checkpoint_interval, 1000);
+  EXPECT_EQ(run.training.evaluation_interval, 1000);
+  EXPECT_FALSE(run.training.evaluate_metrics);
+  EXPECT_EQ(run.training.num_workers, 4);
+  EXPECT_FALSE(run.training.pin_memory);
+  EXPECT_EQ(run.training.max_grad_l2_norm, std::nullopt);
+  EXPECT_TRUE(run.training.exit_on_nan_losses);
+  EXPECT_TRUE(run.training.callbacks.empty());
+  EXPECT_EQ(run.training.monitor.criteria, "val/total_loss");
+  EXPECT_TRUE(run.training.monitor.minimize);
+  EXPECT_FALSE(run.scheduler.has_value());
+  EXPECT_FALSE(run.evaluation.predict);
+  EXPECT_FALSE(run.checkpoint.resume);
+  EXPECT_EQ(run.checkpoint.max_to_keep, -1);
+  EXPECT_EQ(run.env.save_dir, "runs/run");
+}
+
+TEST_F(RunConfigTest, TakesWhatTheConfigSays) {
+  const RunConfig run =
+      parse({"training.max_epochs=0.5", "training.batch_size=64", "training.clip_gradients=true",
+             "training.max_grad_l2_norm=0.25", "training.early_stop.criteria=val/easy_vqa/accuracy",
+             "training.early_stop.minimize=false",
+             "evaluation.metrics=[\"accuracy\", {type = \"r@k\", params = {k = 5}}]",
+             "env.data_dir=/data", "checkpoint.max_to_keep=2", "training.seed=-1"});
+  EXPECT_EQ(run.training.max_epochs, 0.5);
+  EXPECT_EQ(run.training.batch_size, 64);
+  EXPECT_EQ(run.training.max_grad_l2_norm, 0.25);
+  EXPECT_EQ(run.training.monitor.criteria, "val/easy_vqa/accuracy");
+  EXPECT_FALSE(run.training.monitor.minimize);
+  ASSERT_EQ(run.evaluation.metrics.size(), 2U);
+  EXPECT_EQ(run.evaluation.metrics[0].type, "accuracy");
+  EXPECT_EQ(run.evaluation.metrics[1].params.get<std::int64_t>("k"), 5);
+  EXPECT_EQ(run.env.data_dir, "/data");
+  EXPECT_EQ(run.checkpoint.max_to_keep, 2);
+  EXPECT_EQ(run.training.seed, -1);
+}
+
+TEST_F(RunConfigTest, HandsOutTheConfigsOfModelDatasetAndOptimizer) {
+  const RunConfig run = parse();
+  EXPECT_EQ(run.model_config.get<std::int64_t>("hidden_dim"), 256);
+  EXPECT_EQ(run.model_config.path(), "model_config.pythia");
+  EXPECT_EQ(run.dataset_config.get<std::int64_t>("max_words"), 8);
+  ASSERT_TRUE(run.optimizer.has_value());
+  EXPECT_EQ(run.optimizer->type, "adamw");
+  EXPECT_EQ(run.optimizer->params.get<double>("lr"), 0.5);
+}
+
+TEST_F(RunConfigTest, RunTypeIsASetOfWords) {
+  EXPECT_EQ(words_of("train"), "train ");
+  EXPECT_EQ(words_of("train_inference"), "train test ");
+  EXPECT_EQ(words_of("train_val_test"), "train val test ");
+  EXPECT_EQ(words_of("val+test"), "val test ");
+  EXPECT_EQ(words_of("[\"train\", \"val\"]"), "train val ");
+}
+
+TEST_F(RunConfigTest, RunTypeHasNoUnknownWords) {
+  EXPECT_EQ(parse_complaint({"run_type=train_tset"}),
+            "run_type = \"train_tset\" (command line) has the unknown word 'tset'; did you mean "
+            "'test'?");
+  EXPECT_EQ(
+      parse_complaint({"run_type="}),
+      "run_type = \"\" (command line) is empty; expected some of train, val, test, inference");
+  EXPECT_EQ(parse_complaint({"run_type=[]"}),
+            "run_type = [] (command line) is empty; expected some of train, val, test, inference");
+}
+
+TEST_F(RunConfigTest, DevicesHaveNames) {
+  for (const char* device : {"auto", "cpu", "cuda", "cuda:0", "cuda:15"}) {
+    EXPECT_EQ(parse({concat("training.device=", device)}).training.device, device);
+  }
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:100", "cpu:0", "\"\""}) {
+    EXPECT_THAT(parse_complaint({concat("training.device=", device)}),
+                HasSubstr(" is not a device; expected auto, cpu, cuda or cuda:N"));
+  }
+}
+
+TEST_F(RunConfigTest, ClippingNeedsANorm) {
+  EXPECT_EQ(
+      parse_complaint({"training.clip_gradients=true"}),
+      "training.clip_gradients = true (command line) needs training.max_grad_l2_norm, which is "
+      "not set; set it to a number above 0, such as 0.25");
+}
+
+TEST_F(RunConfigTest, TrainingNeedsAnOptimizer) {
+  write_run("");
+  EXPECT_EQ(
+      parse_complaint({}),
+      "optimizer.type is not set, and training needs one; set it, such as optimizer = {type = "
+      "\"adamw\", params = {lr = 0.001}}");
+  EXPECT_FALSE(parse({"run_type=test"}).optimizer.has_value());
+}
+
+TEST_F(RunConfigTest, NamesAreNotEmpty) {
+  EXPECT_EQ(parse_complaint({"training.experiment_name="}),
+            "training.experiment_name = \"\" (command line) is empty; expected a name");
+  EXPECT_EQ(parse_complaint({"env.save_dir="}),
+            "env.save_dir = \"\" (command line) is empty; expected a name");
+}
+
+TEST_F(RunConfigTest, ThePythiaScheduleTakesWhatMmfHasInTraining) {
+  const RunConfig run = parse({"training.lr_scheduler=true", "training.lr_steps=[10, 20]",
+                               "training.use_warmup=true", "scheduler.params.lr_ratio=0.5"});
+  ASSERT_TRUE(run.scheduler.has_value());
+  EXPECT_EQ(run.scheduler->type, "pythia");
+  EXPECT_EQ(to_string(run.scheduler->params.value()),
+            "{lr_ratio = 0.5, lr_steps = [10, 20], use_warmup = true, warmup_factor = 0.2, "
+            "warmup_iterations = 1000}");
+}
+
+TEST_F(RunConfigTest, OtherSchedulesTakeTheirOwnParamsAlone) {
+  const RunConfig run = parse({"training.lr_scheduler=true", "scheduler.type=warmup_cosine",
+                               "scheduler.params.num_warmup_steps=5"});
+  ASSERT_TRUE(run.scheduler.has_value());
+  EXPECT_EQ(run.scheduler->type, "warmup_cosine");
+  EXPECT_EQ(to_string(run.scheduler->params.value()), "{num_warmup_steps = 5}");
+}
+
+TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
+  EXPECT_EQ(log_of({}), "");
+  EXPECT_THAT(
+      log_of({"scheduler.type=warmup_cosine"}),
+      HasSubstr("warning: [config] scheduler.type = \"warmup_cosine\" has no effect, because "
+                "training.lr_scheduler is false\n"));
+  EXPECT_THAT(log_of({"training.max_grad_l2_norm=1"}),
+              HasSubstr("warning: [config] training.max_grad_l2_norm has no effect, because "
+                        "training.clip_gradients is false\n"));
+  EXPECT_THAT(
+      log_of({"training.max_epochs=3", "training.max_updates=10"}),
+      HasSubstr("] [config] training.max_epochs = 3 wins over training.max_updates = 10\n"));
+}
+
+}  // namespace
+}  // namespace pergola::host

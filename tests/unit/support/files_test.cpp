@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/support/files.h"
+
+#include "unit/support/error_of.h"
+#include "unit/support/temp_folder.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <iterator>
+
+namespace pergola::host {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::error_of;
+using ::testing::HasSubstr;
+
+class FilesTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] std::string path(std::string_view name) const { return (folder_ / name).string(); }
+  [[nodiscard]] std::ptrdiff_t files_in_folder() const {
+    return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator());
+  }
+  testing::TempFolder folder_;
+};
+
+TEST_F(FilesTest, ReadsAFileWithAllItsBytes) {
+  const std::string bytes("a\0\n\xff", 4);
+  folder_.write("f", bytes);
+  EXPECT_EQ(read_file(folder_ / "f", ErrorKind::kConfig), bytes);
+}
+
+TEST_F(FilesTest, ReadsAFileWhoseSizeTheSystemDoesNotSay) {
+  EXPECT_THAT(read_file("/proc/self/status", ErrorKind::kConfig), HasSubstr("Name:"));
+}
+
+TEST_F(FilesTest, SaysThatAFileIsMissing) {
+  EXPECT_EQ(error_of([&] { (void)read_file(folder_ / "none.toml", ErrorKind::kConfig); }),
+            "cannot read " + path("none.toml") + ": No such file or directory; check the path");
+}
+
+TEST_F(FilesTest, SaysThatAFolderIsNoFile) {
+  EXPECT_EQ(error_of([&] { (void)read_file(folder_.path(), ErrorKind::kConfig); }),
+            "cannot read " + folder_.path().string() + ": it is a folder; name a file in it");
+}
+
+TEST_F(FilesTest, DoesNotWaitForAPipe) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(
+      error_of([&] { (void)read_file(folder_ / "pipe", ErrorKind::kData); }, ErrorKind::kData),
+      "cannot read " + path("pipe") +
+          ": it is a pipe or a device, expected a regular file; save it to a file first");
+}
+
+TEST_F(FilesTest, SaysThatAFileMayNotBeRead) {
+  constexpr uid_t kNobody = 65534;
+  const uid_t me = ::geteuid();
+  fs::permissions(folder_.write("secret", "x"), fs::perms::none);
+  if (me == 0 && ::seteuid(kNobody) != 0) GTEST_SKIP() << "root may read everything";
+  const std::string message =
+      error_of([&] { (void)read_file(folder_ / "secret", ErrorKind::kConfig); });
+  ASSERT_EQ(::seteuid(me), 0);
+  EXPECT_EQ(message, "cannot read " + path("secret") +
+                         ": Permission denied; check its permissions and those of its folder");
+}
+
+TEST_F(FilesTest, SaysThatTheDiskIsFull) {
+  const UniqueFd full(::open("/dev/full", O_WRONLY));
+  ASSERT_TRUE(full);
+  EXPECT_EQ(
+      error_of([&] { write_all(full.get(), "text", "runs/x/state.json"); }, ErrorKind::kCheckpoint),
+      "cannot write runs/x/state.json: No space left on device; free some space there, or "
+      "choose another folder");
+}
+
+TEST_F(FilesTest, ReplacesAFileWholeAndLeavesNothingElse) {
+  folder_.write("state.json", "old and longer");
+  write_file_atomic(folder_ / "state.json", "new");
+  EXPECT_EQ(folder_.read("state.json"), "new");
+  EXPECT_EQ(files_in_folder(), 1);
+}
+
+TEST_F(FilesTest, WritesIntoTheWorkingFolderToo) {
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_.path());
+  write_file_atomic("bare_name", "text");
+  fs::current_path(before);
+  EXPECT_EQ(folder_.read("bare_name"), "text");
+}
+
+// A file size limit stands for the full disk: it too lets a part be written, then refuses.
+TEST_F(FilesTest, KeepsTheOldFileWhenTheNewOneCannotBeWritten) {
+  folder_.write("state.json", "old");
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{1000, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message =
+      error_of([&] { write_file_atomic(folder_ / "state.json", std::string(5000, 'x')); },
+               ErrorKind::kCheckpoint);
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(message,
+            "cannot write " + path("state.json") + ": File too large; check the path and the disk");
+  EXPECT_EQ(folder_.read("state.json"), "old");
+  EXPECT_EQ(files_in_folder(), 1);
+}
+
+TEST_F(FilesTest, SaysThatTheFolderOfANewFileIsMissing) {
+  EXPECT_EQ(error_of([&] { write_file_atomic(folder_ / "none/f", "x", ErrorKind::kData); },
+                     ErrorKind::kData),
+            "cannot write " + path("none/f") + ": No such file or directory; check the path");
+}
+
+TEST_F(FilesTest, MakesFoldersAndIsContentWithThoseThatAreThere) {
+  make_directories(folder_ / "a/b");
+  make_directories(folder_ / "a/b");
+  EXPECT_TRUE(fs::is_directory(folder_ / "a/b"));
+}
+
+TEST_F(FilesTest, SaysThatAFileIsInTheWayOfAFolder) {
+  folder_.write("file", "");
+  EXPECT_EQ(error_of([&] { make_directories(folder_ / "file/sub"); }, ErrorKind::kCheckpoint),
+            "cannot make the folder " + path("file/sub") +
+                ": Not a directory; a part of the path is a file where a folder is expected");
+}
+
+TEST_F(FilesTest, FreeSpaceOfAFolderThatIsNotYetThereIsThatOfTheOneAbove) {
+  // Others write to the same disk meanwhile, so the two may differ, but not by as much as a half.
+  const auto here = static_cast<double>(free_space(folder_.path()));
+  EXPECT_NEAR(static_cast<double>(free_space(folder_ / "not/yet")), here, 0.5 * here);
+}
+
+TEST_F(FilesTest, SyncsFilesAndFolders) {
+  folder_.write("f", "x");
+  EXPECT_NO_THROW(sync_file(folder_ / "f"));
+  EXPECT_NO_THROW(sync_directory(folder_.path()));
+  EXPECT_EQ(error_of([&] { sync_directory(folder_ / "f"); }, ErrorKind::kCheckpoint),
+            "cannot bring to the disk " + path("f") +
+                ": Not a directory; a part of the path is a file where a folder is expected");
+}
+
+TEST_F(FilesTest, UniqueFdClosesOnceAndMoves) {
+  UniqueFd first = create_file(folder_ / "f");
+  const int number = first.get();
+  UniqueFd second = std::move(first);
+  EXPECT_FALSE(first);  // NOLINT(bugprone-use-after-move): empty is what is promised
+  EXPECT_EQ(second.get(), number);
+  second.reset();
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+  EXPECT_EQ(errno, EBADF);
+}
+
+}  // namespace
+}  // namespace pergola::host

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/support/signals.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace pergola::host {
+namespace {
+
+// The handlers stay installed for the life of the process, so each test is a process of its own.
+class SignalsDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(SignalsDeathTest, TheFirstSignalIsOnlyNoted) {
+  EXPECT_EXIT(
+      {
+        install_signal_handlers();
+        const int before = stop_signal();
+        ::raise(SIGTERM);
+        ::_exit(before == 0 && stop_signal() == SIGTERM ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, TheSecondSignalEndsTheProcessAtOnce) {
+  EXPECT_EXIT(
+      {
+        install_signal_handlers();
+        ::raise(SIGTERM);
+        ::raise(SIGINT);
+      },
+      ::testing::ExitedWithCode(128 + SIGINT), "");
+}
+
+TEST_F(SignalsDeathTest, InstallingAgainForgetsTheFirstSignal) {
+  EXPECT_EXIT(
+      {
+        install_signal_handlers();
+        ::raise(SIGINT);
+        install_signal_handlers();
+        const int after = stop_signal();
+        ::raise(SIGINT);
+        ::_exit(after == 0 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, AClosedPipeIsAnErrorAndNoSignal) {
+  EXPECT_EXIT(
+      {
+        install_signal_handlers();
+        int ends[2];
+        if (::pipe(ends) != 0) ::_exit(2);
+        ::close(ends[0]);
+        const bool failed = ::write(ends[1], "x", 1) < 0 && errno == EPIPE;
+        ::_exit(failed ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace pergola::host
