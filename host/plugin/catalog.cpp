@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/plugin/catalog.h"
+
+#include "host/plugin/printable.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+
+namespace pergola::host {
+namespace {
+
+bool offers(const PluginFile& file, std::string_view kind, std::string_view key) {
+  if (!file.manifest) return false;
+  const std::vector<std::string> keys = file.manifest->keys(kind);
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+}  // namespace
+
+PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places) {
+  for (const auto& place : places) {
+    std::error_code ignored;  // a place that is gone by now is reported as a file
+    if (std::filesystem::is_directory(place, ignored)) {
+      add_folder(place);
+    } else {
+      add(place);
+    }
+  }
+}
+
+void PluginCatalog::add_folder(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() == ".so") found.push_back(entry->path());
+  }
+  if (error) {
+    throw Error(ErrorKind::kConfig, "the plugin folder '", printable(folder.string()),
+                "' cannot be listed: ", error.message(), "; leave it out or make it readable");
+  }
+  std::sort(found.begin(), found.end());
+  for (const auto& path : found) add(path);
+}
+
+void PluginCatalog::add(const std::filesystem::path& path) {
+  const auto identity = identify(path);
+  const bool known = identity && std::any_of(files_.begin(), files_.end(), [&](const auto& file) {
+                       return file.identity && file.identity->same_file(*identity);
+                     });
+  if (!known) files_.push_back(inspect_plugin(path));
+}
+
+const PluginFile* PluginCatalog::find(std::string_view kind, std::string_view key) const {
+  const PluginFile* usable = nullptr;
+  const PluginFile* unusable = nullptr;
+  for (const PluginFile& file : files_) {
+    if (!offers(file, kind, key)) continue;
+    if (!file.usable()) {
+      if (unusable == nullptr) unusable = &file;
+      continue;
+    }
+    if (usable != nullptr) {
+      throw Error(ErrorKind::kPlugin, kind, " '", printable(key), "' is offered by two plugins, ",
+                  printable(usable->path.string()), " and ", printable(file.path.string()),
+                  "; take one of them out of the plugin path");
+    }
+    usable = &file;
+  }
+  if (usable == nullptr && unusable != nullptr) throw Error(ErrorKind::kPlugin, unusable->problem);
+  return usable;
+}
+
+const PluginFile& PluginCatalog::require(std::string_view kind, std::string_view key,
+                                         std::string_view where,
+                                         const std::vector<std::string>& also_known) const {
+  if (const PluginFile* file = find(kind, key); file != nullptr) return *file;
+  std::vector<std::string> known = keys(kind);
+  known.insert(known.end(), also_known.begin(), also_known.end());
+  std::string hint = did_you_mean(key, known);
+  if (hint.empty()) hint = concat("; there is no plugin with a ", kind, " in the plugin path");
+  throw Error(ErrorKind::kConfig, where, where.empty() ? "" : ": ", kind, " '", printable(key),
+              "' is in no plugin", hint, "; `pergola plugins list` shows all", note_of_unusable());
+}
+
+std::string PluginCatalog::note_of_unusable() const {
+  constexpr std::size_t kMost = 3;
+  std::string note;
+  std::size_t count = 0;
+  for (const PluginFile& file : files_) {
+    if (file.usable()) continue;
+    if (++count > kMost) continue;
+    // The first line: the table of a foreign build is for who asks for that plugin.
+    std::string line = file.problem.substr(0, file.problem.find('\n'));
+    if (line.back() == ':') line.pop_back();
+    note += "\n  not usable: " + line;
+  }
+  if (count > kMost) note += concat("\n  and ", count - kMost, " more");
+  return note;
+}
+
+std::vector<std::string> PluginCatalog::keys(std::string_view kind) const {
+  std::set<std::string> all;
+  for (const PluginFile& file : files_) {
+    if (!file.usable()) continue;
+    const std::vector<std::string> keys = file.manifest->keys(kind);
+    all.insert(keys.begin(), keys.end());
+  }
+  return {all.begin(), all.end()};
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/plugin/elf_sections.h"
+
+#include "host/plugin/printable.h"
+#include "pergola/error.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace pergola::host {
+namespace {
+
+#if defined(__x86_64__)
+constexpr int kHostMachine = EM_X86_64;
+constexpr char kHostMachineName[] = "x86_64";
+#else
+constexpr int kHostMachine = EM_AARCH64;
+constexpr char kHostMachineName[] = "aarch64";
+#endif
+
+// A linked plugin has some forty sections; a table of their names of this size is a lie.
+constexpr std::uint64_t kMaxNameTable = 16U << 20U;
+
+template <class... Parts>
+[[noreturn]] void refuse(const std::filesystem::path& path, const Parts&... parts) {
+  throw Error(ErrorKind::kPlugin, "plugin ", printable(path.string()), " ", parts...);
+}
+
+[[noreturn]] void refuse_damaged(const std::filesystem::path& path, std::string_view what) {
+  refuse(path, "is truncated or damaged: ", what, "; copy or build it again");
+}
+
+FileIdentity identity_of(const struct stat& status) {
+  constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+  return {status.st_dev, status.st_ino, status.st_size,
+          status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec};
+}
+
+int open_or_refuse(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+  const int number = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (number < 0) {
+    const int error = errno;
+    refuse(path, "cannot be read: ", std::strerror(error),
+           error == EACCES ? "; `ls -l` shows who may" : "");
+  }
+  return number;
+}
+
+// Whether `size` bytes from `offset` on lie inside a file of `file_size` bytes, without overflow.
+bool inside(std::uint64_t offset, std::uint64_t size, std::uint64_t file_size) {
+  return offset <= file_size && size <= file_size - offset;
+}
+
+bool read_exactly(int file, void* to, std::size_t size, std::uint64_t offset) {
+  auto* next = static_cast<char*>(to);
+  while (size > 0) {
+    const ssize_t count = ::pread(file, next, size, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    next += count;
+    offset += static_cast<std::uint64_t>(count);
+    size -= static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+struct EndElf {
+  void operator()(Elf* elf) const { elf_end(elf); }
+};
+using ElfHandle = std::unique_ptr<Elf, EndElf>;
+
+ElfHandle begin_elf(int file) {
+  elf_version(EV_CURRENT);
+  // Not ELF_C_READ_MMAP: a file that shrinks while it is mapped is a SIGBUS.
+  return ElfHandle(elf_begin(file, ELF_C_READ, nullptr));
+}
+
+}  // namespace
+
+std::optional<FileIdentity> identify(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+  return identity_of(status);
+}
+
+ElfFile::Descriptor::~Descriptor() { ::close(number); }
+
+ElfFile::ElfFile(const std::filesystem::path& path) : path_(path), file_(open_or_refuse(path)) {
+  struct stat status {};
+  if (::fstat(file_.number, &status) != 0) refuse(path_, "cannot be read: ", std::strerror(errno));
+  if (S_ISDIR(status.st_mode)) refuse(path_, "is a folder; expected a plugin's .so file");
+  if (!S_ISREG(status.st_mode))
+    refuse(path_, "is not a regular file; expected a plugin's .so file");
+  identity_ = identity_of(status);
+  check_header();
+  read_tables();
+}
+
+// Before libelf sees the file, since it believes the header's counts when it allocates.
+void ElfFile::check_header() const {
+  if (identity_.size == 0) refuse(path_, "is empty; copy or build it again");
+  Elf64_Ehdr header{};
+  const auto available = std::min<std::uint64_t>(sizeof(header), identity_.size);
+  if (!read_exactly(file_.number, &header, available, 0))
+    refuse_damaged(path_, "it cannot be read");
+  if (available < SELFMAG || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+    refuse(path_,
+           "is not a shared library: it does not begin as an ELF file does; "
+           "expected a .so that pergola_add_plugin built");
+  }
+  if (available < sizeof(header)) refuse_damaged(path_, "its ELF header is cut off");
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB) {
+    refuse(path_, "is not a 64-bit little-endian ELF file; build it for ", kHostMachineName);
+  }
+  if (header.e_machine != kHostMachine) {
+    refuse(path_, "is for another processor (ELF machine ", header.e_machine, "); expected ",
+           kHostMachineName, " (", kHostMachine, "), so build it on this kind of machine");
+  }
+  if (header.e_type != ET_DYN) {
+    refuse(path_, "is not a shared library (ELF type ", header.e_type,
+           "); expected a .so that "
+           "pergola_add_plugin built");
+  }
+  if (header.e_shnum == 0 || header.e_shentsize != sizeof(Elf64_Shdr)) {
+    refuse(path_,
+           "has no table of sections, which is where a plugin's manifest is found; "
+           "do not strip it with --strip-section-headers");
+  }
+  const auto size = static_cast<std::uint64_t>(identity_.size);
+  if (!inside(header.e_shoff, std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr), size)) {
+    refuse_damaged(path_, "its table of sections lies beyond its end");
+  }
+  if (header.e_phentsize != sizeof(Elf64_Phdr) ||
+      !inside(header.e_phoff, std::uint64_t{header.e_phnum} * sizeof(Elf64_Phdr), size)) {
+    refuse_damaged(path_, "its table of segments lies beyond its end");
+  }
+}
+
+void ElfFile::read_tables() {
+  const auto file_size = static_cast<std::uint64_t>(identity_.size);
+  const ElfHandle elf = begin_elf(file_.number);
+  std::size_t segments = 0;
+  std::size_t sections = 0;
+  std::size_t names = 0;
+  if (elf == nullptr || elf_kind(elf.get()) != ELF_K_ELF ||
+      elf_getphdrnum(elf.get(), &segments) != 0 || elf_getshdrnum(elf.get(), &sections) != 0 ||
+      elf_getshdrstrndx(elf.get(), &names) != 0) {
+    refuse_damaged(path_, elf_errmsg(-1));
+  }
+
+  // dlopen maps segments without asking how long the file is, and dies at the first missing page.
+  for (std::size_t i = 0; i < segments; ++i) {
+    GElf_Phdr segment;
+    if (gelf_getphdr(elf.get(), static_cast<int>(i), &segment) == nullptr ||
+        !inside(segment.p_offset, segment.p_filesz, file_size)) {
+      refuse_damaged(path_, "one of its segments lies beyond its end");
+    }
+  }
+
+  GElf_Shdr header;
+  if (gelf_getshdr(elf_getscn(elf.get(), names), &header) == nullptr ||
+      header.sh_size > kMaxNameTable || !inside(header.sh_offset, header.sh_size, file_size)) {
+    refuse_damaged(path_, "the names of its sections lie beyond its end");
+  }
+  for (std::size_t i = 1; i < sections; ++i) {
+    if (gelf_getshdr(elf_getscn(elf.get(), i), &header) == nullptr) {
+      refuse_damaged(path_, "its table of sections cannot be read");
+    }
+    const char* name = elf_strptr(elf.get(), names, header.sh_name);
+    if (name == nullptr) refuse_damaged(path_, "a section has no name");
+    if (header.sh_type == SHT_NOBITS) continue;
+    if (!inside(header.sh_offset, header.sh_size, file_size)) {
+      refuse_damaged(path_, concat("its section ", printable(name), " lies beyond its end"));
+    }
+    sections_.try_emplace(name, Range{header.sh_offset, header.sh_size});
+  }
+}
+
+std::optional<std::string> ElfFile::section(std::string_view name, std::size_t limit) const {
+  const auto found = sections_.find(name);
+  if (found == sections_.end()) return std::nullopt;
+  const Range& range = found->second;
+  if (range.size > limit) {
+    refuse(path_, "has a section ", name, " of ", range.size, " bytes; at most ", limit,
+           " are allowed");
+  }
+  std::string bytes(range.size, '\0');
+  if (!read_exactly(file_.number, bytes.data(), bytes.size(), range.offset)) {
+    refuse_damaged(path_, concat("its section ", name, " cannot be read"));
+  }
+  return bytes;
+}
+
+}  // namespace pergola::host

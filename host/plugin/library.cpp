@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/plugin/library.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <system_error>
+
+#define BOOST_DLL_USE_STD_FS
+#include "host/plugin/plugin_file.h"
+#include "host/plugin/printable.h"
+#include "host/plugin/publish.h"
+#include "pergola/abi.h"
+#include "pergola/error.h"
+
+#include <boost/dll/shared_library.hpp>
+#include <cxxabi.h>
+#include <dlfcn.h>
+
+namespace pergola::host {
+namespace {
+
+constexpr char kEntry[] = "pergola_plugin";
+
+// A library that was opened, also when it turned out to be wrong: its constructors do not run a
+// second time, so what they announced, or what was wrong, is kept.
+struct OpenLibrary {
+  LoadedPlugin plugin;
+  FileIdentity identity;
+  boost::dll::shared_library handle;
+  Announcements announcements;
+  std::string problem;
+};
+
+// Never destroyed, not even at exit: Boost.DLL's destructor would unmap code that static objects
+// and LibTorch's own teardown may still need.
+std::vector<std::unique_ptr<OpenLibrary>>& open_libraries() {
+  static auto* const libraries = new std::vector<std::unique_ptr<OpenLibrary>>;
+  return *libraries;
+}
+
+template <class... Parts>
+std::string sentence(const std::filesystem::path& path, const Parts&... parts) {
+  return concat("plugin ", printable(path.string()), " ", parts...);
+}
+
+std::string demangled(const std::string& symbol) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), &std::free);
+  return status == 0 ? concat(name.get(), " (", symbol, ")") : symbol;
+}
+
+// Makes a sentence of what dlerror() said.
+std::string explain_dlerror(const std::filesystem::path& path, std::string message) {
+  if (const std::string prefix = path.string() + ": "; message.rfind(prefix, 0) == 0) {
+    message.erase(0, prefix.size());
+  }
+  constexpr std::string_view kUndefined = "undefined symbol: ";
+  const auto found = message.find(kUndefined);
+  if (found == std::string::npos) {
+    return sentence(path, "cannot be loaded: ", printable(message),
+                    "; `ldd` shows which of the libraries that it needs are missing");
+  }
+  const auto begin = found + kUndefined.size();
+  const std::string symbol = message.substr(begin, message.find_first_of(", \t\n", begin) - begin);
+  return sentence(path, "uses ", printable(demangled(symbol)),
+                  ", which neither it, the SDK nor LibTorch defines; add the file that defines it "
+                  "to SOURCES, or the library to LINK, of pergola_add_plugin");
+}
+
+// While it lives, an exception that nothing can catch ends the process with a sentence about the
+// plugin. Static constructors run below dlopen, and the dynamic loader cannot be unwound.
+class StaticConstructorGuard {
+ public:
+  explicit StaticConstructorGuard(const std::filesystem::path& path)
+      : previous_(std::set_terminate(&end_process)) {
+    path_ = path.c_str();
+  }
+  ~StaticConstructorGuard() { std::set_terminate(previous_); }
+  StaticConstructorGuard(const StaticConstructorGuard&) = delete;
+  StaticConstructorGuard& operator=(const StaticConstructorGuard&) = delete;
+
+ private:
+  [[noreturn]] static void end_process() noexcept {
+    std::string what = "an unknown exception";
+    try {
+      if (std::current_exception()) throw;
+    } catch (const std::exception& error) {
+      what = error.what();
+    } catch (...) {  // of a type that only the plugin knows
+    }
+    const std::string text = sentence(
+        path_, "threw in a static constructor: ", printable(what),
+        "; that cannot be caught, so move what can fail from static objects into build()\n");
+    std::fputs(text.c_str(), stderr);
+    std::_Exit(static_cast<int>(ErrorKind::kPlugin));
+  }
+
+  static inline const char* path_ = "";
+  std::terminate_handler previous_;
+};
+
+// noexcept, so that an exception of a static constructor ends here and not in a caller that cannot
+// know that the dynamic loader's lock is still held. Returns dlerror()'s text; "" when it is open.
+std::string open_library(const std::filesystem::path& path,
+                         boost::dll::shared_library& handle) noexcept {
+  const StaticConstructorGuard guard(path);
+  std::error_code failed;
+  handle.load(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
+  if (!failed) return "";
+  const char* text = ::dlerror();
+  return text == nullptr ? failed.message() : text;
+}
+
+// The entry tells that what was loaded is what was checked.
+std::string entry_problem(const OpenLibrary& library, const PluginFile& checked) {
+  const auto& path = library.plugin.path;
+  if (!library.handle.has(kEntry)) {
+    return sentence(path, "does not export ", kEntry, "; build it with pergola_add_plugin");
+  }
+  const auto& entry = library.handle.get<const PluginInfo>(kEntry);
+  // The section agreed with the host's fingerprint, so the entry must too.
+  if (entry.abi_version != PERGOLA_ABI_VERSION ||
+      entry.fingerprint != std::string_view(PERGOLA_FINGERPRINT)) {
+    return sentence(path, "is not the file that was checked: its ", kEntry,
+                    " has another fingerprint than its section says; build it again");
+  }
+  if (entry.name != checked.manifest->name) {
+    return sentence(path, "has the name '", checked.manifest->name,
+                    "' in its plugin.toml, but was made by pergola_add_plugin(",
+                    printable(entry.name), "); use one name");
+  }
+  return "";
+}
+
+// Why the opened library cannot be used; "" when it can.
+std::string problem_of(const OpenLibrary& library, const PluginFile& checked) {
+  std::string problem = entry_problem(library, checked);
+  if (!problem.empty()) return problem;
+  problem = promise_broken(library.announcements, *checked.manifest);
+  return problem.empty() ? "" : sentence(library.plugin.path, problem);
+}
+
+// The library of `file` when it is open already. Throws when the path or the file's inode belonged
+// to something else then: dlopen would silently give back the old code.
+OpenLibrary* find_open(const ElfFile& file, const std::filesystem::path& path) {
+  for (const auto& library : open_libraries()) {
+    if (library->identity == file.identity()) return library.get();
+    if (library->identity.same_file(file.identity()) || library->plugin.path == path) {
+      throw Error(ErrorKind::kPlugin,
+                  sentence(path, "has changed since this process loaded it; start again"));
+    }
+  }
+  return nullptr;
+}
+
+// The file is opened by its path, not as /proc/self/fd/N, which would make sure that it is the one
+// that was checked: debuggers, dladdr and crash reports need the real name. A file that is replaced
+// between check and dlopen is noticed, unless it happens in the microseconds after identify();
+// whoever can write into a plugin folder can run code anyway. To close even that, load
+// "/proc/self/fd/N" of `file`'s descriptor here; nothing else would change.
+OpenLibrary& open_checked(const ElfFile& file, const PluginFile& checked) {
+  std::error_code error;  // when the file is gone by now; its identity does not match then
+  const auto path = std::filesystem::canonical(file.path(), error);
+  if (OpenLibrary* library = find_open(file, path); library != nullptr) return *library;
+  PERGOLA_ASSERT(collect_announcements().empty());  // or they would be taken for this plugin's
+  if (identify(path) != file.identity()) {
+    throw Error(ErrorKind::kPlugin,
+                sentence(file.path(), "was replaced while it was checked; try again"));
+  }
+
+  auto library = std::make_unique<OpenLibrary>();
+  library->plugin = {path, *checked.manifest};
+  library->identity = file.identity();
+  const std::string failure = open_library(path, library->handle);
+  library->announcements = collect_announcements();
+  if (!failure.empty()) throw Error(ErrorKind::kPlugin, explain_dlerror(path, failure));
+  open_libraries().push_back(std::move(library));  // before anything can throw
+  OpenLibrary& opened = *open_libraries().back();
+  opened.problem = problem_of(opened, checked);
+  return opened;
+}
+
+}  // namespace
+
+const LoadedPlugin& PluginLoader::load(const std::filesystem::path& path) {
+  const ElfFile file(path);
+  const PluginFile checked = inspect_plugin(file);
+  if (!checked.usable()) throw Error(ErrorKind::kPlugin, checked.problem);
+
+  const OpenLibrary& library = open_checked(file, checked);
+  if (!library.problem.empty()) throw Error(ErrorKind::kPlugin, library.problem);
+  if (std::find(loaded_.begin(), loaded_.end(), &library.plugin) != loaded_.end()) {
+    return library.plugin;
+  }
+  publish(library.announcements, library.plugin.path.string(), registry_);
+  loaded_.push_back(&library.plugin);
+  return library.plugin;
+}
+
+}  // namespace pergola::host

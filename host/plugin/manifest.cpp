@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/plugin/manifest.h"
+
+#include "host/config/toml.h"
+#include "host/plugin/printable.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+
+namespace pergola::host {
+namespace {
+
+// By hand: std::regex recurses for each character, and a manifest may hold a million of them.
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
+bool is_key_character(char c) { return is_small_letter(c) || is_digit(c) || c == '_'; }
+
+bool is_key(std::string_view text) {
+  return !text.empty() && is_small_letter(text[0]) &&
+         std::all_of(text.begin(), text.end(), is_key_character);
+}
+
+// MAJOR.MINOR.PATCH, and then perhaps "-beta.1" or "+build.5".
+bool is_version(std::string_view text) {
+  for (int number = 0; number < 3; ++number) {
+    const auto digits = static_cast<std::size_t>(
+        std::find_if_not(text.begin(), text.end(), is_digit) - text.begin());
+    if (digits == 0 || digits > 9) return false;
+    text.remove_prefix(digits);
+    if (number == 2) break;
+    if (text.empty() || text[0] != '.') return false;
+    text.remove_prefix(1);
+  }
+  if (text.empty()) return true;
+  return (text[0] == '-' || text[0] == '+') && text.size() > 1 && text.size() <= 64 &&
+         std::all_of(text.begin() + 1, text.end(), [](char c) {
+           return is_digit(c) || is_small_letter(c) || (c >= 'A' && c <= 'Z') || c == '.' ||
+                  c == '-' || c == '+';
+         });
+}
+
+// One table of the manifest and the way to it; its getters check as they read.
+class TableReader {
+ public:
+  // `value` must live as long as the reader.
+  TableReader(const Value& value, std::string path, std::string where)
+      : path_(std::move(path)), where_(value.origin().empty() ? std::move(where) : value.origin()) {
+    if (!value.is_table()) fail(concat(name(), " is ", value.type_name(), "; expected a table"));
+    table_ = &value.as_table();
+  }
+
+  void allow_only(const std::vector<std::string>& known) const {
+    for (const auto& [key, value] : *table_) {
+      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+      fail_at(value, concat("unknown key '", path_of(key), "'", did_you_mean(key, known)));
+    }
+  }
+
+  [[nodiscard]] const Value* find(const std::string& key) const {
+    const auto found = table_->find(key);
+    return found == table_->end() ? nullptr : &found->second;
+  }
+
+  [[nodiscard]] std::string text(const std::string& key) const {
+    const Value* value = find(key);
+    if (value == nullptr) {
+      fail(concat(name(), " has no '", key, "'; add ", key, " = \"...\""));
+    }
+    return text_of(*value, path_of(key));
+  }
+
+  [[nodiscard]] std::vector<std::string> texts(const std::string& key) const {
+    const Value* value = find(key);
+    if (value == nullptr) return {};
+    if (!value->is_array()) {
+      fail_at(*value, concat("'", path_of(key), "' is ", value->type_name(),
+                             "; expected an array of strings"));
+    }
+    std::vector<std::string> all;
+    for (const Value& item : value->as_array()) all.push_back(text_of(item, path_of(key)));
+    return all;
+  }
+
+  [[nodiscard]] TableReader table(const std::string& key) const {
+    return {*find(key), path_of(key), where_};
+  }
+  [[nodiscard]] const Value::Table& entries() const { return *table_; }
+
+  void require_key(const std::string& text, std::string_view what) const {
+    if (is_key(text)) return;
+    fail(concat(what, " '", text,
+                "' must begin with a small letter and hold only small letters, "
+                "digits and underscores"));
+  }
+
+  [[noreturn]] void fail(const std::string& problem) const { fail_from(where_, problem); }
+
+ private:
+  [[noreturn]] static void fail_from(const std::string& where, const std::string& problem) {
+    throw Error(ErrorKind::kPlugin, printable(where), ": ", printable(problem));
+  }
+  [[noreturn]] void fail_at(const Value& value, const std::string& problem) const {
+    fail_from(value.origin().empty() ? where_ : value.origin(), problem);
+  }
+
+  [[nodiscard]] std::string text_of(const Value& value, const std::string& path) const {
+    if (!value.is_string()) {
+      fail_at(value, concat("'", path, "' is ", value.type_name(), "; expected a string"));
+    }
+    return printable(value.as_string());
+  }
+
+  [[nodiscard]] std::string name() const {
+    return path_.empty() ? "the plugin manifest" : concat("'", path_, "'");
+  }
+  [[nodiscard]] std::string path_of(const std::string& key) const {
+    return path_.empty() ? key : path_ + "." + key;
+  }
+
+  const Value::Table* table_ = nullptr;
+  std::string path_;
+  std::string where_;
+};
+
+ModelManifest parse_model(const TableReader& reader) {
+  reader.allow_only({"description", "config"});
+  ModelManifest model{reader.text("description"), Value(Value::Table{})};
+  if (const Value* config = reader.find("config"); config != nullptr) {
+    (void)reader.table("config");  // checks that it is one
+    model.config = *config;
+  }
+  return model;
+}
+
+void parse_models(const TableReader& reader, PluginManifest& manifest) {
+  for (const auto& [key, value] : reader.entries()) {
+    reader.require_key(key, "the model key");
+    manifest.models.emplace(key, parse_model(reader.table(key)));
+  }
+}
+
+void parse_provides(const TableReader& reader, PluginManifest& manifest) {
+  if (const Value* models = reader.find("model"); models != nullptr) {
+    reader.fail(
+        "'provides.model' is not how models are listed; give each a table "
+        "[models.<key>] with a description");
+  }
+  reader.allow_only(registered_kinds());
+  for (const auto& [kind, value] : reader.entries()) {
+    std::vector<std::string> keys = reader.texts(kind);
+    for (const std::string& key : keys) reader.require_key(key, concat("the ", kind, " key"));
+    std::sort(keys.begin(), keys.end());
+    if (const auto twice = std::adjacent_find(keys.begin(), keys.end()); twice != keys.end()) {
+      reader.fail(concat("'provides.", kind, "' lists '", *twice, "' twice; list it once"));
+    }
+    if (!keys.empty()) manifest.provides.emplace(kind, std::move(keys));
+  }
+}
+
+Value parse_text(std::string_view text, const std::string& source) {
+  if (text.size() > kMaxManifestSize) {
+    throw Error(ErrorKind::kPlugin, printable(source), " is ", text.size(), " bytes; at most ",
+                kMaxManifestSize, " are allowed");
+  }
+  try {
+    return parse_toml(text, source, ErrorKind::kPlugin);
+  } catch (const Error& error) {  // it quotes the text as it is
+    throw Error(ErrorKind::kPlugin, printable(error.what()));
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string>& registered_kinds() {
+  static const std::vector<std::string> kinds = {"model",     "loss",      "metric",    "dataset",
+                                                 "processor", "optimizer", "scheduler", "callback"};
+  return kinds;
+}
+
+std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
+  if (kind == "model") {
+    std::vector<std::string> all;
+    for (const auto& [key, model] : models) all.push_back(key);
+    return all;
+  }
+  const auto found = provides.find(kind);
+  return found == provides.end() ? std::vector<std::string>() : found->second;
+}
+
+PluginManifest parse_manifest(std::string_view text, const std::string& source) {
+  const Value root = parse_text(text, source);
+  const TableReader reader(root, "", source);
+  reader.allow_only({"name", "version", "license", "description", "authors", "models", "provides"});
+
+  PluginManifest manifest;
+  manifest.name = reader.text("name");
+  reader.require_key(manifest.name, "the plugin's name");
+  manifest.version = reader.text("version");
+  if (!is_version(manifest.version)) {
+    reader.fail(concat("version = '", manifest.version, "' is not MAJOR.MINOR.PATCH (\"0.1.0\")"));
+  }
+  manifest.license = reader.text("license");
+  manifest.description = reader.text("description");
+  manifest.authors = reader.texts("authors");
+  if (reader.find("models") != nullptr) parse_models(reader.table("models"), manifest);
+  if (reader.find("provides") != nullptr) parse_provides(reader.table("provides"), manifest);
+  if (manifest.models.empty() && manifest.provides.empty()) {
+    reader.fail(
+        "the plugin has no models and nothing else to offer; "
+        "list its models as [models.<key>]");
+  }
+  return manifest;
+}
+
+}  // namespace pergola::host

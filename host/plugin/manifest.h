@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a plugin says about itself in its plugin.toml, which pergola_add_plugin puts into the file.
+// Plain data; owns everything. Thread-safe.
+#pragma once
+
+#include "pergola/value.h"
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pergola::host {
+
+inline constexpr std::size_t kMaxManifestSize = 1U << 20U;
+
+// What can be registered, as the registry names it: "model", "loss", "metric", ...
+[[nodiscard]] const std::vector<std::string>& registered_kinds();
+
+struct ModelManifest {
+  std::string description;
+  Value config;  // the defaults of model_config.<model>: a table, each value with its origin
+};
+
+// All text is safe to print.
+struct PluginManifest {
+  std::string name;     // [a-z][a-z0-9_]*, as all keys are
+  std::string version;  // "1.2.3", "1.2.3-beta.1"
+  std::string license;  // SPDX
+  std::string description;
+  std::vector<std::string> authors;
+  std::map<std::string, ModelManifest, std::less<>> models;               // by key
+  std::map<std::string, std::vector<std::string>, std::less<>> provides;  // keys by kind; no models
+
+  // The keys of a kind, sorted; models are a kind too.
+  [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
+};
+
+// Parses a plugin.toml. `source` names it in messages and in the origins of the defaults.
+// Throws Error{kPlugin}, with the place, for broken TOML, unknown, missing or ill-formed keys, and
+// a manifest that offers nothing.
+[[nodiscard]] PluginManifest parse_manifest(std::string_view text, const std::string& source);
+
+}  // namespace pergola::host
