@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/data/easy_vqa.h"
+
+#include "host/data/images.h"
+#include "host/data/processors.h"
+#include "pergola/error.h"
+#include "pergola/registry.h"
+#include "pergola/suggest.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One of `processors`, with its files looked up in the data set's folder.
+TypedConfig parse_processor(const Config& processors, const char* key, const fs::path& data_dir) {
+  if (!processors.has(key)) throw processors.error(key, "is missing: name a processor");
+  TypedConfig processor = processors.typed(key);
+  const Value* file = processor.params.value().find("vocab_file");
+  if (file == nullptr || !file->is_string() || file->as_string().empty()) return processor;
+  Value params = processor.params.value();
+  Value resolved((data_dir / file->as_string()).string());
+  resolved.set_origin(file->origin());
+  params["vocab_file"] = std::move(resolved);
+  processor.params = Config(std::move(params), processor.params.path());
+  return processor;
+}
+
+// The file of the split's folder; what is missing is most likely the whole data set.
+QuestionFile read_split(const DatasetOptions& options, const fs::path& data_dir,
+                        const char* folder) {
+  std::error_code error;
+  if (!fs::is_directory(data_dir, error) || !fs::is_directory(data_dir / folder, error)) {
+    const fs::path missing = fs::is_directory(data_dir, error) ? data_dir / folder : data_dir;
+    throw Error(ErrorKind::kData, "data set '", options.name, "' has no folder ", missing.string(),
+                "; fetch it with `tools/setup --data easy_vqa`, or set dataset_config.",
+                options.name, ".data_dir to where it is");
+  }
+  return read_question_file(data_dir / folder / "questions.json");
+}
+
+Strings texts_of(const QuestionFile& file, const Strings& texts,
+                 std::uint32_t QuestionRow::*index) {
+  Strings all;
+  all.reserve(file.rows.size());
+  for (const QuestionRow& row : file.rows) all.push_back(texts[row.*index]);
+  return all;
+}
+
+// Runs `work`, and says in its error which row it was about.
+template <class Work>
+void blame_row(const QuestionFile& file, std::int64_t row, const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    throw Error(error.kind(), row_name(file, row), ": ", error.what());
+  }
+}
+
+at::Tensor make_scalar(std::int64_t value) {
+  at::Tensor scalar = at::empty({}, at::kLong);
+  *scalar.mutable_data_ptr<std::int64_t>() = value;
+  return scalar;
+}
+
+// The images of train that are for validation: a function of their number and the seed.
+std::unordered_set<std::int64_t> choose_val_images(const QuestionFile& train, double val,
+                                                   std::int64_t seed) {
+  std::vector<std::int64_t> images;
+  for (const QuestionRow& row : train.rows) images.push_back(row.image);
+  std::sort(images.begin(), images.end());
+  images.erase(std::unique(images.begin(), images.end()), images.end());
+  const auto count = static_cast<std::int64_t>(images.size());
+  const auto order = permutation(count, static_cast<std::uint64_t>(seed), /*stream=*/0);
+  std::unordered_set<std::int64_t> chosen;
+  const std::int64_t val_count = std::llround(val * static_cast<double>(count));
+  for (std::int64_t i = 0; i < val_count; ++i) {
+    chosen.insert(images[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
+  const Config& config = options.config;
+  config.allow_only({"data_dir", "split_train", "processors"});
+  EasyVqaConfig result;
+  result.data_dir = config.get<std::string>("data_dir", "");
+  if (result.data_dir.empty()) result.data_dir = options.data_dir / "easy_vqa";
+  const Config split = config.table("split_train");
+  split.allow_only({"val", "seed"});
+  result.val = split.get_float("val", result.val, 0.0, 1.0);
+  result.seed = split.get_integer("seed", result.seed, 0);
+  const Config processors = config.table("processors");
+  processors.allow_only({"text_processor", "answer_processor", "image_processor"});
+  result.text_processor = parse_processor(processors, "text_processor", result.data_dir);
+  result.answer_processor = parse_processor(processors, "answer_processor", result.data_dir);
+  result.image_processor = parse_processor(processors, "image_processor", result.data_dir);
+  return result;
+}
+
+EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(options)) {
+  static const std::vector<std::string> kSplits{"train", "val", "test"};
+  if (std::find(kSplits.begin(), kSplits.end(), options.type) == kSplits.end()) {
+    throw Error(ErrorKind::kConfig, "data set '", options.name, "' has no split '", options.type,
+                "'", did_you_mean(options.type, kSplits));
+  }
+  QuestionFile train = read_split(options, config_.data_dir, "train");
+  make_processors(options, train);
+  file_ = options.type == "test" ? read_split(options, config_.data_dir, "test") : std::move(train);
+  check_texts();
+  choose_rows(options);
+  load_images();
+}
+
+void EasyVqa::make_processors(const DatasetOptions& options, const QuestionFile& train) {
+  text_processor_ = options.registry.make_processor(config_.text_processor);
+  answer_processor_ = options.registry.make_processor(config_.answer_processor);
+  image_processor_ = options.registry.make_processor(config_.image_processor);
+  text_processor_->fit(texts_of(train, train.questions, &QuestionRow::question));
+  answer_processor_->fit(texts_of(train, train.answers, &QuestionRow::answer));
+}
+
+// Every question and answer is tried before training, so that a bad one does not end it half way.
+void EasyVqa::check_texts() const {
+  Rng rng(0);
+  for (std::size_t i = 0; i < file_.questions.size(); ++i) {
+    blame_row(file_, file_.first_question_row[i], [&] {
+      Sample sample;
+      sample.set("question", file_.questions[i]);
+      text_processor_->apply(sample, rng);
+    });
+  }
+  for (std::size_t i = 0; i < file_.answers.size(); ++i) {
+    const std::string& answer = file_.answers[i];
+    blame_row(file_, file_.first_answer_row[i], [&] {
+      Sample sample;
+      sample.set("answers", Strings{answer});
+      answer_processor_->apply(sample, rng);
+      if (!sample.has("targets") || sample.tensor("targets").count_nonzero().item<int>() > 0)
+        return;
+      throw Error(ErrorKind::kData, "the answer '", answer,
+                  "' is not in the answer vocabulary; add it there, or correct the row");
+    });
+  }
+}
+
+void EasyVqa::choose_rows(const DatasetOptions& options) {
+  const auto count = static_cast<std::int64_t>(file_.rows.size());
+  const bool whole = options.type == "test";
+  const auto val_images = whole ? std::unordered_set<std::int64_t>{}
+                                : choose_val_images(file_, config_.val, config_.seed);
+  const bool wants_val = options.type == "val";
+  for (std::int64_t row = 0; row < count; ++row) {
+    if (whole || val_images.contains(row_at(row).image) == wants_val) rows_.push_back(row);
+  }
+  if (!rows_.empty()) return;
+  throw Error(ErrorKind::kConfig, "split '", options.type, "' of data set '", options.name,
+              "' is empty, since dataset_config.", options.name, ".split_train.val = ", config_.val,
+              " of ", config_.data_dir.string(), "; choose a value between 0 and 1 that leaves ",
+              "images for both train and val");
+}
+
+void EasyVqa::load_images() {
+  const fs::path folder = file_.path.parent_path() / "images";
+  std::vector<fs::path> files;
+  std::unordered_map<std::int64_t, std::int64_t> slots;  // image number → index into files
+  std::error_code error;
+  for (const std::int64_t row : rows_) {
+    const std::int64_t image = row_at(row).image;
+    const auto [entry, is_new] = slots.try_emplace(image, static_cast<std::int64_t>(files.size()));
+    image_slots_.push_back(entry->second);
+    if (!is_new) continue;
+    files.push_back(folder / concat(image, ".png"));
+    if (fs::exists(files.back(), error)) continue;
+    throw Error(ErrorKind::kData, row_name(file_, row), " is about image ", image,
+                ", but there is ", "no file ", files.back().string(),
+                "; restore the image, or remove the row");
+  }
+  constexpr unsigned kMostThreads = 8;
+  images_N3HW_ =
+      read_images(files, std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads));
+}
+
+std::int64_t EasyVqa::size() const { return static_cast<std::int64_t>(rows_.size()); }
+
+Sample EasyVqa::get(std::int64_t index, Rng& rng) const {
+  PERGOLA_ASSERT(index >= 0 && index < size());
+  const std::int64_t row = rows_[static_cast<std::size_t>(index)];
+  const QuestionRow& content = row_at(row);
+  Sample sample;
+  sample.set("question", file_.questions[content.question]);
+  sample.set("answers", Strings{file_.answers[content.answer]});
+  sample.set("image", images_N3HW_.select(0, image_slots_[static_cast<std::size_t>(index)]));
+  sample.set("question_id", make_scalar(row));
+  sample.set("image_id", make_scalar(content.image));
+  blame_row(file_, row, [&] {
+    text_processor_->apply(sample, rng);
+    answer_processor_->apply(sample, rng);
+    image_processor_->apply(sample, rng);
+  });
+  sample.erase("question");  // strings that no model reads, and that every batch would carry
+  sample.erase("answers");
+  return sample;
+}
+
+Value EasyVqa::facts() const {
+  Value::Table facts;
+  for (const Processor* processor :
+       {text_processor_.get(), answer_processor_.get(), image_processor_.get()}) {
+    const Value more = processor->facts();
+    facts.insert(more.as_table().begin(), more.as_table().end());
+  }
+  return facts;
+}
+
+std::vector<Value> EasyVqa::format_for_prediction(const Report& report) const {
+  const auto* const answers = dynamic_cast<const VqaAnswerProcessor*>(answer_processor_.get());
+  if (answers == nullptr) return {};
+  const at::Tensor& ids_B = report.batch.tensor("question_id");
+  const at::Tensor& scores_BA = report.output.scores;
+  if (scores_BA.dim() != 2 || scores_BA.size(1) != answers->vocab().size()) {
+    throw Error(ErrorKind::kConfig, "the model's scores are ", scores_BA.sizes(),
+                ", but there are ", answers->vocab().size(),
+                " answers; leave num_final_outputs to the data set");
+  }
+  const at::Tensor best_B = scores_BA.argmax(/*dim=*/1);
+  std::vector<Value> rows;
+  for (std::int64_t i = 0; i < ids_B.size(0); ++i) {
+    const auto row = ids_B[i].item<std::int64_t>();
+    PERGOLA_ASSERT(row >= 0 && row < static_cast<std::int64_t>(file_.rows.size()));
+    const QuestionRow& content = row_at(row);
+    rows.emplace_back(Value::Table{
+        {"question_id", row},
+        {"image_id", content.image},
+        {"question", file_.questions[content.question]},
+        {"answer", answers->vocab().word(best_B[i].item<std::int64_t>())},
+    });
+  }
+  return rows;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Data set `easy_vqa`: questions about images of one coloured shape (the PyPI package easy-vqa).
+// Its folder holds {train,test}/questions.json, {train,test}/images/<number>.png and answers.txt.
+// All that can be wrong with the files is found in the constructor; after it an EasyVqa is
+// constant.
+//
+// `val` is a part of train, chosen by image: most images have about ten questions, and a model that
+// has trained on some of them would be validated on pictures that it knows. The vocabulary is that
+// of all questions of train, whatever the split, so that one model fits all of them.
+// Legend: N = images, B = batch, A = answers in the vocabulary, H, W = height and width in pixels.
+#pragma once
+
+#include "host/data/question_file.h"
+#include "pergola/dataset.h"
+#include "pergola/processor.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+
+// dataset_config.easy_vqa (defaults: easy_vqa_defaults()), with paths resolved.
+struct EasyVqaConfig {
+  std::filesystem::path data_dir;  // of the set; when empty in the config, <env.data_dir>/easy_vqa
+  double val = 0.1;                // the part of train's images that is `val`, in [0, 1)
+  std::int64_t seed = 123456;      // chooses them
+  TypedConfig text_processor;      // from `question`
+  TypedConfig answer_processor;    // from `answers`
+  TypedConfig image_processor;     // from `image`, uint8 [3, H, W]
+
+  // A relative vocab_file of a processor is one in data_dir.
+  [[nodiscard]] static EasyVqaConfig parse(const DatasetOptions& options);
+};
+
+class EasyVqa final : public Dataset {
+ public:
+  // Reads the questions, decodes all images of the split and tries each distinct question and
+  // answer. Throws Error{kData} that names the file and row of what is wrong, Error{kConfig} for a
+  // split that does not exist or is empty.
+  explicit EasyVqa(const DatasetOptions& options);
+
+  [[nodiscard]] std::int64_t size() const override;
+  // What the processors made, by default `text`, `text_len`, `targets` and `image`; and, int64 0-d,
+  // `question_id` (the row in questions.json) and `image_id` (the number in the image's name).
+  [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override;
+  // Those of the processors.
+  [[nodiscard]] Value facts() const override;
+  // {question_id, image_id, question, answer}; {} when the answer processor is not `vqa_answer`.
+  [[nodiscard]] std::vector<Value> format_for_prediction(const Report& report) const override;
+
+ private:
+  void make_processors(const DatasetOptions& options, const QuestionFile& train);
+  void check_texts() const;
+  void choose_rows(const DatasetOptions& options);
+  void load_images();
+  [[nodiscard]] const QuestionRow& row_at(std::int64_t row) const {
+    return file_.rows[static_cast<std::size_t>(row)];
+  }
+
+  EasyVqaConfig config_;
+  QuestionFile file_;                      // of the folder that the split is in
+  std::vector<std::int64_t> rows_;         // of file_; ascending
+  std::vector<std::int64_t> image_slots_;  // for each of rows_: its image in images_
+  at::Tensor images_N3HW_;
+  std::unique_ptr<Processor> text_processor_;
+  std::unique_ptr<Processor> answer_processor_;
+  std::unique_ptr<Processor> image_processor_;
+};
+
+}  // namespace pergola::host

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Words and their numbers, as MMF's mmf/utils/text.py makes them. Case and punctuation are those of
+// ASCII; every byte of a longer UTF-8 character counts as part of a word and is kept as it is.
+// A Vocab owns its words and never changes: any thread may read it.
+#pragma once
+
+#include "pergola/sample_list.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace pergola::host {
+
+// The tokens of a text: lower case, "'s" apart from its word, no "," and "?", other punctuation a
+// token of its own. "Is the dog's coat red-brown?" is
+// {is, the, dog, ', s, coat, red, -, brown}.
+[[nodiscard]] Strings tokenize(std::string_view text);
+
+// One answer in the form that answers are compared in: lower case, no "," and "?", "'s" apart, no
+// space around.
+[[nodiscard]] std::string normalize_answer(std::string_view text);
+
+inline constexpr std::string_view kUnknownWord = "<unk>";
+
+class Vocab {
+ public:
+  // Numbers `words` from 0.  REQUIRES: no word twice; kUnknownWord is one of them.
+  explicit Vocab(Strings words);
+
+  // The word's number, or that of <unk>.
+  [[nodiscard]] std::int64_t index(std::string_view word) const;
+  [[nodiscard]] std::int64_t unknown() const noexcept { return unknown_; }
+  // REQUIRES: 0 <= index < size().
+  [[nodiscard]] const std::string& word(std::int64_t index) const;
+  [[nodiscard]] std::int64_t size() const noexcept {
+    return static_cast<std::int64_t>(words_.size());
+  }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view word) const noexcept {
+      return std::hash<std::string_view>{}(word);
+    }
+  };
+
+  Strings words_;
+  std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> indices_;
+  std::int64_t unknown_;
+};
+
+// For questions: <pad> 0, <s> 1, </s> 2, <unk> 3, then `words`.
+[[nodiscard]] Vocab make_text_vocab(const Strings& words);
+inline constexpr std::int64_t kPadIndex = 0;
+
+// For answers: `words`, after an <unk> when they have none.
+[[nodiscard]] Vocab make_answer_vocab(Strings words);
+
+// The distinct ones of `words` that are there at least `min_count` times: the most frequent first,
+// equally frequent ones in the order of their bytes.
+[[nodiscard]] Strings words_by_frequency(const Strings& words, std::int64_t min_count);
+
+// The words of a file, one a line, spaces around them and empty lines dropped. Throws Error{kData}
+// when it cannot be read, holds no word, or one of them twice.
+[[nodiscard]] Strings read_word_file(const std::filesystem::path& file);
+
+}  // namespace pergola::host
