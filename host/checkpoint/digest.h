@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Size and hash of a checkpoint's files: computed while they are written, and again before they are
+// trusted. Not thread-safe.
+#pragma once
+
+#include "host/support/files.h"
+#include "host/support/hash.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace pergola::host {
+
+struct FileDigest {
+  std::uint64_t size = 0;
+  std::string xxh3;  // XXH3-128, 32 lower-case hex digits
+
+  bool operator==(const FileDigest&) const = default;
+};
+
+// Writes to an open file and remembers what went through.
+class DigestWriter {
+ public:
+  // `path` is for messages.  REQUIRES: fd stays open.
+  DigestWriter(int fd, std::filesystem::path path);
+  // Throws Error{kCheckpoint} when the system refuses the bytes.
+  void write(std::string_view bytes);
+  [[nodiscard]] FileDigest digest() const;
+
+ private:
+  int fd_;
+  std::filesystem::path path_;
+  std::uint64_t size_ = 0;
+  Xxh3 hash_;
+};
+
+}  // namespace pergola::host

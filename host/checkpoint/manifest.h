@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// MANIFEST.json: size and hash of the other files of a checkpoint. It is written last, so a folder
+// that has it was written to its end. Plain values; thread-safe.
+#pragma once
+
+#include "host/checkpoint/digest.h"
+#include "pergola/value.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace pergola::host {
+
+inline constexpr std::int64_t kCheckpointFormatVersion = 1;
+
+inline constexpr const char* kModelFile = "model.safetensors";
+inline constexpr const char* kTrainerFile = "trainer.safetensors";
+inline constexpr const char* kStateFile = "state.json";
+inline constexpr const char* kManifestFile = "MANIFEST.json";
+
+using Manifest = std::map<std::string, FileDigest>;
+
+[[nodiscard]] std::string encode_manifest(const Manifest& manifest);
+
+// The manifest of `folder`; it lists exactly the three files.
+// Throws Error{kCheckpoint} when it is missing, damaged or of another format version.
+[[nodiscard]] Manifest read_manifest(const std::filesystem::path& folder);
+
+// Throws Error{kCheckpoint} unless `table` (what `file` holds) is of the version that is read here.
+void check_format_version(const Value& table, const std::filesystem::path& file);
+
+}  // namespace pergola::host

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/checkpoint/safetensors.h"
+
+#include "host/support/files.h"
+#include "pergola/error.h"
+
+#include <ATen/ATen.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <string>
+#include <unordered_map>
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
+
+namespace pergola::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A file that is being read; what it says is not trusted.
+struct OpenFile {
+  UniqueFd fd;
+  fs::path path;
+  std::uint64_t size = 0;
+};
+
+OpenFile open_for_reading(const fs::path& path) {
+  OpenFile file{open_file(path, ErrorKind::kCheckpoint), path};
+  struct stat info {};
+  if (::fstat(file.fd.get(), &info) != 0) {
+    throw file_error(ErrorKind::kCheckpoint, "read", path, errno);
+  }
+  file.size = static_cast<std::uint64_t>(info.st_size);
+  return file;
+}
+
+// Reading, and not mapping: a mapped file that shrinks meanwhile is a SIGBUS, here it is an Error.
+void read_exactly(const OpenFile& file, char* to, std::uint64_t size, std::uint64_t offset) {
+  while (size > 0) {
+    const auto count = ::pread(file.fd.get(), to, size, static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw file_error(ErrorKind::kCheckpoint, "read", file.path, errno);
+    if (count == 0) {
+      throw Error(ErrorKind::kCheckpoint, file.path.string(),
+                  " became shorter while it was read: ", "byte ", offset, " of ", file.size,
+                  " is gone; nothing may write to it meanwhile");
+    }
+    to += count;
+    size -= static_cast<std::uint64_t>(count);
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+struct LoadedHeader {
+  SafetensorsHeader header;
+  std::uint64_t data_begin = 0;
+};
+
+LoadedHeader load_header(const OpenFile& file) {
+  const auto too_short = [&](const std::string& what) {
+    return Error(ErrorKind::kCheckpoint, file.path.string(),
+                 " is not a sound safetensors file: ", what,
+                 "; use another checkpoint, or make this file again");
+  };
+  if (file.size < kHeaderLengthBytes) {
+    throw too_short(concat("it has ", file.size, " bytes, and the length of its header alone is ",
+                           kHeaderLengthBytes));
+  }
+  char prefix[kHeaderLengthBytes];
+  read_exactly(file, prefix, kHeaderLengthBytes, 0);
+  std::uint64_t length = 0;
+  for (std::uint64_t i = 0; i < kHeaderLengthBytes; ++i) {
+    length |= std::uint64_t{static_cast<unsigned char>(prefix[i])} << (8 * i);
+  }
+  const std::uint64_t room = file.size - kHeaderLengthBytes;
+  if (length > std::min(room, kMaxHeaderBytes)) {
+    throw too_short(concat("its header claims ", length, " bytes, and ",
+                           std::min(room, kMaxHeaderBytes), " are possible"));
+  }
+  std::string text(length, '\0');
+  read_exactly(file, text.data(), length, kHeaderLengthBytes);
+  return {decode_header(text, room - length, file.path.string()), kHeaderLengthBytes + length};
+}
+
+at::Tensor load_tensor(const OpenFile& file, const TensorEntry& entry, std::uint64_t data_begin) {
+  const std::uint64_t size = entry.end - entry.begin;
+  at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.dtype).device(at::kCPU));
+  auto* const bytes = static_cast<char*>(tensor.data_ptr());
+  read_exactly(file, bytes, size, data_begin + entry.begin);
+  // Any other value in a C++ bool is undefined behaviour wherever the tensor is used.
+  if (entry.dtype == at::kBool &&
+      std::any_of(bytes, bytes + size, [](char byte) { return (byte & ~1) != 0; })) {
+    throw Error(ErrorKind::kCheckpoint, file.path.string(), ": tensor '", entry.name,
+                "' is BOOL and holds a byte that is neither 0 nor 1; use another checkpoint, or "
+                "make this file again");
+  }
+  return tensor;
+}
+
+std::string_view bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()};
+}
+
+}  // namespace
+
+FileDigest stream_safetensors(int fd, const StateDict& state, const SafetensorsMetadata& metadata,
+                              const fs::path& path) {
+  const SafetensorsHeader header = layout_tensors(state, metadata, path.string());
+  std::unordered_map<std::string_view, const at::Tensor*> tensors;
+  for (const auto& [name, tensor] : state) tensors[name] = &tensor;
+
+  DigestWriter writer(fd, path);
+  writer.write(encode_header(header, path.string()));
+  for (const auto& entry : header.tensors) {
+    writer.write(bytes_of(tensors.at(entry.name)->detach().to(at::kCPU).contiguous()));
+  }
+  return writer.digest();
+}
+
+FileDigest write_safetensors(const fs::path& path, const StateDict& state,
+                             const SafetensorsMetadata& metadata) {
+  fs::path temporary = path;
+  temporary += concat(".tmp-", ::getpid());
+  try {
+    const UniqueFd fd = create_file(temporary);
+    FileDigest digest = stream_safetensors(fd.get(), state, metadata, path);
+    sync_fd(fd.get(), path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
+    }
+    sync_directory(path.has_parent_path() ? path.parent_path() : fs::path("."));
+    return digest;
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+std::uint64_t safetensors_size(const StateDict& state, const SafetensorsMetadata& metadata,
+                               const fs::path& path) {
+  const SafetensorsHeader header = layout_tensors(state, metadata, path.string());
+  const std::uint64_t data = header.tensors.empty() ? 0 : header.tensors.back().end;
+  return encode_header(header, path.string()).size() + data;
+}
+
+SafetensorsHeader read_safetensors_header(const fs::path& path) {
+  return load_header(open_for_reading(path)).header;
+}
+
+StateDict read_safetensors(const fs::path& path) {
+  const OpenFile file = open_for_reading(path);
+  const auto [header, data_begin] = load_header(file);
+  StateDict state;
+  state.reserve(header.tensors.size());
+  for (const auto& entry : header.tensors) {
+    state.emplace_back(entry.name, load_tensor(file, entry, data_begin));
+  }
+  return state;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/checkpoint/staged_folder.h"
+
+#include "host/support/files.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <system_error>
+#include <vector>
+
+namespace pergola::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kStagedPrefix = ".tmp-";  // being written, or already replaced
+constexpr std::string_view kAsidePrefix = ".old-";   // moved out of the way of the new one
+
+fs::path parent_of(const fs::path& folder) {
+  return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+}
+
+fs::path sibling(const fs::path& folder, std::string_view prefix) {
+  return parent_of(folder) / concat(prefix, folder.filename().string(), "-", ::getpid());
+}
+
+// An entry "<prefix><name>-<pid>" of a folder's parent.
+struct Leftover {
+  fs::path path;
+  std::string name;
+  pid_t writer = 0;
+};
+
+std::optional<Leftover> parse_leftover(const fs::path& path, std::string_view prefix) {
+  const std::string entry = path.filename().string();
+  const std::size_t dash = entry.rfind('-');
+  if (!entry.starts_with(prefix) || dash < prefix.size()) return std::nullopt;
+  Leftover leftover{path, entry.substr(prefix.size(), dash - prefix.size())};
+  const char* end = entry.data() + entry.size();
+  const auto parsed = std::from_chars(entry.data() + dash + 1, end, leftover.writer);
+  if (parsed.ec != std::errc() || parsed.ptr != end || leftover.writer <= 0) return std::nullopt;
+  return leftover;
+}
+
+std::vector<Leftover> leftovers(const fs::path& parent, std::string_view prefix) {
+  std::vector<Leftover> found;
+  std::error_code error;
+  fs::directory_iterator it(parent, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    if (auto leftover = parse_leftover(it->path(), prefix)) found.push_back(std::move(*leftover));
+  }
+  return found;
+}
+
+bool is_other_live_process(pid_t pid) {
+  return pid != ::getpid() && (::kill(pid, 0) == 0 || errno == EPERM);
+}
+
+// A new folder is lost in a power cut until the one above it is synced.
+void make_durable(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder, error)) return;
+  make_durable(parent_of(folder));
+  make_directories(folder);
+  sync_directory(parent_of(folder));
+}
+
+void warn_if(const std::error_code& error, const char* action, const fs::path& folder) {
+  if (!error) return;
+  log::warning("[checkpoint] cannot ", action, " ", folder.string(), ": ", error.message(),
+               "; do it by hand");
+}
+
+void delete_or_warn(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  warn_if(error, "remove", folder);
+}
+
+void rename_folder(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    throw file_error(ErrorKind::kCheckpoint, "put the checkpoint at", to, errno);
+  }
+}
+
+// False when the file system has no such operation.
+bool exchange_folders(const fs::path& a, const fs::path& b) {
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return true;
+  if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) return false;
+  throw file_error(ErrorKind::kCheckpoint, "replace the checkpoint", b, errno);
+}
+
+}  // namespace
+
+fs::path present_folder(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder, error)) return folder;
+  const auto aside = leftovers(parent_of(folder), kAsidePrefix);
+  const auto it = std::ranges::find(aside, folder.filename().string(), &Leftover::name);
+  return it == aside.end() ? folder : it->path;
+}
+
+void recover_folders(const fs::path& parent,
+                     const std::function<bool(const std::string& name)>& owns) {
+  std::error_code error;
+  for (const auto prefix : {kStagedPrefix, kAsidePrefix}) {
+    for (const auto& [path, name, writer] : leftovers(parent, prefix)) {
+      if (!owns(name) || is_other_live_process(writer)) continue;
+      if (prefix == kAsidePrefix && !fs::exists(parent / name, error)) {
+        fs::rename(path, parent / name, error);
+        warn_if(error, "put back", path);
+      } else {
+        delete_or_warn(path);
+      }
+    }
+  }
+}
+
+void discard_folder(const fs::path& folder) {
+  const fs::path hidden = sibling(folder, kStagedPrefix);
+  rename_folder(folder, hidden);
+  delete_or_warn(hidden);
+}
+
+StagedFolder::StagedFolder(const fs::path& target, const SaveHooks& hooks)
+    : target_(target.has_filename() ? target : target.parent_path()),  // "runs/x/" is "runs/x"
+      staged_(sibling(target_, kStagedPrefix)),
+      hooks_(hooks) {
+  std::error_code error;
+  if (fs::exists(target_, error) && !fs::is_directory(target_, error)) {
+    throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", target_.string(),
+                ": a file of this name is there, expected a folder or nothing; move it away");
+  }
+  make_durable(parent_of(target_));
+  recover();
+  if (::mkdir(staged_.c_str(), 0777) != 0) {
+    throw file_error(ErrorKind::kCheckpoint, "make the folder", staged_, errno);
+  }
+  hooks_.reached("folder made");
+}
+
+StagedFolder::~StagedFolder() {
+  if (!published_) delete_or_warn(staged_);
+}
+
+void StagedFolder::recover() const {
+  const std::string own = target_.filename().string();
+  recover_folders(parent_of(target_), [&](const std::string& name) { return name == own; });
+}
+
+void StagedFolder::replace_target() {
+  std::error_code error;
+  if (!fs::exists(target_, error)) {
+    rename_folder(staged_, target_);
+  } else if (!hooks_.allow_exchange || !exchange_folders(staged_, target_)) {
+    rename_folder(target_, sibling(target_, kAsidePrefix));
+    hooks_.reached("old folder moved aside");
+    rename_folder(staged_, target_);
+  }
+  // From here on the staged name is the old folder's, or nobody's.
+  published_ = true;
+}
+
+void StagedFolder::publish() {
+  PERGOLA_ASSERT(!published_);
+  sync_directory(staged_);
+  hooks_.reached("folder synced");
+  replace_target();
+  hooks_.reached("folder in place");
+  sync_directory(parent_of(target_));
+  hooks_.reached("place synced");
+  recover();
+  hooks_.reached("old folder removed");
+}
+
+}  // namespace pergola::host

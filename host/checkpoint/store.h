@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The checkpoints of one run: <run>/checkpoints/{last,best,update_00001000}. `last` is written;
+// `best` and `update_*` are hard links to the files of the `last` that was saved before them, so
+// that a save costs one copy however many names it gets. Borrowed by one process at a time; not
+// thread-safe.
+#pragma once
+
+#include "host/checkpoint/checkpoint.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pergola::host {
+
+struct ResumePoint {
+  std::filesystem::path folder;
+  CheckpointContent content;
+  // Why each newer checkpoint was passed over, newest first; these are in the log already.
+  std::vector<std::string> failures;
+};
+
+class CheckpointStore {
+ public:
+  // Touches nothing on the disk. `max_to_keep`: how many update_* are kept; -1 keeps all, 0 none.
+  explicit CheckpointStore(const std::filesystem::path& run_dir, std::int64_t max_to_keep = -1,
+                           SaveHooks hooks = {});
+
+  [[nodiscard]] std::filesystem::path last() const { return root_ / "last"; }
+  [[nodiscard]] std::filesystem::path best() const { return root_ / "best"; }
+  // update_00001000: eight digits or more.
+  [[nodiscard]] std::filesystem::path update(std::int64_t number) const;
+  // Those that are there, highest number first, verified or not.
+  [[nodiscard]] std::vector<std::pair<std::int64_t, std::filesystem::path>> updates() const;
+
+  // Each throws Error{kCheckpoint} as save_checkpoint does, and then what was there is as before.
+  void save_last(const CheckpointContent& content) const;
+  // REQUIRES of both: save_last was called for the state that is to be kept.
+  void save_best() const;
+  // Then removes update_* beyond max_to_keep, lowest numbers first, never this one.
+  void save_update(std::int64_t number) const;
+
+  // The newest checkpoint that is whole: `last`, then update_* from the highest number down.
+  // Nothing when there is no checkpoint. Throws Error{kCheckpoint} when there are some and none is
+  // whole.
+  [[nodiscard]] std::optional<ResumePoint> find_resume() const;
+
+ private:
+  void link_last(const std::filesystem::path& target) const;
+  void retain(std::int64_t newest) const;
+
+  std::filesystem::path root_;
+  std::int64_t max_to_keep_;
+  SaveHooks hooks_;
+};
+
+}  // namespace pergola::host
