@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The small layers that Pythia is made of. Modules own their weights; used on one thread.
+// Legend: B = batch, R = image regions, H = hidden, Q = question, J = joint, C = answers.
+#pragma once
+
+#include "pythia_config.h"
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace pergola::pythia {
+
+// The module `name` below `parent`, made as an empty one when there is none yet.
+torch::nn::Module& child_level(torch::nn::Module& parent, const std::string& name);
+
+// Registers `module` under a dotted path below `parent` and returns it. The levels between carry no
+// behaviour: MMF wraps its layers in classes that only choose one, and their names stayed in the
+// state dict.
+template <class M>
+std::shared_ptr<M> nest(torch::nn::Module& parent, std::string_view path,
+                        std::shared_ptr<M> module) {
+  torch::nn::Module* level = &parent;
+  for (auto dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.')) {
+    level = &child_level(*level, std::string(path.substr(0, dot)));
+    path.remove_prefix(dot + 1);
+  }
+  return level->register_module(std::string(path), std::move(module));
+}
+
+// A linear layer whose weight is weight_g * weight_v / ||weight_v||, with one norm over the whole
+// matrix and a 0-d weight_g (Salimans and Kingma, 2016; torch's weight_norm with dim=None).
+class WeightNormLinear : public torch::nn::Module {
+ public:
+  WeightNormLinear(std::int64_t in_dim, std::int64_t out_dim);
+
+  // [..., in] → [..., out]
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
+  // relu(forward(x)), in the memory of the product.
+  [[nodiscard]] at::Tensor forward_relu(const at::Tensor& x) const;
+
+  // The normalised weight, [out, in]; worked out at each call.
+  [[nodiscard]] at::Tensor weight() const;
+  [[nodiscard]] const at::Tensor& bias() const noexcept { return bias_; }
+
+ private:
+  at::Tensor bias_, weight_g_, weight_v_;
+};
+
+// relu(fa_image(image)) * relu(fa_txt(text)), then dropout (MMF's non_linear_element_multiply).
+class ElementMultiply : public torch::nn::Module {
+ public:
+  ElementMultiply(std::int64_t image_dim, std::int64_t text_dim, const CombineConfig& config);
+
+  // [B, image], [B, Q] → [B, H]
+  [[nodiscard]] at::Tensor forward(const at::Tensor& image_BD, const at::Tensor& text_BQ) const;
+
+  // linear(joint) for the joint features of each region: [B, R, image], [B, Q] → [B, R, A].
+  [[nodiscard]] at::Tensor project(const at::Tensor& image_BRD, const at::Tensor& text_BQ,
+                                   const WeightNormLinear& linear) const;
+
+ private:
+  double dropout_;
+  std::shared_ptr<WeightNormLinear> fa_image_, fa_txt_;  // shared: torch::nn children are
+};
+
+// The sum of two views of the joint embedding (MMF's logit classifier).
+class LogitClassifier : public torch::nn::Module {
+ public:
+  LogitClassifier(std::int64_t joint_dim, std::int64_t num_answers, const ClassifierConfig& config);
+
+  // [B, J] → [B, C]
+  [[nodiscard]] at::Tensor forward(const at::Tensor& joint_BJ);
+
+ private:
+  std::shared_ptr<WeightNormLinear> f_o_text_, f_o_image_;
+  torch::nn::Linear linear_text_{nullptr}, linear_image_{nullptr};
+};
+
+}  // namespace pergola::pythia

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What CnnLstmConfig::parse takes and refuses; each refusal pins its sentence.
+#include "plugins/cnn_lstm/cnn_lstm_config.h"
+
+#include "plugins/model_config.h"
+
+#include <gmock/gmock.h>
+
+namespace pergola::cnn_lstm {
+namespace {
+
+using testing::error_of;
+using ::testing::HasSubstr;
+using testing::model_config;
+using ::testing::SizeIs;
+
+constexpr const char* kSizes = "text_vocab_size = 80\nnum_final_outputs = 32";
+
+CnnLstmConfig parse(const std::string& change) {
+  return CnnLstmConfig::parse(model_config("cnn_lstm", {kSizes, change}));
+}
+
+std::string refusal(const std::string& change) {
+  return error_of(ErrorKind::kConfig, [&] { (void)parse(change); });
+}
+
+TEST(CnnLstmConfigTest, DefaultsAreMmfs) {
+  const CnnLstmConfig config = parse("");
+  EXPECT_EQ(config.lstm.input_size, 20);
+  EXPECT_EQ(config.lstm.hidden_size, 50);
+  EXPECT_TRUE(config.lstm.bidirectional);
+  ASSERT_THAT(config.layers, SizeIs(6));
+  EXPECT_EQ(config.layers[5].in_channels, 64);
+  EXPECT_EQ(config.layers[5].out_channels, 10);
+  EXPECT_EQ(config.layers[5].kernel_size, 1);
+  EXPECT_EQ(config.classifier_input_dim, 450);
+}
+
+TEST(CnnLstmConfigTest, SizesMustComeFromTheDataSet) {
+  EXPECT_THAT(refusal("text_vocab_size = 0"),
+              HasSubstr("model_config.cnn_lstm.text_vocab_size = 0 must be the number of words; "
+                        "the data set gives it"));
+  EXPECT_THAT(refusal("num_final_outputs = 0"),
+              HasSubstr("model_config.cnn_lstm.num_final_outputs = 0 must be the number of "
+                        "answers"));
+}
+
+TEST(CnnLstmConfigTest, UnknownKeysAreRefusedAtEveryLevel) {
+  EXPECT_THAT(refusal("clasifier = 1"),
+              HasSubstr("model_config.cnn_lstm.clasifier is not a known key; did you mean "
+                        "'classifier'?"));
+  EXPECT_THAT(refusal("text_embedding.dim = 1"), HasSubstr("text_embedding.dim is not a known"));
+  EXPECT_THAT(refusal("lstm.hiden_size = 1"), HasSubstr("did you mean 'hidden_size'?"));
+  EXPECT_THAT(refusal("cnn.layer = 1"), HasSubstr("did you mean 'layers'?"));
+  EXPECT_THAT(refusal("cnn.layers.strides = [1]"), HasSubstr("cnn.layers.strides is not a known"));
+  EXPECT_THAT(refusal("classifier.in_dim = 1"), HasSubstr("did you mean 'input_dim'?"));
+}
+
+TEST(CnnLstmConfigTest, NumbersOutOfBoundsAreRefused) {
+  const char* const changes[] = {"text_vocab_size = -1",
+                                 "num_final_outputs = 1000000000000",
+                                 "text_embedding.embedding_dim = 0",
+                                 "lstm.input_size = 0",
+                                 "lstm.hidden_size = 0",
+                                 "lstm.num_layers = 0",
+                                 "lstm.proj_size = 50",  // must be below hidden_size
+                                 "lstm.dropout = 1.1",
+                                 "cnn.layers.output_dims = [64, 128, 128, 64, 64, 0]",
+                                 "cnn.layers.kernel_sizes = [7, 5, 5, 5, 5, -1]",
+                                 "classifier.input_dim = 0"};
+  for (const char* change : changes) {
+    EXPECT_THAT(refusal(change), HasSubstr(" is out of range; expected ")) << change;
+  }
+}
+
+TEST(CnnLstmConfigTest, WrongTypesAreRefused) {
+  EXPECT_THAT(refusal("lstm.bidirectional = 'yes'"), HasSubstr("expected true or false"));
+  EXPECT_THAT(refusal("cnn = 1"), HasSubstr("expected a table"));
+  EXPECT_THAT(refusal("cnn.layers.input_dims = 3"), HasSubstr("expected an array"));
+  EXPECT_THAT(refusal("classifier.input_dim = '450'"), HasSubstr("expected an integer"));
+}
+
+TEST(CnnLstmConfigTest, LayersMustFitEachOther) {
+  EXPECT_THAT(refusal("cnn.layers.output_dims = [64]"),
+              HasSubstr("has 1 layers, but input_dims has 6"));
+  EXPECT_THAT(refusal("cnn.layers.kernel_sizes = []"),
+              HasSubstr("has 0 layers, but input_dims has 6"));
+  EXPECT_THAT(refusal("cnn.layers.input_dims = []"), HasSubstr("must list the channels of 1 to"));
+  EXPECT_THAT(refusal("cnn.layers.input_dims = [1, 64, 128, 128, 64, 64]"),
+              HasSubstr("input_dims[0] = 1 must be 3, the channels that an image has"));
+  EXPECT_THAT(refusal("cnn.layers.input_dims = [3, 64, 100, 128, 64, 64]"),
+              HasSubstr("input_dims[2] = 100 must be 128, the channels that come before"));
+}
+
+TEST(CnnLstmConfigTest, TheLstmReadsTheEmbedding) {
+  EXPECT_THAT(refusal("text_embedding.embedding_dim = 30"),
+              HasSubstr("lstm.input_size = 20 must be text_embedding.embedding_dim, which is 30"));
+  EXPECT_THAT(refusal("lstm.batch_first = false"),
+              HasSubstr("must be true, because questions come as [batch, words]"));
+}
+
+}  // namespace
+}  // namespace pergola::cnn_lstm
