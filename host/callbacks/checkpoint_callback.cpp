@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/callbacks/checkpoint_callback.h"
+
+#include <cmath>
+#include <vector>
+
+#include "host/support/log.h"
+#include "host/support/signals.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola::host {
+
+CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore store,
+                                       const TrainingConfig& config, Value identity)
+    : trainer_(trainer),
+      store_(std::move(store)),
+      interval_(config.checkpoint_interval),
+      monitor_(config.monitor),
+      identity_(std::move(identity)) {}
+
+void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
+  const auto found = metrics.find(monitor_.criteria);
+  if (found == metrics.end()) {
+    std::vector<std::string> keys;
+    for (const auto& [key, number] : metrics) keys.push_back(key);
+    throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", monitor_.criteria,
+                ", which the validation does not have", did_you_mean(monitor_.criteria, keys));
+  }
+  const double value = found->second;
+  const bool better = monitor_.minimize ? value < best_.value : value > best_.value;
+  if (std::isnan(value) || (best_.update >= 0 && !better)) return;
+  best_ = {state.progress.update, value};
+}
+
+void CheckpointCallback::on_update_complete(TrainerState& state) {
+  const std::int64_t update = state.progress.update;
+  const bool improved = best_.update == update;
+  const bool interval = interval_ > 0 && update % interval_ == 0;
+  if (!improved && !interval && !state.should_stop && stop_signal() == 0) return;
+  save_last(state);
+  if (interval) store_.save_update(update);
+  if (improved) {
+    store_.save_best();
+    log::info("[checkpoint] best so far: ", monitor_.criteria, " ", best_.value, " at update ", update);
+  }
+}
+
+void CheckpointCallback::on_train_end(TrainerState& state) { save_last(state); }
+
+void CheckpointCallback::save_last(const TrainerState& state) {
+  if (saved_update_ == state.progress.update) return;
+  CheckpointContent content = trainer_.content();
+  for (const auto& [key, value] : identity_.as_table()) content.state[key] = value;
+  store_.save_last(content);
+  saved_update_ = state.progress.update;
+}
+
+Value CheckpointCallback::state_dict() const {
+  return Value::Table{{"best_update", best_.update}, {"best_value", best_.value}};
+}
+
+void CheckpointCallback::load_state_dict(const Value& state) {
+  const Value* update = state.find("best_update");
+  const Value* value = state.find("best_value");
+  if (update != nullptr && value != nullptr && !value->is_null()) {
+    best_ = {update->as_integer(), value->as_float()};
+  }
+  saved_update_ = trainer_.state().progress.update;  // what was just loaded is on the disk
+}
+
+}  // namespace pergola::host

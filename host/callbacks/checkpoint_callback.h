@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Saves checkpoints: `last` at each interval, at the end and before an asked-for stop; `best` when
+// a validation beats all earlier ones; update_<n> at each interval. Last in the list of callbacks,
+// so that the state of all others is in what it saves.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "host/checkpoint/store.h"
+#include "host/config/run_config.h"
+#include "host/train/trainer.h"
+#include "pergola/callback.h"
+
+namespace pergola::host {
+
+// The best validation so far.
+struct BestResult {
+  std::int64_t update = -1;  // -1: there was none yet
+  double value = 0;
+};
+
+class CheckpointCallback final : public Callback {
+ public:
+  // `identity` (config, model, plugin, seed) is added to every saved state. Borrows the trainer,
+  // which owns this callback.
+  CheckpointCallback(const Trainer& trainer, CheckpointStore store, const TrainingConfig& config,
+                     Value identity);
+
+  // Throws Error{kConfig} when the validation has no number of the monitored name.
+  void on_validation_end(TrainerState& state, const Numbers& metrics) override;
+  void on_update_complete(TrainerState& state) override;
+  void on_train_end(TrainerState& state) override;
+
+  [[nodiscard]] Value state_dict() const override;
+  void load_state_dict(const Value& state) override;
+
+  [[nodiscard]] const BestResult& best() const noexcept { return best_; }
+
+ private:
+  void save_last(const TrainerState& state);
+
+  const Trainer& trainer_;
+  CheckpointStore store_;
+  std::int64_t interval_;
+  MonitorConfig monitor_;
+  Value identity_;
+  BestResult best_;
+  std::int64_t saved_update_ = -1;
+};
+
+}  // namespace pergola::host

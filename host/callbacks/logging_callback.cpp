@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/callbacks/logging_callback.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "host/support/log.h"
+
+namespace pergola::host {
+
+std::string format_numbers(const Numbers& numbers) {
+  std::string text;
+  for (const auto& [key, number] : numbers) {
+    char digits[32];
+    // Learning rates are small; the rest reads best with four decimals.
+    const bool small = number != 0 && std::abs(number) < 1e-3;
+    std::snprintf(digits, sizeof(digits), small ? "%.3e" : "%.4f", number);
+    if (!text.empty()) text += ", ";
+    text += key + " " + digits;
+  }
+  return text;
+}
+
+LoggingCallback::LoggingCallback(Trainer& trainer, MetricsLog log,
+                                 std::unique_ptr<MetricList> metrics)
+    : trainer_(trainer), log_(std::move(log)), metrics_(std::move(metrics)) {}
+
+void LoggingCallback::on_train_start(TrainerState& state) { rate_.start(state.progress.update); }
+
+void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch,
+                                    const ModelOutput& output) {
+  if (!trainer_.log_due()) return;
+  Numbers numbers = trainer_.meter().means();
+  trainer_.meter().reset();
+  if (metrics_ != nullptr) {
+    metrics_->reset();
+    metrics_->update(batch, output);
+    numbers.merge(metrics_->compute(batch.dataset_type() + "/" + batch.dataset_name() + "/"));
+  }
+  numbers["lr"] = trainer_.lr();
+  log_.write(state.progress, "train", numbers);
+  log::info("[train] update ", state.progress.update, "/", state.max_updates, ": ",
+            format_numbers(numbers), ", ",
+            std::llround(rate_.samples_per_second(trainer_.samples_this_run())), " samples/s, ",
+            rate_.time_left(state.progress.update, state.max_updates), " left");
+}
+
+void LoggingCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
+  log_.write(state.progress, "val", metrics);
+  log::info("[val] update ", state.progress.update, ": ", format_numbers(metrics));
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Writes metrics.jsonl and the log's lines of training and validation.
+#pragma once
+
+#include <memory>
+
+#include "host/callbacks/rate.h"
+#include "host/train/evaluation.h"
+#include "host/train/metrics_log.h"
+#include "host/train/trainer.h"
+#include "pergola/callback.h"
+
+namespace pergola::host {
+
+class LoggingCallback final : public Callback {
+ public:
+  // `metrics` (null: none) are computed for training batches where a line is due. Borrows the
+  // trainer, which owns this callback.
+  LoggingCallback(Trainer& trainer, MetricsLog log, std::unique_ptr<MetricList> metrics);
+
+  void on_train_start(TrainerState& state) override;
+  void on_update_end(TrainerState& state, const SampleList& batch,
+                     const ModelOutput& output) override;
+  void on_validation_end(TrainerState& state, const Numbers& metrics) override;
+
+ private:
+  Trainer& trainer_;
+  MetricsLog log_;
+  std::unique_ptr<MetricList> metrics_;
+  Rate rate_;
+};
+
+// "val/easy_vqa/accuracy 0.9312, val/total_loss 0.2011"
+[[nodiscard]] std::string format_numbers(const Numbers& numbers);
+
+}  // namespace pergola::host

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/cli/arguments.h"
+
+#include <iostream>
+
+#include <boost/program_options.hpp>
+
+#include "host/support/log.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+#include "pergola/value.h"
+
+namespace pergola::host {
+namespace {
+
+namespace po = boost::program_options;
+using List = std::vector<std::string>;
+
+po::options_description describe(Options options) {
+  po::options_description all("Options");
+  auto add = all.add_options();
+  add("help,h", "this text");
+  add("log-level", po::value<std::string>(), "debug, info, warning or error");
+  add("plugin-path", po::value<List>(), "a folder with plugins, or a plugin; repeatable");
+  if (options == Options::kPlugins) return all;
+  add("run-dir", po::value<std::string>(), "the run's folder: env.save_dir");
+  add("device", po::value<std::string>(), "auto, cpu, cuda or cuda:N: training.device");
+  if (options == Options::kRun) {
+    add("resume", "go on with the run in the folder");
+    add("overwrite", "remove the run in the folder and start again");
+    add("no-progress", "no progress bar");
+  } else {
+    add("checkpoint", po::value<std::string>(), "a checkpoint folder; default: the run's best, or last");
+    add("split", po::value<std::string>(), "for predict: val or test (default)");
+  }
+  return all;
+}
+
+// "--resum is not an option; did you mean '--resume'?"
+Error unknown_option(const std::string& name, const po::options_description& all,
+                     const std::string& usage) {
+  List names;
+  for (const auto& option : all.options()) names.push_back("--" + option->long_name());
+  return Error(ErrorKind::kConfig, "'", name, "' is not an option here", did_you_mean(name, names),
+               "; usage: ", usage);
+}
+
+po::parsed_options parse(const List& words, const po::options_description& all,
+                         const std::string& usage) {
+  try {
+    using po::command_line_style::style_t;
+    const int style = style_t::unix_style & ~style_t::allow_guessing;
+    return po::command_line_parser(words).options(all).style(style).allow_unregistered().run();
+  } catch (const po::error& error) {
+    throw Error(ErrorKind::kConfig, error.what(), "; usage: ", usage);
+  }
+}
+
+// An option's value as the config key that it is short for; quoted, so that it stays a string.
+void add_override(const po::variables_map& values, const char* option, const char* key,
+                  Arguments& arguments) {
+  if (values.count(option) == 0) return;
+  const auto& text = values[option].as<std::string>();
+  arguments.overrides.push_back(concat(key, "=", to_string(Value(text))));
+}
+
+}  // namespace
+
+Arguments parse_arguments(const List& words, const std::string& usage, Options options) {
+  const po::options_description all = describe(options);
+  const po::parsed_options parsed = parse(words, all, usage);
+  Arguments arguments;
+  for (const auto& option : parsed.options) {
+    if (option.unregistered) throw unknown_option(option.original_tokens.at(0), all, usage);
+    if (option.position_key < 0) continue;
+    arguments.positional.insert(arguments.positional.end(), option.value.begin(), option.value.end());
+  }
+  po::variables_map values;
+  try {
+    po::store(parsed, values);
+  } catch (const po::error& error) {
+    throw Error(ErrorKind::kConfig, error.what(), "; usage: ", usage);
+  }
+  if (values.count("help") != 0) {
+    std::cout << "usage: " << usage << "\n\n" << all;
+    arguments.help = true;
+    return arguments;
+  }
+  if (values.count("log-level") != 0) init_log(parse_log_level(values["log-level"].as<std::string>()));
+  if (values.count("plugin-path") != 0) arguments.plugin_path = values["plugin-path"].as<List>();
+  add_override(values, "run-dir", "env.save_dir", arguments);
+  add_override(values, "device", "training.device", arguments);
+  if (values.count("checkpoint") != 0) arguments.checkpoint = values["checkpoint"].as<std::string>();
+  if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
+  arguments.resume = values.count("resume") != 0;
+  arguments.overwrite = values.count("overwrite") != 0;
+  arguments.progress = values.count("no-progress") == 0;
+  return arguments;
+}
+
+std::string take_positional(Arguments& arguments, const std::string& what, const std::string& usage) {
+  if (arguments.positional.empty()) {
+    throw Error(ErrorKind::kConfig, what, " is missing; usage: ", usage);
+  }
+  std::string word = arguments.positional.front();
+  arguments.positional.erase(arguments.positional.begin());
+  return word;
+}
+
+void expect_no_more(const Arguments& arguments, const std::string& usage) {
+  if (arguments.positional.empty()) return;
+  throw Error(ErrorKind::kConfig, "'", arguments.positional.front(), "' is one word too many; usage: ",
+              usage);
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The words of a command, parsed: its options and what is left (Boost.Program_options).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+
+// Options that several commands have. A command names those that it takes.
+struct Arguments {
+  std::vector<std::string> positional;   // CONFIG, key=value ..., FILE, ...
+  std::vector<std::string> plugin_path;  // --plugin-path
+  std::vector<std::string> overrides;    // key=value, and what options are short for
+  std::optional<std::string> checkpoint;
+  std::string split = "test";
+  bool resume = false;
+  bool overwrite = false;
+  bool progress = true;
+  bool help = false;  // the help was printed; the command has nothing left to do
+};
+
+enum class Options { kPlugins, kRun, kEvaluate };
+
+// Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
+// is unknown, with the closest one, or that lacks its value; sets the log level.
+[[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
+                                        const std::string& usage, Options options);
+
+// The first of the positional words, taken off. Throws Error{kConfig} with `usage` when there is
+// none.
+[[nodiscard]] std::string take_positional(Arguments& arguments, const std::string& what,
+                                          const std::string& usage);
+
+// Throws Error{kConfig} when positional words are left over.
+void expect_no_more(const Arguments& arguments, const std::string& usage);
+
+}  // namespace pergola::host

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <filesystem>
+#include <iostream>
+
+#include "host/cli/arguments.h"
+#include "host/cli/commands.h"
+#include "host/run/checkpoints.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola::host {
+namespace {
+
+constexpr const char* kUsage = "pergola checkpoint inspect DIR | verify DIR";
+
+int verify(const std::string& path) {
+  for (const CheckedFile& file : verify_files(path)) {
+    std::cout << (file.problem.empty() ? "ok" : "BAD") << '\t' << file.size << '\t' << file.hash << '\t'
+              << file.name << '\n';
+    if (!file.problem.empty()) throw Error(ErrorKind::kCheckpoint, file.problem);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int checkpoint_command(const Words& words) {
+  Arguments arguments = parse_arguments(words, kUsage, Options::kPlugins);
+  if (arguments.help) return 0;
+  const std::string verb = take_positional(arguments, "`inspect` or `verify`", kUsage);
+  const std::string path = take_positional(arguments, "DIR", kUsage);
+  expect_no_more(arguments, kUsage);
+  if (verb == "verify") return verify(path);
+  if (verb == "inspect") {
+    std::cout << describe_checkpoint(path);
+    return 0;
+  }
+  throw Error(ErrorKind::kConfig, "'", verb, "' is not known", did_you_mean(verb, {"inspect", "verify"}),
+              "; usage: ", kUsage);
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <iostream>
+
+#include "host/cli/arguments.h"
+#include "host/cli/commands.h"
+#include "host/config/run_config.h"
+#include "host/run/plugins.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+
+int config_command(const Words& words) {
+  const std::string usage = "pergola config show CONFIG [key=value ...] [options]";
+  Arguments arguments = parse_arguments(words, usage, Options::kRun);
+  if (arguments.help) return 0;
+  const std::string verb = take_positional(arguments, "the word `show`", usage);
+  if (verb != "show") throw Error(ErrorKind::kConfig, "'", verb, "' is not known; usage: ", usage);
+  const std::string file = take_positional(arguments, "CONFIG", usage);
+  std::vector<std::string> overrides = arguments.positional;
+  overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
+  const ConfigAndPlugins loaded = load_config(file, overrides, arguments.plugin_path);
+  static_cast<void>(RunConfig::parse(loaded.config.root));  // what it refuses, a run would refuse
+  std::cout << loaded.config.show();
+  return 0;
+}
+
+}  // namespace pergola::host

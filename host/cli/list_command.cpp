@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+#include <iostream>
+
+#include "host/cli/arguments.h"
+#include "host/cli/commands.h"
+#include "host/run/commands.h"
+#include "host/run/plugins.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola::host {
+namespace {
+
+// The words of the command line, and the registry's for them.
+constexpr std::pair<const char*, const char*> kKinds[] = {
+    {"models", "model"},         {"losses", "loss"},         {"metrics", "metric"},
+    {"optimizers", "optimizer"}, {"schedulers", "scheduler"}, {"datasets", "dataset"},
+    {"processors", "processor"}, {"callbacks", "callback"}};
+
+}  // namespace
+
+int list_command(const Words& words) {
+  std::vector<std::string> names;
+  for (const auto& [plural, kind] : kKinds) names.emplace_back(plural);
+  const std::string usage = "pergola list " + join(names, "|") + " [--plugin-path DIR]";
+  Arguments arguments = parse_arguments(words, usage, Options::kPlugins);
+  if (arguments.help) return 0;
+  const std::string wanted = take_positional(arguments, "what to list", usage);
+  expect_no_more(arguments, usage);
+  const auto found = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                  [&](const auto& kind) { return wanted == kind.first; });
+  if (found == std::end(kKinds)) {
+    throw Error(ErrorKind::kConfig, "'", wanted, "' cannot be listed", did_you_mean(wanted, names));
+  }
+  for (const auto& [key, source] : list_keys(scan_plugins(arguments.plugin_path), found->second)) {
+    std::cout << key << '\t' << source << '\n';
+  }
+  return 0;
+}
+
+}  // namespace pergola::host

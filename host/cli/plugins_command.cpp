@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <iostream>
+
+#include "host/cli/arguments.h"
+#include "host/cli/commands.h"
+#include "host/config/toml.h"
+#include "host/run/plugins.h"
+#include "host/support/hash.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola::host {
+namespace {
+
+constexpr const char* kUsage = "pergola plugins list | inspect FILE [--plugin-path DIR]";
+
+int list_plugins(const Arguments& arguments) {
+  const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
+  for (const PluginFile& file : catalog.files()) {
+    const std::string name = file.manifest ? file.manifest->name + " " + file.manifest->version : "-";
+    std::cout << name << '\t' << (file.manifest ? join(file.manifest->keys("model"), ",") : "-") << '\t'
+              << (file.usable() ? "ok" : "refused") << '\t' << file.path.string() << '\n';
+    if (!file.usable()) log::warning("[plugin] ", file.problem);
+  }
+  if (catalog.files().empty()) log::warning("[plugin] no plugin was found; name a folder with --plugin-path");
+  return 0;
+}
+
+int inspect(const std::string& path) {
+  const PluginFile file = inspect_plugin(path);
+  if (!file.manifest) throw Error(ErrorKind::kPlugin, file.problem);
+  const PluginManifest& manifest = *file.manifest;
+  std::cout << "# " << manifest.name << ' ' << manifest.version << ", " << manifest.license << "\n# "
+            << manifest.description << "\n# file " << path << "\n# sha256 "
+            << sha256_file(path, ErrorKind::kPlugin) << '\n';
+  if (file.fingerprint) {
+    for (const auto& [field, value] : *file.fingerprint) {
+      std::cout << "# built with " << field << ' ' << value << '\n';
+    }
+  }
+  // The rest is TOML that can be pasted into a config.
+  Value models{Value::Table{}};
+  for (const auto& [name, model] : manifest.models) {
+    std::cout << "# model " << name << ": " << model.description << '\n';
+    models["model_config"][name] = model.config;
+  }
+  for (const auto& [kind, keys] : manifest.provides) {
+    std::cout << "# " << kind << ": " << join(keys) << '\n';
+  }
+  std::cout << '\n' << to_toml(models);
+  if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
+  return 0;
+}
+
+}  // namespace
+
+int plugins_command(const Words& words) {
+  Arguments arguments = parse_arguments(words, kUsage, Options::kPlugins);
+  if (arguments.help) return 0;
+  const std::string verb = take_positional(arguments, "`list` or `inspect`", kUsage);
+  if (verb == "list") {
+    expect_no_more(arguments, kUsage);
+    return list_plugins(arguments);
+  }
+  if (verb != "inspect") {
+    throw Error(ErrorKind::kConfig, "'", verb, "' is not known", did_you_mean(verb, {"list", "inspect"}),
+                "; usage: ", kUsage);
+  }
+  const std::string path = take_positional(arguments, "FILE", kUsage);
+  expect_no_more(arguments, kUsage);
+  return inspect(path);
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/cli/program.h"
+
+#include <cstdio>
+#include <iostream>
+
+#include "host/cli/commands.h"
+#include "host/support/log.h"
+#include "host/support/signals.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+#include "pergola/version.h"
+
+namespace pergola::host {
+namespace {
+
+struct Command {
+  const char* name;
+  int (*run)(const Words& words);
+};
+
+constexpr Command kCommands[] = {
+    {"train", train_command},     {"validate", validate_command},     {"test", test_command},
+    {"predict", predict_command}, {"plugins", plugins_command},       {"list", list_command},
+    {"config", config_command},   {"checkpoint", checkpoint_command}, {"doctor", doctor_command}};
+
+constexpr const char* kHelp =
+    R"(pergola trains multimodal models that come as plugins.
+
+  pergola train     CONFIG [key=value ...]   train, then evaluate as run_type says
+  pergola validate  CONFIG [key=value ...]   metrics of a checkpoint on the val split
+  pergola test      CONFIG [key=value ...]   the same on the test split
+  pergola predict   CONFIG [key=value ...]   a prediction file for a split
+  pergola plugins   list | inspect FILE      which plugins there are, and what is in one
+  pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
+  pergola config    show CONFIG [key=value ...]   every value, and where it came from
+  pergola checkpoint inspect DIR | verify DIR
+  pergola doctor                             what would stop a run on this machine
+
+Each command has its options: pergola COMMAND --help. Also --version.
+Exit codes: 0 done, 1 unexpected, 2 usage or config, 3 plugin, 4 data, 5 checkpoint, 6 not a number,
+128+N stopped by signal N after saving.
+)";
+
+int dispatch(const Words& arguments) {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+    std::cout << kHelp;
+    return arguments.empty() ? static_cast<int>(ErrorKind::kConfig) : 0;
+  }
+  if (arguments[0] == "--version") {
+    std::cout << "pergola " << PERGOLA_VERSION << " (SDK ABI " << PERGOLA_ABI_VERSION << ")\n";
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) {
+    if (arguments[0] == command.name) return command.run({arguments.begin() + 1, arguments.end()});
+    names.emplace_back(command.name);
+  }
+  throw Error(ErrorKind::kConfig, "'", arguments[0], "' is not a command", did_you_mean(arguments[0], names),
+              "; pergola --help shows all");
+}
+
+int report(const std::string& message, ErrorKind kind) noexcept {
+  clear_status_line();
+  log::write(LogLevel::kError, message);
+  return static_cast<int>(kind);
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) noexcept {
+  init_log(LogLevel::kInfo);
+  install_signal_handlers();
+  try {
+    const int code = dispatch(arguments);
+    std::cout.flush();
+    if (std::cout) return code;
+    return report("the result could not be written to stdout", ErrorKind::kUnexpected);
+  } catch (const Error& error) {
+    return report(error.what(), error.kind());
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; try a smaller training.batch_size or model", ErrorKind::kUnexpected);
+  } catch (const std::exception& error) {
+    const std::string text = error.what();  // LibTorch's go on with a stack trace
+    return report("unexpected: " + text.substr(0, text.find('\n')) +
+                      "; please report it with the command and the config",
+                  ErrorKind::kUnexpected);
+  } catch (...) {
+    return report("unexpected: an exception that is none of C++'s own", ErrorKind::kUnexpected);
+  }
+}
+
+}  // namespace pergola::host

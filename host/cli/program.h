@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The `pergola` program: finds the command, runs it, and turns whatever happens into an exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+
+// `arguments` without the program's name. Results go to stdout, everything else to stderr. Returns
+// the exit code: 0, an ErrorKind's number, or 128 + N after signal N. Never throws.
+[[nodiscard]] int run_program(const std::vector<std::string>& arguments) noexcept;
+
+}  // namespace pergola::host

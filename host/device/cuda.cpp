@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/device/cuda.h"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+
+#include <ATen/Context.h>
+
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+// The functions of the driver that say which devices there are; with C types, so that no CUDA
+// header is needed to build.
+struct Driver {
+  int (*init)(unsigned flags) = nullptr;
+  int (*version)(int* version) = nullptr;
+  int (*device_count)(int* count) = nullptr;
+  int (*device_name)(char* name, int size, int device) = nullptr;
+  int (*device_memory)(std::size_t* bytes, int device) = nullptr;
+  int (*device_attribute)(int* value, int attribute, int device) = nullptr;
+};
+
+constexpr int kComputeCapabilityMajor = 75;  // CUdevice_attribute of the driver API
+constexpr int kComputeCapabilityMinor = 76;
+
+std::string dl_problem() {
+  const char* text = dlerror();
+  return text != nullptr ? text : "unknown reason";
+}
+
+template <class Function>
+bool find(void* library, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(dlsym(library, name));
+  return function != nullptr;
+}
+
+bool find_all(void* library, Driver& driver) {
+  return find(library, "cuInit", driver.init) &&
+         find(library, "cuDriverGetVersion", driver.version) &&
+         find(library, "cuDeviceGetCount", driver.device_count) &&
+         find(library, "cuDeviceGetName", driver.device_name) &&
+         find(library, "cuDeviceTotalMem_v2", driver.device_memory) &&
+         find(library, "cuDeviceGetAttribute", driver.device_attribute);
+}
+
+std::string describe(const Driver& driver, int device) {
+  char name[256] = "unknown GPU";
+  std::size_t bytes = 0;
+  int major = 0;
+  int minor = 0;
+  driver.device_name(name, sizeof(name), device);
+  driver.device_memory(&bytes, device);
+  driver.device_attribute(&major, kComputeCapabilityMajor, device);
+  driver.device_attribute(&minor, kComputeCapabilityMinor, device);
+  char memory[32];
+  std::snprintf(memory, sizeof(memory), "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
+  return concat(name, ", ", memory, ", capability ", major, ".", minor);
+}
+
+}  // namespace
+
+CudaState probe_cuda() {
+  CudaState state;
+  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    state.problem = "no NVIDIA driver (libcuda.so.1) was found";
+    return state;
+  }
+  Driver driver;
+  if (!find_all(library, driver)) {
+    state.problem = "the NVIDIA driver's libcuda.so.1 is incomplete";
+    return state;
+  }
+  int version = 0;
+  if (driver.version(&version) == 0) state.driver = concat(version / 1000, ".", version % 1000 / 10);
+  const int failed = driver.init(0);
+  if (failed != 0) {
+    state.problem = concat("the NVIDIA driver could not start (cuInit returned ", failed, ")");
+    return state;
+  }
+  int count = 0;
+  driver.device_count(&count);
+  for (int device = 0; device < count; ++device) state.devices.push_back(describe(driver, device));
+  if (count == 0) state.problem = "the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?";
+  return state;
+}
+
+std::string load_cuda() {
+  if (at::hasCUDA()) return "";
+  // RTLD_GLOBAL: its static constructors register the CUDA kernels with the one dispatcher, and
+  // plugins with kernels of their own resolve against it.
+  if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+    return "libtorch_cuda.so could not be loaded (" + dl_problem() + ")";
+  }
+  if (!at::hasCUDA()) return "libtorch_cuda.so was loaded, but LibTorch still sees no CUDA";
+  return "";
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Finds out whether CUDA can be used, and loads LibTorch's CUDA half when it is wanted, at run time:
+// the host links libtorch_cpu alone. No LibTorch headers here. Call on the main thread, before any
+// plugin is loaded: CUDA calls dlopen itself, and a plugin's constructor holds the loader's lock.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+
+struct CudaState {
+  // One line a GPU that CUDA_VISIBLE_DEVICES leaves: "NVIDIA H100, 79.2 GiB, capability 9.0".
+  std::vector<std::string> devices;
+  std::string driver;   // "13.0", the newest CUDA that the driver runs; empty without one
+  std::string problem;  // why CUDA cannot be used; empty when it can
+};
+
+// Asks the driver, without LibTorch: quick, and no context is made.
+[[nodiscard]] CudaState probe_cuda();
+
+// Loads libtorch_cuda.so. Returns the reason when that fails, "" when CUDA is ready.
+[[nodiscard]] std::string load_cuda();
+
+}  // namespace pergola::host

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/device/device.h"
+
+#include <charconv>
+
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include "host/device/cuda.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+constexpr const char* kNextStep =
+    "use --device cpu, or install a driver for CUDA 13 and run tools/setup --cuda; "
+    "`pergola doctor` shows what was found";
+
+// The N of "cuda:N"; 0 of "cuda"; -1 for anything else.
+int cuda_index(const std::string& wanted) {
+  if (wanted == "cuda") return 0;
+  if (wanted.rfind("cuda:", 0) != 0) return -1;
+  int index = -1;
+  const char* end = wanted.data() + wanted.size();
+  const auto parsed = std::from_chars(wanted.data() + 5, end, index);
+  return parsed.ec == std::errc() && parsed.ptr == end ? index : -1;
+}
+
+// Why CUDA cannot be used, or "" with CUDA loaded.
+std::string cuda_problem(const CudaState& state) {
+  return state.problem.empty() ? load_cuda() : state.problem;
+}
+
+}  // namespace
+
+c10::Device select_device(const std::string& wanted) {
+  if (wanted == "cpu") return c10::Device(c10::kCPU);
+  const bool automatic = wanted == "auto";
+  const int index = automatic ? 0 : cuda_index(wanted);
+  if (index < 0) {
+    throw Error(ErrorKind::kConfig, "device '", wanted,
+                "' is not known; expected auto, cpu, cuda or cuda:N");
+  }
+  const CudaState state = probe_cuda();
+  const std::string problem = cuda_problem(state);
+  if (problem.empty() && index < static_cast<int>(state.devices.size())) {
+    return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+  }
+  if (automatic) {
+    log::info("[device] training on the CPU: ", problem);
+    return c10::Device(c10::kCPU);
+  }
+  if (problem.empty()) {
+    throw Error(ErrorKind::kConfig, "device '", wanted, "' does not exist; this machine shows ",
+                state.devices.size(), " GPU(s), numbered from 0");
+  }
+  throw Error(ErrorKind::kConfig, "device '", wanted, "' cannot be used: ", problem, "; ", kNextStep);
+}
+
+std::string describe_device(c10::Device device) {
+  if (device.is_cpu()) return concat("cpu (", at::get_num_threads(), " threads)");
+  const CudaState state = probe_cuda();
+  const auto index = static_cast<std::size_t>(device.index());
+  return concat(device.str(), " (", index < state.devices.size() ? state.devices[index] : "?", ")");
+}
+
+void set_num_threads(std::int64_t count) {
+  if (count > 0) at::set_num_threads(static_cast<int>(count));
+}
+
+void synchronize(c10::Device device) {
+  if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
+}
+
+}  // namespace pergola::host

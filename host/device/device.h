@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one place that chooses the device of a run. Call on the main thread, before plugins load.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <c10/core/Device.h>
+
+namespace pergola::host {
+
+// "auto", "cpu", "cuda" or "cuda:N" to a device that works; CUDA is loaded when it is chosen.
+// "auto" takes the first GPU, or the CPU with one log line that says why. Throws Error{kConfig}
+// when another word was given or the wanted device is not there.
+[[nodiscard]] c10::Device select_device(const std::string& wanted);
+
+// "cpu (2 threads)" or "cuda:0 (NVIDIA H100 80GB HBM3, 79.2 GiB, compute capability 9.0)".
+[[nodiscard]] std::string describe_device(c10::Device device);
+
+// Threads for one operation on the CPU; 0 takes all cores.
+void set_num_threads(std::int64_t count);
+
+// Waits for the device's work, so that a clock read afterwards is true. Nothing on the CPU.
+void synchronize(c10::Device device);
+
+}  // namespace pergola::host

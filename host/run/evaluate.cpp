@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/callbacks/logging_callback.h"
+#include "host/checkpoint/store.h"
+#include "host/run/commands.h"
+#include "host/run/session.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const RunConfig& config) {
+  if (request.checkpoint) return *request.checkpoint;
+  const CheckpointStore store(config.env.save_dir);
+  for (const std::filesystem::path& folder : {store.best(), store.last()}) {
+    if (std::filesystem::exists(folder)) return folder;
+  }
+  throw Error(ErrorKind::kCheckpoint, "there is no checkpoint in ", config.env.save_dir.string(),
+              "; name one with --checkpoint, or train first");
+}
+
+}  // namespace
+
+RunResult evaluate(const EvaluateRequest& request) {
+  const RunConfig config = RunConfig::parse(request.config.root);
+  RunResult result;
+  result.checkpoint = choose_checkpoint(request, config);
+  const CheckpointContent content = load_checkpoint(result.checkpoint, CheckpointParts::kModel);
+  Session session(config, request.catalog);
+  session.check_identity(content.state);
+  session.build_model(request.split, /*seed=*/0);
+  session.load_weights(content);
+  log::info("[checkpoint] weights of ", result.checkpoint.string());
+  std::filesystem::path predictions;
+  if (request.predict) {
+    // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere.
+    predictions = config.env.save_dir / "predictions" / (config.dataset + "_" + request.split + ".json");
+    result.files.push_back(predictions);
+  }
+  result.metrics = session.evaluate(request.split, predictions);
+  result.status = "finished";
+  const Value* update = content.state.find("progress.update");
+  if (update != nullptr) result.updates = update->as_integer();
+  log::info("[", request.split, "] ", format_numbers(result.metrics));
+  return result;
+}
+
+std::map<std::string, std::string> list_keys(const PluginCatalog& catalog, const std::string& kind) {
+  std::map<std::string, std::string> keys;
+  Registry registry;
+  publish_builtins(registry);
+  for (std::size_t k = 0; k < kKindCount; ++k) {
+    const auto each = static_cast<Kind>(k);
+    if (kind_name(each) != kind) continue;
+    for (const std::string& key : registry.keys(each)) keys[key] = "host";
+  }
+  for (const PluginFile& file : catalog.files()) {
+    if (!file.usable()) continue;
+    for (const std::string& key : file.manifest->keys(kind)) keys[key] = file.path.string();
+  }
+  return keys;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From a command line to a resolved config: the config says where plugins are, the plugins say what
+// the config's tables may hold. No LibTorch here.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "host/config/resolve.h"
+#include "host/plugin/catalog.h"
+
+namespace pergola::host {
+
+struct ConfigAndPlugins {
+  PluginCatalog catalog;
+  ResolvedConfig config;
+};
+
+// Reads the config, scans the plugin folders (no code of a plugin runs) and resolves. `options` are
+// the folders of --plugin-path. Throws what these throw.
+[[nodiscard]] ConfigAndPlugins load_config(const std::filesystem::path& file,
+                                           const std::vector<std::string>& overrides,
+                                           const std::vector<std::string>& options);
+
+// The catalog of the plugin folders, for commands without a config.
+[[nodiscard]] PluginCatalog scan_plugins(const std::vector<std::string>& options);
+
+}  // namespace pergola::host

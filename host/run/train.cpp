@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <chrono>
+#include <cmath>
+#include <random>
+
+#include "host/callbacks/checkpoint_callback.h"
+#include "host/callbacks/logging_callback.h"
+#include "host/callbacks/progress_callback.h"
+#include "host/device/device.h"
+#include "host/model/builder.h"
+#include "host/run/commands.h"
+#include "host/run/session.h"
+#include "host/support/files.h"
+#include "host/support/json.h"
+#include "host/support/log.h"
+#include "host/support/signals.h"
+#include "pergola/error.h"
+#include "pergola/version.h"
+
+namespace pergola::host {
+namespace {
+
+// One `pergola train`, from the run's folder to its summary.
+class TrainCommand {
+ public:
+  TrainCommand(const TrainRequest& request, RunConfig config)
+      : request_(request), config_(std::move(config)), folder_(config_.env.save_dir, existing()) {}
+
+  RunResult run() {
+    add_log_file(folder_.log());
+    log::info("[run] pergola ", PERGOLA_VERSION, ", folder ", folder_.path().string());
+    try {
+      build();
+      const Outcome outcome = trainer_->run();
+      if (outcome == Outcome::kFinished) evaluate_as_asked();
+      result_.status = outcome == Outcome::kFinished ? "finished" : "interrupted";
+      result_.stop_signal = outcome == Outcome::kFinished ? 0 : stop_signal();
+    } catch (const Error& error) {
+      write_summary(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
+      throw;
+    } catch (const std::exception& error) {
+      write_summary("failed", error.what());
+      throw;
+    }
+    result_.run_dir = folder_.path();
+    result_.updates = trainer_->state().progress.update;
+    write_summary(result_.status, "");
+    return result_;
+  }
+
+ private:
+  [[nodiscard]] ExistingRun existing() const {
+    const bool resume = config_.checkpoint.resume && request_.existing == ExistingRun::kRefuse;
+    return resume ? ExistingRun::kResume : request_.existing;
+  }
+
+  void build() {
+    const CheckpointStore store(folder_.path(), config_.checkpoint.max_to_keep);
+    std::optional<ResumePoint> resumed;
+    if (existing() == ExistingRun::kResume) resumed = store.find_resume();
+    choose_seed(resumed);
+    write_file_atomic(folder_.config(), request_.config.to_file());
+    session_.emplace(config_, request_.catalog);
+    if (resumed) session_->check_identity(resumed->content.state);
+    session_->build_model("train", seed_);
+    build_trainer(store, resumed ? resumed_update(*resumed) : 0);
+    if (resumed) {
+      trainer_->restore(resumed->content);
+      log::info("[resume] from ", resumed->folder.string(), " at update ",
+                trainer_->state().progress.update, " of ", trainer_->state().max_updates);
+    } else if (existing() == ExistingRun::kResume) {
+      log::info("[resume] there is no checkpoint in ", folder_.path().string(), "; starting at update 0");
+    }
+  }
+
+  static std::int64_t resumed_update(const ResumePoint& resumed) {
+    const Value* update = resumed.content.state.find("progress.update");
+    return update != nullptr && update->type() == Value::Type::kInteger ? update->as_integer() : 0;
+  }
+
+  // A seed that was drawn belongs to the run: it goes on with the same order of samples.
+  void choose_seed(const std::optional<ResumePoint>& resumed) {
+    seed_ = config_.training.seed;
+    const Value* saved = resumed ? resumed->content.state.find("seed") : nullptr;
+    if (seed_ < 0 && saved != nullptr) seed_ = saved->as_integer();
+    if (seed_ < 0) seed_ = static_cast<std::int64_t>(std::random_device()() >> 1);
+    log::info("[run] seed ", seed_);
+  }
+
+  [[nodiscard]] TrainerOptions trainer_options() const {
+    const TrainingConfig& training = config_.training;
+    TrainerOptions options;
+    options.max_updates = training.max_updates;
+    if (training.max_epochs) {
+      const std::int64_t batches = loader_->num_batches();
+      const std::int64_t updates = (batches + training.update_frequency - 1) / training.update_frequency;
+      options.max_updates = std::max<std::int64_t>(
+          1, std::llround(std::ceil(static_cast<double>(updates) * *training.max_epochs)));
+    }
+    options.update_frequency = training.update_frequency;
+    options.evaluation_interval = training.evaluation_interval;
+    options.log_interval = training.log_interval;
+    options.max_grad_l2_norm = training.max_grad_l2_norm;
+    options.exit_on_nan_losses = training.exit_on_nan_losses;
+    return options;
+  }
+
+  void build_trainer(const CheckpointStore& store, std::int64_t resumed_update) {
+    const Registry& registry = session_->registry();
+    loader_ = session_->loader("train", static_cast<std::uint64_t>(seed_));
+    validation_loader_ = session_->loader("val", /*seed=*/0);
+    validation_metrics_ = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
+    const TrainerOptions options = trainer_options();
+    optimizer_ = build_optimizer(registry, session_->model(), request_.config.root.table("optimizer"));
+    if (config_.scheduler) {
+      scheduler_ = build_scheduler(registry, config_.scheduler->type, config_.scheduler->params,
+                                   options.max_updates);
+    }
+    const auto validate = [this] {
+      return evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
+                                      session_->device()});
+    };
+    TrainerState state;
+    state.run_dir = folder_.path();
+    trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_, validate,
+                                  session_->device()},
+                     options, std::move(state));
+    add_callbacks(store, resumed_update);
+  }
+
+  void add_callbacks(const CheckpointStore& store, std::int64_t resumed_update) {
+    const Registry& registry = session_->registry();
+    std::unique_ptr<MetricList> train_metrics;
+    if (config_.training.evaluate_metrics) {
+      train_metrics = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
+    }
+    trainer_->add_callback(
+        "logging", std::make_unique<LoggingCallback>(
+                       *trainer_, MetricsLog(folder_.metrics(), resumed_update), std::move(train_metrics)));
+    if (request_.progress_bar && stderr_is_terminal()) {
+      trainer_->add_callback("progress", std::make_unique<ProgressCallback>(*trainer_));
+    }
+    for (const TypedConfig& callback : config_.training.callbacks) {
+      trainer_->add_callback(callback.type, registry.make_callback(callback));
+    }
+    Value identity = session_->identity(request_.config.to_file());
+    identity["seed"] = seed_;
+    auto checkpoint = std::make_unique<CheckpointCallback>(*trainer_, store, config_.training,
+                                                           std::move(identity));
+    checkpoint_callback_ = checkpoint.get();
+    trainer_->add_callback("checkpoint", std::move(checkpoint));
+  }
+
+  // After training: the best weights on the splits of run_type.
+  void evaluate_as_asked() {
+    const CheckpointStore store(folder_.path());
+    const bool has_best = checkpoint_callback_->best().update >= 0;
+    result_.checkpoint = has_best ? store.best() : store.last();
+    if (!config_.run_type.val && !config_.run_type.test) return;
+    session_->load_weights(load_checkpoint(result_.checkpoint, CheckpointParts::kModel));
+    for (const char* split : {"val", "test"}) {
+      const bool wanted = split == std::string("val") ? config_.run_type.val : config_.run_type.test;
+      if (!wanted) continue;
+      const std::filesystem::path predictions =
+          config_.evaluation.predict ? folder_.predictions(config_.dataset, split) : "";
+      for (const auto& [key, number] : session_->evaluate(split, predictions)) {
+        result_.metrics[key] = number;
+      }
+      if (!predictions.empty()) result_.files.push_back(predictions);
+    }
+    log::info("[", config_.run_type.test ? "test" : "val", "] ", format_numbers(result_.metrics));
+  }
+
+  // The last thing that is written; after an error nothing may hide that error.
+  void write_summary(const std::string& status, const std::string& problem) {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
+    Value summary;
+    summary["status"] = status;
+    summary["seconds"] = spent.count();
+    summary["version"] = PERGOLA_VERSION;
+    summary["metrics"] = Value::Table{};
+    for (const auto& [key, number] : result_.metrics) summary["metrics"][key] = number;
+    if (!problem.empty()) summary["error"] = problem;
+    if (session_) {
+      summary["device"] = describe_device(session_->device());
+      summary["model"] = config_.model;
+      summary["dataset"] = config_.dataset;
+      summary["plugin"] = *session_->identity("").find("plugin");
+    }
+    if (trainer_) summary["updates"] = trainer_->state().progress.update;
+    if (checkpoint_callback_ != nullptr && checkpoint_callback_->best().update >= 0) {
+      summary["best"]["criteria"] = config_.training.monitor.criteria;
+      summary["best"]["value"] = checkpoint_callback_->best().value;
+      summary["best"]["update"] = checkpoint_callback_->best().update;
+    }
+    try {
+      write_file_atomic(folder_.summary(), to_json(summary, /*indent=*/2) + '\n');
+    } catch (const Error& error) {
+      if (problem.empty()) throw;
+      log::error("[run] ", error.what());
+    }
+  }
+
+  const TrainRequest& request_;
+  RunConfig config_;
+  RunFolder folder_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::int64_t seed_ = 0;
+  RunResult result_;
+  // In the order in which they are built: the trainer dies first, the registry last.
+  std::optional<Session> session_;
+  std::unique_ptr<DataLoader> loader_;
+  std::unique_ptr<DataLoader> validation_loader_;
+  std::unique_ptr<MetricList> validation_metrics_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::optional<Trainer> trainer_;
+  CheckpointCallback* checkpoint_callback_ = nullptr;  // the trainer's
+};
+
+}  // namespace
+
+RunResult train(const TrainRequest& request) {
+  RunConfig config = RunConfig::parse(request.config.root);
+  if (config.run_type.train) return TrainCommand(request, std::move(config)).run();
+  RunResult all;
+  for (const char* split : {"val", "test"}) {
+    const bool wanted = split == std::string("val") ? config.run_type.val : config.run_type.test;
+    if (!wanted) continue;
+    RunResult one = evaluate({request.config, request.catalog, split, {}, config.evaluation.predict});
+    one.metrics.merge(all.metrics);
+    one.files.insert(one.files.begin(), all.files.begin(), all.files.end());
+    all = std::move(one);
+  }
+  return all;
+}
+
+}  // namespace pergola::host

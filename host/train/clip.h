@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Gradient clipping by the global L2 norm, without waiting for the device. Training thread.
+#pragma once
+
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "pergola/optimizer.h"
+
+namespace pergola::host {
+
+// Scales all gradients of the optimizer's parameters so that their L2 norm together is at most
+// `max_norm` (torch.nn.utils.clip_grad_norm_). Returns the norm before, 0-d on the device.
+at::Tensor clip_grad_norm(const Optimizer& optimizer, double max_norm);
+
+}  // namespace pergola::host

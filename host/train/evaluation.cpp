@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/evaluation.h"
+
+#include <map>
+
+#include <ATen/ATen.h>
+
+#include "host/model/guard.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+// Evaluation mode for a scope, and the old mode after it.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(BaseModel& model) : model_(model), was_training_(model.is_training()) {
+    model_.eval();
+  }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+  ~EvaluationMode() { model_.train(was_training_); }
+
+ private:
+  BaseModel& model_;
+  bool was_training_;
+};
+
+// Sums of losses weighted by samples: the mean over the split, whatever its last batch's size.
+class LossSums {
+ public:
+  void add(const LossMap& losses, std::int64_t samples) {
+    for (const auto& [key, loss] : losses) {
+      const at::Tensor sum = loss.mean().to(at::kDouble) * samples;
+      at::Tensor& total = sums_[key];
+      total = total.defined() ? total + sum : sum;
+    }
+    if (!losses.empty()) samples_ += samples;
+  }
+
+  void read(const std::string& dataset_type, Numbers& numbers) const {
+    double total = 0;
+    for (const auto& [key, sum] : sums_) {
+      numbers[key] = sum.item<double>() / static_cast<double>(samples_);
+      total += numbers[key];
+    }
+    if (!sums_.empty()) numbers[dataset_type + "/total_loss"] = total;
+  }
+
+ private:
+  std::map<std::string, at::Tensor> sums_;
+  std::int64_t samples_ = 0;
+};
+
+Report to_report(SampleList batch, const ModelOutput& output) {
+  Report report{std::move(batch), {output.scores.defined() ? output.scores.cpu() : at::Tensor()}};
+  for (const auto& [name, tensor] : output.fields) report.output.fields[name] = tensor.cpu();
+  return report;
+}
+
+ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
+  const bool test = input.step == Step::kTest;
+  return guarded(concat(test ? "test_step" : "validation_step", "() at batch ", index), [&] {
+    return test ? input.model.test_step(batch, index) : input.model.validation_step(batch, index);
+  });
+}
+
+}  // namespace
+
+MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry) {
+  for (const TypedConfig& entry : config) {
+    const std::string key = entry.options.get<std::string>("key", entry.type);
+    for (const Entry& earlier : entries_) {
+      if (earlier.key != key) continue;
+      throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", key,
+                  "'; give it another one: {type = \"", entry.type, "\", key = \"...\"}");
+    }
+    entries_.push_back({key, registry.make_metric(entry)});
+  }
+}
+
+void MetricList::reset() {
+  for (Entry& entry : entries_) entry.metric->reset();
+}
+
+void MetricList::update(const SampleList& batch, const ModelOutput& output) {
+  for (Entry& entry : entries_) entry.metric->update(batch, output);
+}
+
+Numbers MetricList::compute(const std::string& prefix) const {
+  Numbers numbers;
+  for (const Entry& entry : entries_) {
+    for (const auto& [child, value] : entry.metric->compute()) {
+      numbers[prefix + entry.key + (child.empty() ? "" : "/" + child)] = value;
+    }
+  }
+  return numbers;
+}
+
+Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
+  const EvaluationMode evaluation(input.model);
+  const at::NoGradGuard no_grad;
+  input.metrics.reset();
+  LossSums losses;
+  std::string type;
+  std::string name;
+  bool measured = false;
+  std::int64_t index = 0;
+  input.loader.start_epoch(0);
+  while (std::optional<SampleList> loaded = input.loader.next()) {
+    const SampleList batch = loaded->to(input.device, /*non_blocking=*/true);
+    type = batch.dataset_type();
+    name = batch.dataset_name();
+    const ModelOutput output = run_step(input, batch, index++);
+    if (batch.has("targets")) {
+      losses.add(*output.losses, batch.batch_size());
+      input.metrics.update(batch, output);
+      measured = true;
+    }
+    if (visit) visit(to_report(std::move(*loaded), output));
+  }
+  Numbers numbers;
+  if (measured) numbers = input.metrics.compute(type + "/" + name + "/");
+  losses.read(type, numbers);
+  return numbers;
+}
+
+}  // namespace pergola::host

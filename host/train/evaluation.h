@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One pass over a split without learning: losses, metrics, and each batch's predictions for whoever
+// wants them. Training thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <c10/core/Device.h>
+
+#include "host/data/loader.h"
+#include "pergola/base_model.h"
+#include "pergola/callback.h"
+#include "pergola/metric.h"
+#include "pergola/registry.h"
+
+namespace pergola::host {
+
+// The metrics that evaluation.metrics names, for one data set (all or those that list it).
+class MetricList {
+ public:
+  // Throws Error{kConfig} for an unknown metric, or two of one key.
+  MetricList(const std::vector<TypedConfig>& config, const Registry& registry);
+
+  void reset();
+  void update(const SampleList& batch, const ModelOutput& output);
+  // "{dataset_type}/{dataset_name}/{key}[/{child}]" → value
+  [[nodiscard]] Numbers compute(const std::string& prefix) const;
+
+ private:
+  struct Entry {
+    std::string key;
+    std::unique_ptr<Metric> metric;
+  };
+  std::vector<Entry> entries_;
+};
+
+enum class Step { kValidation, kTest };
+
+// What evaluate() needs; borrowed.
+struct EvaluationInput {
+  BaseModel& model;
+  DataLoader& loader;
+  MetricList& metrics;
+  c10::Device device;
+  Step step = Step::kValidation;
+};
+
+// Called for each batch with its place in the split, when predictions are wanted.
+using BatchVisitor = std::function<void(const Report& report)>;
+
+// The mean of every loss over the split's samples, their sum as "{dataset_type}/total_loss", and all
+// metrics. The model is in evaluation mode meanwhile and then as before; no gradient is recorded.
+// Losses and metrics are left out for batches without `targets`; `visit` may be empty.
+[[nodiscard]] Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit = {});
+
+}  // namespace pergola::host

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/meter.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+namespace pergola::host {
+
+void LossMeter::add(const LossMap& losses) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [key, loss] : losses) {
+    Sum& sum = sums_[key];
+    const at::Tensor mean = loss.detach().mean().to(at::kDouble);
+    sum.value = sum.value.defined() ? sum.value.to(mean.device()) + mean : mean;
+    ++sum.count;
+  }
+}
+
+Numbers LossMeter::means() const {
+  Numbers numbers;
+  double total = 0;
+  for (const auto& [key, sum] : sums_) {
+    const double mean = sum.value.item<double>() / static_cast<double>(sum.count);
+    numbers[key] = mean;
+    total += mean;
+  }
+  if (!sums_.empty()) numbers["train/total_loss"] = total;
+  return numbers;
+}
+
+void LossMeter::reset() { sums_.clear(); }
+
+void LossMeter::check_finite(std::int64_t update) const {
+  std::vector<std::string> bad;
+  for (const auto& [key, sum] : sums_) {
+    if (!std::isfinite(sum.value.item<double>())) bad.push_back(key);
+  }
+  if (bad.empty()) return;
+  throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", join(bad),
+              "; try a smaller optimizer.params.lr or training.clip_gradients = true; "
+              "training.exit_on_nan_losses = false goes on all the same");
+}
+
+Value LossMeter::state_dict() const {
+  Value state{Value::Table{}};
+  for (const auto& [key, sum] : sums_) {
+    state[key]["sum"] = sum.value.item<double>();
+    state[key]["count"] = sum.count;
+  }
+  return state;
+}
+
+void LossMeter::load_state_dict(const Value& state) {
+  sums_.clear();
+  for (const auto& [key, saved] : state.as_table()) {
+    const Value* sum = saved.find("sum");
+    const Value* count = saved.find("count");
+    if (sum == nullptr || count == nullptr) continue;
+    // JSON has no NaN: it comes back as null.
+    const double value = sum->is_null() ? std::numeric_limits<double>::quiet_NaN() : sum->as_float();
+    sums_[key] = {at::full({}, value, at::kDouble), count->as_integer()};
+  }
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The folder of one run: what is in it, and that only one process writes to it. Main thread.
+// No LibTorch here.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "host/support/files.h"
+
+namespace pergola::host {
+
+// What to do when the folder already holds a run.
+enum class ExistingRun { kRefuse, kResume, kOverwrite };
+
+class RunFolder {
+ public:
+  // Makes the folder and takes it for this process. Throws Error{kCheckpoint} when it holds a run
+  // and `existing` says kRefuse, when another process has it, or when it cannot be written.
+  // kOverwrite removes what the old run wrote, and nothing else in the folder.
+  RunFolder(std::filesystem::path folder, ExistingRun existing);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return folder_; }
+  [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }
+  [[nodiscard]] std::filesystem::path log() const { return folder_ / "log.txt"; }
+  [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
+  [[nodiscard]] std::filesystem::path summary() const { return folder_ / "summary.json"; }
+  // predictions/<dataset>_<split>.json
+  [[nodiscard]] std::filesystem::path predictions(const std::string& dataset,
+                                                  const std::string& split) const;
+
+ private:
+  std::filesystem::path folder_;
+  UniqueFd lock_;
+};
+
+}  // namespace pergola::host

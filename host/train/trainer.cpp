@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/Generator.h>
+
+#include "host/model/guard.h"
+#include "host/support/signals.h"
+#include "host/train/clip.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+constexpr const char* kOptimizerPrefix = "optimizer/";
+
+// The generator that dropout and weight initialisation on this device draw from.
+at::Generator generator(c10::Device device) {
+  return at::globalContext().defaultGenerator(device);
+}
+
+std::string rng_key(c10::Device device) { return device.is_cuda() ? "rng/cuda" : "rng/cpu"; }
+
+void set_generator_state(c10::Device device, const at::Tensor& state) {
+  at::Generator target = generator(device);
+  const std::lock_guard<std::mutex> lock(target.mutex());
+  target.set_state(state);
+}
+
+const Value& require(const Value& state, const char* path) {
+  const Value* value = state.find(path);
+  if (value == nullptr) {
+    throw Error(ErrorKind::kCheckpoint, "state.json of the checkpoint has no ", path,
+                "; it was not written by this program, or by a newer one");
+  }
+  return *value;
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts, const TrainerOptions& options, TrainerState state)
+    : parts_(std::move(parts)), options_(options), state_(std::move(state)) {
+  state_.max_updates = options_.max_updates;
+  state_.model = &parts_.model;
+}
+
+void Trainer::add_callback(std::string key, std::unique_ptr<Callback> callback) {
+  callbacks_.push_back({std::move(key), std::move(callback)});
+}
+
+void Trainer::call(const char* name, const Hook& hook) {
+  for (NamedCallback& entry : callbacks_) {
+    guarded(concat(name, " of callback '", entry.key, "'"), [&] { hook(*entry.callback); });
+  }
+}
+
+Outcome Trainer::run() {
+  try {
+    return loop();
+  } catch (const std::exception& error) {
+    for (NamedCallback& entry : callbacks_) entry.callback->on_exception(state_, error.what());
+    throw;
+  }
+}
+
+Outcome Trainer::loop() {
+  parts_.model.train();
+  call("on_train_start", [&](Callback& c) { c.on_train_start(state_); });
+  while (!finished()) {
+    parts_.loader.start_epoch(state_.progress.epoch, state_.progress.batch_in_epoch);
+    while (!finished() && run_update()) {
+    }
+  }
+  call("on_train_end", [&](Callback& c) { c.on_train_end(state_); });
+  const bool interrupted = stop_signal() != 0 && state_.progress.update < options_.max_updates;
+  return interrupted ? Outcome::kInterrupted : Outcome::kFinished;
+}
+
+bool Trainer::finished() const {
+  return state_.progress.update >= options_.max_updates || state_.should_stop || stop_signal() != 0;
+}
+
+// One update; false when the epoch is over.
+bool Trainer::run_update() {
+  Progress& progress = state_.progress;
+  const std::int64_t left = parts_.loader.num_batches() - progress.batch_in_epoch;
+  const std::int64_t group_size = std::min(options_.update_frequency, left);
+  call("on_update_start", [&](Callback& c) { c.on_update_start(state_); });
+  parts_.optimizer.zero_grad();
+  SampleList batch;
+  ModelOutput output;
+  for (std::int64_t i = 0; i < group_size; ++i) {
+    std::optional<SampleList> loaded = parts_.loader.next();
+    PERGOLA_ASSERT(loaded.has_value());
+    batch = loaded->to(parts_.device, /*non_blocking=*/true);
+    output = forward_backward(batch, group_size);
+    progress.batch_in_epoch += 1;
+    progress.samples_seen += batch.batch_size();
+    samples_this_run_ += batch.batch_size();
+  }
+  step();
+  progress.update += 1;
+  const bool epoch_ended = progress.batch_in_epoch == parts_.loader.num_batches();
+  if (epoch_ended) {
+    progress.epoch += 1;
+    progress.batch_in_epoch = 0;
+  }
+  check_losses(epoch_ended);
+  call("on_update_end", [&](Callback& c) { c.on_update_end(state_, batch, output); });
+  validate_if_due(epoch_ended);
+  call("on_update_complete", [&](Callback& c) { c.on_update_complete(state_); });
+  return !epoch_ended;
+}
+
+ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t group_size) {
+  const std::int64_t index = state_.progress.batch_in_epoch;
+  ModelOutput output =
+      guarded(concat("training_step() at update ", state_.progress.update + 1),
+              [&] { return parts_.model.training_step(batch, index); });
+  if (!output.losses.has_value() || output.losses->empty()) {
+    throw Error(ErrorKind::kConfig, "there is nothing to train on: the model returned no losses, and its "
+                "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
+                "data set give targets");
+  }
+  meter_.add(*output.losses);
+  const at::Tensor loss = total_loss(*output.losses) / group_size;
+  guarded(concat("the backward pass at update ", state_.progress.update + 1), [&] { loss.backward(); });
+  return output;
+}
+
+void Trainer::step() {
+  if (options_.max_grad_l2_norm) clip_grad_norm(parts_.optimizer, *options_.max_grad_l2_norm);
+  if (parts_.scheduler != nullptr) {
+    parts_.optimizer.set_lr_factor(parts_.scheduler->factor(state_.progress.update));
+  }
+  parts_.optimizer.step();
+}
+
+bool Trainer::log_due() const {
+  return state_.progress.update % options_.log_interval == 0 ||
+         state_.progress.update == options_.max_updates;
+}
+
+bool Trainer::validation_due(bool epoch_ended) const {
+  if (!parts_.validate) return false;
+  if (state_.progress.update == options_.max_updates) return true;
+  return options_.evaluation_interval == 0
+             ? epoch_ended
+             : state_.progress.update % options_.evaluation_interval == 0;
+}
+
+// On a GPU reading a loss waits for the device, so that is done only where something is read or
+// written anyway; NaN and infinity stay in the sums until then.
+void Trainer::check_losses(bool epoch_ended) const {
+  if (!options_.exit_on_nan_losses) return;
+  if (parts_.device.is_cpu() || log_due() || validation_due(epoch_ended) || finished()) {
+    meter_.check_finite(state_.progress.update);
+  }
+}
+
+void Trainer::validate_if_due(bool epoch_ended) {
+  if (!validation_due(epoch_ended)) return;
+  call("on_validation_start", [&](Callback& c) { c.on_validation_start(state_); });
+  const Numbers numbers = parts_.validate();
+  call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
+}
+
+CheckpointContent Trainer::content() const {
+  CheckpointContent content;
+  content.model = state_dict(parts_.model);
+  for (const auto& [key, tensor] : parts_.optimizer.state_dict()) {
+    content.trainer.emplace_back(kOptimizerPrefix + key, tensor);
+  }
+  content.trainer.emplace_back(rng_key(parts_.device), generator(parts_.device).get_state());
+  const Progress& progress = state_.progress;
+  content.state["progress"] = Value::Table{{"epoch", progress.epoch},
+                                           {"update", progress.update},
+                                           {"batch_in_epoch", progress.batch_in_epoch},
+                                           {"samples_seen", progress.samples_seen}};
+  content.state["meter"] = meter_.state_dict();
+  content.state["scheduler"] =
+      parts_.scheduler != nullptr ? parts_.scheduler->state_dict() : Value(Value::Table{});
+  content.state["callbacks"] = Value::Table{};
+  for (const NamedCallback& entry : callbacks_) {
+    content.state["callbacks"][entry.key] = entry.callback->state_dict();
+  }
+  Value extras{Value::Table{}};
+  parts_.model.on_save_checkpoint(extras);
+  content.state["extras"] = std::move(extras);
+  return content;
+}
+
+void Trainer::restore(const CheckpointContent& content) {
+  parts_.model.load_state_dict(content.model, Strict::kYes);
+  std::map<std::string, at::Tensor> optimizer_state;
+  const std::string prefix = kOptimizerPrefix;
+  for (const auto& [key, tensor] : content.trainer) {
+    if (key.rfind(prefix, 0) == 0) optimizer_state.emplace(key.substr(prefix.size()), tensor);
+    // A run that moves to another kind of device keeps its weights, not its random numbers.
+    if (key == rng_key(parts_.device)) set_generator_state(parts_.device, tensor);
+  }
+  parts_.optimizer.load_state_dict(optimizer_state);
+  Progress& progress = state_.progress;
+  progress.epoch = require(content.state, "progress.epoch").as_integer();
+  progress.update = require(content.state, "progress.update").as_integer();
+  progress.batch_in_epoch = require(content.state, "progress.batch_in_epoch").as_integer();
+  progress.samples_seen = require(content.state, "progress.samples_seen").as_integer();
+  meter_.load_state_dict(require(content.state, "meter"));
+  if (parts_.scheduler != nullptr) {
+    parts_.scheduler->load_state_dict(require(content.state, "scheduler"));
+  }
+  for (NamedCallback& entry : callbacks_) {
+    const Value& states = require(content.state, "callbacks");
+    const auto found = states.as_table().find(entry.key);
+    if (found != states.as_table().end()) entry.callback->load_state_dict(found->second);
+  }
+  parts_.model.on_load_checkpoint(require(content.state, "extras"));
+}
+
+}  // namespace pergola::host

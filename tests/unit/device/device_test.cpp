@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/device/device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "host/device/cuda.h"
+#include "pergola/error.h"
+
+namespace pergola::host {
+namespace {
+
+using testing::HasSubstr;
+
+std::string error_of(const std::string& wanted) {
+  try {
+    static_cast<void>(select_device(wanted));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(DeviceTest, CpuIsAlwaysThere) { EXPECT_TRUE(select_device("cpu").is_cpu()); }
+
+TEST(DeviceTest, AnotherWordIsRefusedWithTheKnownOnes) {
+  for (const char* wanted : {"gpu", "", "cuda:", "cuda:x", "cuda:-1", "cuda:1x"}) {
+    EXPECT_EQ(error_of(wanted), std::string("device '") + wanted +
+                                    "' is not known; expected auto, cpu, cuda or cuda:N");
+  }
+}
+
+TEST(DeviceTest, CudaWithoutAGpuSaysWhyAndWhatToDo) {
+  const CudaState state = probe_cuda();
+  if (state.problem.empty()) GTEST_SKIP() << "this machine has a GPU";
+  EXPECT_THAT(error_of("cuda"), HasSubstr("device 'cuda' cannot be used: " + state.problem));
+  EXPECT_THAT(error_of("cuda:1"), HasSubstr("use --device cpu"));
+}
+
+TEST(DeviceTest, AutoFallsBackToTheCpu) {
+  if (probe_cuda().problem.empty()) GTEST_SKIP() << "this machine has a GPU";
+  EXPECT_TRUE(select_device("auto").is_cpu());
+}
+
+TEST(DeviceTest, DescriptionNamesTheThreads) {
+  EXPECT_THAT(describe_device(c10::Device(c10::kCPU)), HasSubstr(" threads)"));
+}
+
+}  // namespace
+}  // namespace pergola::host
