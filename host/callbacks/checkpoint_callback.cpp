@@ -50,6 +50,7 @@ void CheckpointCallback::on_train_end(TrainerState& state) { save_last(state); }
 
 void CheckpointCallback::save_last(const TrainerState& state) {
   if (saved_update_ == state.progress.update) return;
+  trainer_.check_losses();  // a run that went wrong must not replace the last good checkpoint
   CheckpointContent content = trainer_.content();
   for (const auto& [key, value] : identity_.as_table()) content.state[key] = value;
   store_.save_last(content);
@@ -66,7 +67,10 @@ void CheckpointCallback::load_state_dict(const Value& state) {
   if (update != nullptr && value != nullptr && !value->is_null()) {
     best_ = {update->as_integer(), value->as_float()};
   }
-  saved_update_ = trainer_.state().progress.update;  // what was just loaded is on the disk
+}
+
+void CheckpointCallback::set_resumed_from_last() {
+  saved_update_ = trainer_.state().progress.update;
 }
 
 }  // namespace pergola::host

@@ -36,6 +36,9 @@ class CheckpointCallback final : public Callback {
   [[nodiscard]] Value state_dict() const override;
   void load_state_dict(const Value& state) override;
 
+  // The state that was just restored is what `last` holds: it need not be saved again.
+  void set_resumed_from_last();
+
   [[nodiscard]] const BestResult& best() const noexcept { return best_; }
 
  private:

@@ -21,11 +21,14 @@ std::string format_numbers(const Numbers& numbers) {
   return text;
 }
 
-LoggingCallback::LoggingCallback(Trainer& trainer, MetricsLog log,
+LoggingCallback::LoggingCallback(Trainer& trainer, std::filesystem::path metrics_file,
                                  std::unique_ptr<MetricList> metrics)
-    : trainer_(trainer), log_(std::move(log)), metrics_(std::move(metrics)) {}
+    : trainer_(trainer), metrics_file_(std::move(metrics_file)), metrics_(std::move(metrics)) {}
 
-void LoggingCallback::on_train_start(TrainerState& state) { rate_.start(state.progress.update); }
+void LoggingCallback::on_train_start(TrainerState& state) {
+  log_.emplace(metrics_file_, state.progress.update);
+  rate_.start(state.progress.update);
+}
 
 void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch,
                                     const ModelOutput& output) {
@@ -38,7 +41,7 @@ void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch
     numbers.merge(metrics_->compute(batch.dataset_type() + "/" + batch.dataset_name() + "/"));
   }
   numbers["lr"] = trainer_.lr();
-  log_.write(state.progress, "train", numbers);
+  log_->write(state.progress, "train", numbers);
   log::info("[train] update ", state.progress.update, "/", state.max_updates, ": ",
             format_numbers(numbers), ", ",
             std::llround(rate_.samples_per_second(trainer_.samples_this_run())), " samples/s, ",
@@ -46,7 +49,7 @@ void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch
 }
 
 void LoggingCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
-  log_.write(state.progress, "val", metrics);
+  log_->write(state.progress, "val", metrics);
   log::info("[val] update ", state.progress.update, ": ", format_numbers(metrics));
 }
 

@@ -2,7 +2,9 @@
 // Writes metrics.jsonl and the log's lines of training and validation.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "host/callbacks/rate.h"
 #include "host/train/evaluation.h"
@@ -14,9 +16,10 @@ namespace pergola::host {
 
 class LoggingCallback final : public Callback {
  public:
-  // `metrics` (null: none) are computed for training batches where a line is due. Borrows the
-  // trainer, which owns this callback.
-  LoggingCallback(Trainer& trainer, MetricsLog log, std::unique_ptr<MetricList> metrics);
+  // `metrics_file` is opened when training starts. `metrics` (null: none) are computed for training
+  // batches where a line is due. Borrows the trainer, which owns this callback.
+  LoggingCallback(Trainer& trainer, std::filesystem::path metrics_file,
+                  std::unique_ptr<MetricList> metrics);
 
   void on_train_start(TrainerState& state) override;
   void on_update_end(TrainerState& state, const SampleList& batch,
@@ -25,7 +28,8 @@ class LoggingCallback final : public Callback {
 
  private:
   Trainer& trainer_;
-  MetricsLog log_;
+  std::filesystem::path metrics_file_;
+  std::optional<MetricsLog> log_;
   std::unique_ptr<MetricList> metrics_;
   Rate rate_;
 };

@@ -5,6 +5,7 @@
 
 #include <boost/program_options.hpp>
 
+#include "host/config/interpolate.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -61,7 +62,7 @@ void add_override(const po::variables_map& values, const char* option, const cha
                   Arguments& arguments) {
   if (values.count(option) == 0) return;
   const auto& text = values[option].as<std::string>();
-  arguments.overrides.push_back(concat(key, "=", to_string(Value(text))));
+  arguments.overrides.push_back(concat(key, "=", to_string(Value(escape_references(text)))));
 }
 
 }  // namespace

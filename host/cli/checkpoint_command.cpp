@@ -14,11 +14,13 @@ namespace {
 constexpr const char* kUsage = "pergola checkpoint inspect DIR | verify DIR";
 
 int verify(const std::string& path) {
+  std::string problem;
   for (const CheckedFile& file : verify_files(path)) {
     std::cout << (file.problem.empty() ? "ok" : "BAD") << '\t' << file.size << '\t' << file.hash << '\t'
               << file.name << '\n';
-    if (!file.problem.empty()) throw Error(ErrorKind::kCheckpoint, file.problem);
+    if (problem.empty()) problem = file.problem;
   }
+  if (!problem.empty()) throw Error(ErrorKind::kCheckpoint, problem);
   return 0;
 }
 

@@ -45,9 +45,8 @@ int evaluate_split(const Words& words, const std::string& usage, const char* spl
     throw Error(ErrorKind::kConfig, "--split ", wanted, " is not a split to predict; expected val or test");
   }
   const ConfigAndPlugins loaded = load(arguments, usage);
-  EvaluateRequest request{loaded.config, loaded.catalog, wanted};
+  EvaluateRequest request{loaded.config, loaded.catalog, wanted, {}, predict};
   if (arguments.checkpoint) request.checkpoint = *arguments.checkpoint;
-  request.predict = predict;
   return print(evaluate(request));
 }
 

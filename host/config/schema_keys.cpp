@@ -76,6 +76,8 @@ constexpr KeySpec kKeys[] = {
     {"optimizer.type", kString, "",
      "The optimizer's name; `pergola list optimizers` shows them all."},
     {"optimizer.params", kTable, "", "What the optimizer takes, such as lr = 0.001."},
+    {"optimizer.allow_unused_parameters", kBoolean, "false",
+     "Permit a model whose parameter groups leave some of its parameters out."},
 
     {"scheduler.type", kString, "\"pythia\"",
      "The schedule's name, used when lr_scheduler is true; see `pergola list schedulers`."},
@@ -84,7 +86,7 @@ constexpr KeySpec kKeys[] = {
     {"evaluation.metrics", kTypedList, "[]",
      "Metrics, {type = \"name\", params = {...}} or just the name."},
     {"evaluation.predict", kBoolean, "false",
-     "Write predictions for the splits of run_type, instead of metrics."},
+     "Write the prediction files of run_type's splits, besides the metrics."},
 
     {"checkpoint.resume", kBoolean, "false", "Go on with the run in env.save_dir; as --resume."},
     {"checkpoint.max_to_keep", kInteger, "-1",

@@ -79,6 +79,7 @@ void MultiTensorOptimizer::step() {
       Slot& slot = slots_[g][i];
       batch.first.push_back(slot.state.empty());
       if (slot.state.empty()) slot.state = initial_state(parameter);
+      PERGOLA_ASSERT(slot.state.size() == state_names_.size());
       batch.parameters.push_back(parameter);
       batch.gradients.push_back(parameter.grad());
       for (std::size_t k = 0; k < slot.state.size(); ++k) batch.state[k].push_back(slot.state[k]);
@@ -140,11 +141,13 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const Config& params)
                            params.get<double>("momentum", 0.0) != 0
                                ? std::vector<std::string>{"momentum_buffer"}
                                : std::vector<std::string>{},
-                           std::nan("")) {
+                           std::nan("")),
+      has_momentum_(params.get<double>("momentum", 0.0) != 0) {
   params.allow_only({"lr", "momentum", "dampening", "weight_decay", "nesterov"});
 }
 
 std::vector<at::Tensor> Sgd::initial_state(const at::Tensor& parameter) const {
+  if (!has_momentum_) return {};
   return {zeros_of(parameter)};
 }
 
@@ -153,7 +156,7 @@ void Sgd::update(Batch& batch, double lr, const Config& options) {
   const double dampening = options.get<double>("dampening", 0.0);
   std::vector<at::Tensor> gradients =
       decayed(batch.gradients, batch.parameters, options.get<double>("weight_decay", 0.0));
-  if (momentum != 0) {
+  if (has_momentum_) {
     std::vector<at::Tensor>& buffers = batch.state[0];
     at::_foreach_mul_(buffers, momentum);
     for (std::size_t i = 0; i < buffers.size(); ++i) {

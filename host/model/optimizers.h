@@ -54,6 +54,9 @@ class Sgd final : public MultiTensorOptimizer {
  protected:
   [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter) const override;
   void update(Batch& batch, double lr, const Config& options) override;
+
+ private:
+  bool has_momentum_;
 };
 
 // adam: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weight_decay 0 (added to the gradient), amsgrad

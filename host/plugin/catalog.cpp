@@ -82,8 +82,10 @@ const PluginFile& PluginCatalog::require(std::string_view kind, std::string_view
   known.insert(known.end(), also_known.begin(), also_known.end());
   std::string hint = did_you_mean(key, known);
   if (hint.empty()) hint = concat("; there is no plugin with a ", kind, " in the plugin path");
-  throw Error(ErrorKind::kConfig, where, where.empty() ? "" : ": ", kind, " '", printable(key),
-              "' is in no plugin", hint, "; `pergola plugins list` shows all", note_of_unusable());
+  const std::string unusable = note_of_unusable();
+  throw Error(unusable.empty() ? ErrorKind::kConfig : ErrorKind::kPlugin, where,
+              where.empty() ? "" : ": ", kind, " '", printable(key), "' is in no plugin", hint,
+              "; `pergola plugins list` shows all", unusable);
 }
 
 std::string PluginCatalog::note_of_unusable() const {

@@ -27,7 +27,8 @@ class PluginCatalog {
   [[nodiscard]] const PluginFile* find(std::string_view kind, std::string_view key) const;
 
   // The same, but throws Error{kConfig} when there is none: with `where` the key was written, the
-  // closest key of the catalog and of `also_known`, and the files that could not be used.
+  // closest key of the catalog and of `also_known`. Where files could not be used, and so may have
+  // it, it is an Error{kPlugin} that names them.
   [[nodiscard]] const PluginFile& require(std::string_view kind, std::string_view key,
                                           std::string_view where = "",
                                           const std::vector<std::string>& also_known = {}) const;

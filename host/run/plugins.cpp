@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/plugins.h"
 
+#include <algorithm>
+
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
 
@@ -21,7 +23,12 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
   DefaultsProvider provider;
   provider.model_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
     const PluginFile* file = catalog.find("model", name);
-    if (file == nullptr) return std::nullopt;
+    if (file == nullptr) {
+      // When a file could not be used, the model may be in it: that is the plugin's error then.
+      const auto usable = [](const PluginFile& f) { return f.usable(); };
+      if (std::all_of(catalog.files().begin(), catalog.files().end(), usable)) return std::nullopt;
+      static_cast<void>(catalog.require("model", name, "model"));
+    }
     return file->manifest->models.at(name).config;
   };
   provider.dataset_defaults = [](const std::string& name) -> std::optional<Value> {

@@ -24,9 +24,26 @@ c10::Device prepare_device(const TrainingConfig& config) {
   return device;
 }
 
-// The types that `list` names.
-void add_types(const std::vector<TypedConfig>& list, std::vector<std::string>& types) {
-  for (const TypedConfig& entry : list) types.push_back(entry.type);
+// A key that the config names, and where.
+struct Wanted {
+  Kind kind;
+  std::string key;
+  std::string where;
+};
+
+void add(Kind kind, const std::vector<TypedConfig>& list, std::vector<Wanted>& wanted) {
+  for (const TypedConfig& entry : list) wanted.push_back({kind, entry.type, entry.where});
+}
+
+std::vector<Wanted> wanted_keys(const RunConfig& config) {
+  std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"},
+                                {Kind::kDataset, config.dataset, "dataset"}};
+  add(Kind::kLoss, config.model_config.typed_list("losses"), wanted);
+  add(Kind::kMetric, config.evaluation.metrics, wanted);
+  add(Kind::kCallback, config.training.callbacks, wanted);
+  if (config.optimizer) wanted.push_back({Kind::kOptimizer, config.optimizer->type, "optimizer.type"});
+  if (config.scheduler) wanted.push_back({Kind::kScheduler, config.scheduler->type, "scheduler.type"});
+  return wanted;
 }
 
 }  // namespace
@@ -42,23 +59,14 @@ Session::Session(RunConfig config, const PluginCatalog& catalog)
   load_plugins(catalog);
 }
 
-// Only the plugins that the config needs: that of the model, and those with a loss, metric,
-// optimizer, ... that the host itself does not have.
+// Only the plugins that the config needs. Every key is looked up here, before any data is read.
 void Session::load_plugins(const PluginCatalog& catalog) {
-  std::map<Kind, std::vector<std::string>> wanted;
-  wanted[Kind::kModel] = {config_.model};
-  wanted[Kind::kDataset] = {config_.dataset};
-  add_types(config_.model_config.typed_list("losses"), wanted[Kind::kLoss]);
-  add_types(config_.evaluation.metrics, wanted[Kind::kMetric]);
-  add_types(config_.training.callbacks, wanted[Kind::kCallback]);
-  if (config_.optimizer) wanted[Kind::kOptimizer].push_back(config_.optimizer->type);
-  if (config_.scheduler) wanted[Kind::kScheduler].push_back(config_.scheduler->type);
-  for (const auto& [kind, keys] : wanted) {
-    for (const std::string& key : keys) {
-      if (registry_.has(kind, key)) continue;
-      const PluginFile* file = catalog.find(kind_name(kind), key);
+  for (const Wanted& wanted : wanted_keys(config_)) {
+    if (!registry_.has(wanted.kind, wanted.key)) {
+      const PluginFile* file = catalog.find(kind_name(wanted.kind), wanted.key);
       if (file != nullptr) loader_.load(file->path);
     }
+    registry_.require(wanted.kind, wanted.key, wanted.where);
   }
   for (const LoadedPlugin* plugin : loader_.loaded()) {
     log::info("[plugin] ", plugin->manifest.name, " ", plugin->manifest.version, " from ",

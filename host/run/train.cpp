@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <random>
@@ -15,6 +16,7 @@
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
+#include "pergola/suggest.h"
 #include "pergola/version.h"
 
 namespace pergola::host {
@@ -59,23 +61,22 @@ class TrainCommand {
     std::optional<ResumePoint> resumed;
     if (existing() == ExistingRun::kResume) resumed = store.find_resume();
     choose_seed(resumed);
-    write_file_atomic(folder_.config(), request_.config.to_file());
     session_.emplace(config_, request_.catalog);
     if (resumed) session_->check_identity(resumed->content.state);
     session_->build_model("train", seed_);
-    build_trainer(store, resumed ? resumed_update(*resumed) : 0);
+    build_trainer(store);
     if (resumed) {
       trainer_->restore(resumed->content);
+      if (resumed->folder == store.last()) checkpoint_callback_->set_resumed_from_last();
       log::info("[resume] from ", resumed->folder.string(), " at update ",
                 trainer_->state().progress.update, " of ", trainer_->state().max_updates);
     } else if (existing() == ExistingRun::kResume) {
       log::info("[resume] there is no checkpoint in ", folder_.path().string(), "; starting at update 0");
     }
-  }
-
-  static std::int64_t resumed_update(const ResumePoint& resumed) {
-    const Value* update = resumed.content.state.find("progress.update");
-    return update != nullptr && update->type() == Value::Type::kInteger ? update->as_integer() : 0;
+    // Only now, when nothing is left that could refuse the run, is an old one touched.
+    if (existing() == ExistingRun::kOverwrite) folder_.clear();
+    write_file_atomic(folder_.config(), request_.config.to_file());
+    began_ = true;
   }
 
   // A seed that was drawn belongs to the run: it goes on with the same order of samples.
@@ -105,7 +106,7 @@ class TrainCommand {
     return options;
   }
 
-  void build_trainer(const CheckpointStore& store, std::int64_t resumed_update) {
+  void build_trainer(const CheckpointStore& store) {
     const Registry& registry = session_->registry();
     loader_ = session_->loader("train", static_cast<std::uint64_t>(seed_));
     validation_loader_ = session_->loader("val", /*seed=*/0);
@@ -125,18 +126,19 @@ class TrainCommand {
     trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_, validate,
                                   session_->device()},
                      options, std::move(state));
-    add_callbacks(store, resumed_update);
+    warn_of_unknown_criteria();
+    add_callbacks(store);
   }
 
-  void add_callbacks(const CheckpointStore& store, std::int64_t resumed_update) {
+  void add_callbacks(const CheckpointStore& store) {
     const Registry& registry = session_->registry();
     std::unique_ptr<MetricList> train_metrics;
     if (config_.training.evaluate_metrics) {
       train_metrics = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
     }
     trainer_->add_callback(
-        "logging", std::make_unique<LoggingCallback>(
-                       *trainer_, MetricsLog(folder_.metrics(), resumed_update), std::move(train_metrics)));
+        "logging",
+        std::make_unique<LoggingCallback>(*trainer_, folder_.metrics(), std::move(train_metrics)));
     if (request_.progress_bar && stderr_is_terminal()) {
       trainer_->add_callback("progress", std::make_unique<ProgressCallback>(*trainer_));
     }
@@ -149,6 +151,21 @@ class TrainCommand {
                                                            std::move(identity));
     checkpoint_callback_ = checkpoint.get();
     trainer_->add_callback("checkpoint", std::move(checkpoint));
+  }
+
+  // A name that the first validation will not have is said now, not after an epoch. A model may make
+  // losses that are not known yet, so this is no error.
+  void warn_of_unknown_criteria() const {
+    const std::string prefix = "val/" + config_.dataset + "/";
+    std::vector<std::string> known = {"val/total_loss"};
+    for (const auto& [key, number] : validation_metrics_->compute(prefix)) known.push_back(key);
+    for (const TypedConfig& loss : config_.model_config.typed_list("losses")) {
+      known.push_back(prefix + loss.type);
+    }
+    const std::string& criteria = config_.training.monitor.criteria;
+    if (std::find(known.begin(), known.end(), criteria) != known.end()) return;
+    log::warning("[checkpoint] training.early_stop.criteria asks for ", criteria,
+                 ", which the validation may not have", did_you_mean(criteria, known));
   }
 
   // After training: the best weights on the splits of run_type.
@@ -173,6 +190,7 @@ class TrainCommand {
 
   // The last thing that is written; after an error nothing may hide that error.
   void write_summary(const std::string& status, const std::string& problem) {
+    if (!began_ && folder_.holds_run()) return;  // it is another run's, which goes on as it was
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
     Value summary;
     summary["status"] = status;
@@ -206,6 +224,7 @@ class TrainCommand {
   RunFolder folder_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::int64_t seed_ = 0;
+  bool began_ = false;  // the folder is this run's
   RunResult result_;
   // In the order in which they are built: the trainer dies first, the registry last.
   std::optional<Session> session_;

@@ -113,7 +113,7 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
     name = batch.dataset_name();
     const ModelOutput output = run_step(input, batch, index++);
     if (batch.has("targets")) {
-      losses.add(*output.losses, batch.batch_size());
+      if (output.losses) losses.add(*output.losses, batch.batch_size());
       input.metrics.update(batch, output);
       measured = true;
     }

@@ -19,7 +19,7 @@
 
 namespace pergola::host {
 
-// The metrics that evaluation.metrics names, for one data set (all or those that list it).
+// The metrics that evaluation.metrics names.
 class MetricList {
  public:
   // Throws Error{kConfig} for an unknown metric, or two of one key.

@@ -14,18 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All that a run writes.
-constexpr const char* kContent[] = {"config.toml",  "log.txt",     "metrics.jsonl", "summary.json",
-                                    "checkpoints",  "predictions", "tensorboard"};
-
-bool holds_run(const fs::path& folder) {
-  std::error_code ignored;
-  for (const char* name : kContent) {
-    if (fs::exists(folder / name, ignored)) return true;
-  }
-  return false;
-}
-
 UniqueFd take(const fs::path& folder) {
   const fs::path path = folder / ".lock";
   UniqueFd lock(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
@@ -42,13 +30,22 @@ UniqueFd take(const fs::path& folder) {
 RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(folder)) {
   make_directories(folder_);
   lock_ = take(folder_);
-  if (!holds_run(folder_) || existing == ExistingRun::kResume) return;
-  if (existing == ExistingRun::kRefuse) {
+  if (existing == ExistingRun::kRefuse && holds_run()) {
     throw Error(ErrorKind::kCheckpoint, "the folder ", folder_.string(),
                 " already holds a run; continue it with --resume, start again with --overwrite, or "
                 "choose another folder with --run-dir");
   }
-  for (const char* name : kContent) {
+}
+
+bool RunFolder::holds_run() const {
+  std::error_code ignored;
+  return fs::exists(folder_ / "metrics.jsonl", ignored) ||
+         fs::exists(folder_ / "checkpoints", ignored);
+}
+
+void RunFolder::clear() const {
+  for (const char* name : {"config.toml", "metrics.jsonl", "summary.json", "checkpoints", "predictions",
+                           "tensorboard"}) {
     std::error_code failed;
     fs::remove_all(folder_ / name, failed);
     if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", folder_ / name, failed.value());

@@ -105,7 +105,7 @@ bool Trainer::run_update() {
     progress.epoch += 1;
     progress.batch_in_epoch = 0;
   }
-  check_losses(epoch_ended);
+  if (losses_are_read(epoch_ended)) check_losses();
   call("on_update_end", [&](Callback& c) { c.on_update_end(state_, batch, output); });
   validate_if_due(epoch_ended);
   call("on_update_complete", [&](Callback& c) { c.on_update_complete(state_); });
@@ -150,12 +150,13 @@ bool Trainer::validation_due(bool epoch_ended) const {
 }
 
 // On a GPU reading a loss waits for the device, so that is done only where something is read or
-// written anyway; NaN and infinity stay in the sums until then.
-void Trainer::check_losses(bool epoch_ended) const {
-  if (!options_.exit_on_nan_losses) return;
-  if (parts_.device.is_cpu() || log_due() || validation_due(epoch_ended) || finished()) {
-    meter_.check_finite(state_.progress.update);
-  }
+// saved anyway; NaN and infinity stay in the sums until then.
+bool Trainer::losses_are_read(bool epoch_ended) const {
+  return parts_.device.is_cpu() || log_due() || validation_due(epoch_ended);
+}
+
+void Trainer::check_losses() const {
+  if (options_.exit_on_nan_losses) meter_.check_finite(state_.progress.update);
 }
 
 void Trainer::validate_if_due(bool epoch_ended) {

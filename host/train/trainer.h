@@ -71,7 +71,10 @@ class Trainer {
   [[nodiscard]] double lr() const { return parts_.optimizer.lr(); }
   // True at the updates after which a log line is due.
   [[nodiscard]] bool log_due() const;
-  // Seconds that run() has spent, and samples that it has trained on, in this process.
+  // Throws Error{kNan} when a loss became NaN or infinite; nothing when that is allowed. Reads the
+  // losses, and so waits for the device.
+  void check_losses() const;
+  // Samples that run() has trained on, in this process.
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
  private:
@@ -82,7 +85,7 @@ class Trainer {
   ModelOutput forward_backward(const SampleList& batch, std::int64_t group_size);
   void step();
   void validate_if_due(bool epoch_ended);
-  void check_losses(bool epoch_ended) const;
+  [[nodiscard]] bool losses_are_read(bool epoch_ended) const;
   [[nodiscard]] bool validation_due(bool epoch_ended) const;
   [[nodiscard]] bool finished() const;
 

@@ -55,6 +55,10 @@ bool Registry::has(Kind kind, std::string_view key) const {
   return entries.find(key) != entries.end();
 }
 
+void Registry::require(Kind kind, std::string_view key, std::string_view where) const {
+  static_cast<void>(find(kind, key, where));
+}
+
 std::vector<std::string> Registry::keys(Kind kind) const {
   std::vector<std::string> names;
   for (const auto& [key, entry] : entries_[static_cast<std::size_t>(kind)]) names.push_back(key);

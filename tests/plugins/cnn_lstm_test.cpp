@@ -51,7 +51,9 @@ TEST(CnnLstmTest, AnnouncesItselfUnderItsKey) {
   EXPECT_NE(dynamic_cast<CnnLstm*>(model.get()), nullptr);
 }
 
-// MMF's own test of its model: the same seed, then the same calls, give its loss.
+// MMF's own test of its model: the same seed, then the same calls, give its loss. In double
+// precision it is 19.263528; in single precision the last digits depend on the number of threads,
+// and MMF's own test allows 1.5e-4.
 TEST(CnnLstmTest, ClevrModelGivesMmfsLoss) {
   torch::manual_seed(1234);
   const auto model = testing::build_model<CnnLstm>("cnn_lstm", {kClevr});
@@ -62,7 +64,7 @@ TEST(CnnLstmTest, ClevrModelGivesMmfsLoss) {
   const at::Tensor targets_BC = torch::randn({32}).unsqueeze(0);
   const at::Tensor scores_BC = model->forward(batch).scores;
   EXPECT_THAT(scores_BC.sizes().vec(), ElementsAre(1, 32));
-  EXPECT_NEAR(logit_bce(scores_BC, targets_BC).item<double>(), 19.2635, 5e-5);
+  EXPECT_NEAR(logit_bce(scores_BC, targets_BC).item<double>(), 19.2635, 1e-4);
 }
 
 TEST(CnnLstmTest, ConvNetGivesMmfsNumbers) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // BaseModel is what every model derives from: a torch::nn::Module with MMF's life cycle
-// (mmf/models/base_model.py). Life: constructor(config) → build() → init_losses() → weights are
-// loaded → moved to the device → operator() many times. The host owns the model and calls all of
+// (mmf/models/base_model.py). Life: constructor(config) → build() → init_losses() → moved to the
+// device → weights are loaded → operator() many times. The host owns the model and calls all of
 // it on one thread; a model never chooses a device, stream, seed, thread count or path.
 #pragma once
 

@@ -42,7 +42,7 @@ class PERGOLA_API Dataset {
   [[nodiscard]] virtual Sample get(std::int64_t index, Rng& rng) const = 0;
 
   // What a model may need to know before it is built: `text_vocab_size`, `num_final_outputs`, ...
-  // The host fills keys of the same name in model_config that are 0 or missing.
+  // The host fills keys of the same name in model_config that are 0.
   [[nodiscard]] virtual Value facts() const;
 
   // Rows of the prediction file for one batch, a table each; {} when the set has no such form.

@@ -84,6 +84,8 @@ class PERGOLA_API Registry {
   [[nodiscard]] std::unique_ptr<Callback> make_callback(const TypedConfig& config) const;
 
   [[nodiscard]] bool has(Kind kind, std::string_view key) const;
+  // Throws the error of the make_ functions when the key is unknown.
+  void require(Kind kind, std::string_view key, std::string_view where = "") const;
   // All keys of a kind, sorted.
   [[nodiscard]] std::vector<std::string> keys(Kind kind) const;
   // The library that brought a key.  REQUIRES: has(kind, key).

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Configs and command lines that are wrong: exit code 2, one sentence, no folder made.
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+struct BadWords {
+  const char* name;
+  Words words;  // after `train boring.toml --run-dir run`
+  Words parts;  // of the sentence
+};
+
+class BadConfig : public RunTest {
+ protected:
+  void expect_refused(const Result& result, const Words& parts) const {
+    expect_error(result, kConfig, parts);
+    expect_nothing_half_written();
+  }
+};
+
+TEST_F(BadConfig, FileThatIsMissing) {
+  expect_refused(pergola({"train", "nowhere.toml", "--run-dir", "run"}),
+                 {"cannot read nowhere.toml", "No such file or directory"});
+}
+
+TEST_F(BadConfig, FolderInItsPlace) {
+  expect_refused(pergola({"train", "data", "--run-dir", "run"}), {"data", "is a folder"});
+}
+
+TEST_F(BadConfig, BrokenToml) {
+  write("broken.toml", "model = \"boring\"\ntraining.seed = = 3\n");
+  expect_refused(pergola({"train", "broken.toml", "--run-dir", "run"}), {"broken.toml:2:"});
+}
+
+TEST_F(BadConfig, UnknownKeyOfTheFile) {
+  write("boring.toml", text("boring.toml") + "training.batch_sise = 4\n");
+  expect_refused(train(), {"training.batch_sise (boring.toml:", "is not a known key",
+                           "did you mean 'training.batch_size'"});
+}
+
+TEST_F(BadConfig, WrongTypeInTheFile) {
+  write("boring.toml", text("boring.toml") + "checkpoint.max_to_keep = \"all\"\n");
+  expect_refused(train(), {"checkpoint.max_to_keep = \"all\" (boring.toml:", "is a string",
+                           "expected an integer"});
+}
+
+TEST_F(BadConfig, IncludesThatLoop) {
+  write("a.toml", "include = [\"b.toml\"]\n");
+  write("b.toml", "include = [\"a.toml\"]\n");
+  expect_refused(pergola({"train", "a.toml", "--run-dir", "run"}),
+                 {"a.toml", "b.toml", "includes itself"});
+}
+
+TEST_F(BadConfig, IncludeThatIsMissing) {
+  write("a.toml", "include = [\"nowhere.toml\"]\n");
+  expect_refused(pergola({"train", "a.toml", "--run-dir", "run"}), {"nowhere.toml", "a.toml:1:"});
+}
+
+TEST_F(BadConfig, NoConfigAtAll) {
+  expect_refused(pergola({"train"}), {"CONFIG is missing", "usage: pergola train CONFIG"});
+}
+
+class BadSetting : public BadConfig, public ::testing::WithParamInterface<BadWords> {};
+
+TEST_P(BadSetting, IsRefusedWithTheClosestName) {
+  expect_refused(train(GetParam().words), GetParam().parts);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Settings, BadSetting,
+    ::testing::Values(
+        BadWords{"UnknownModel",
+                 {"model=borng"},
+                 {"model = \"borng\"", "is unknown", "did you mean 'boring'?"}},
+        BadWords{"UnknownDataset",
+                 {"dataset=easy_vqq"},
+                 {"dataset = \"easy_vqq\"", "is unknown", "did you mean 'easy_vqa'?"}},
+        BadWords{"UnknownLoss",
+                 {"model_config.boring.losses=[\"cross_entropi\"]"},
+                 {"loss 'cross_entropi' is not registered", "did you mean 'cross_entropy'?"}},
+        BadWords{"UnknownMetric",
+                 {"evaluation.metrics=[\"acuracy\"]"},
+                 {"metric 'acuracy' is not registered", "did you mean 'accuracy'?"}},
+        BadWords{"UnknownOptimizer",
+                 {"optimizer.type=adamm"},
+                 {"optimizer 'adamm' is not registered", "did you mean 'adam'?"}},
+        BadWords{"UnknownScheduler",
+                 {"training.lr_scheduler=true", "scheduler.type=warmup_cosin"},
+                 {"scheduler 'warmup_cosin' is not registered", "did you mean 'warmup_cosine'?"}},
+        BadWords{"UnknownCallback",
+                 {"training.callbacks=[\"nobody\"]"},
+                 {"callback 'nobody' is not registered"}},
+        BadWords{"UnknownKeyOfTheModel",
+                 {"model_config.boring.hiden_dim=3"},
+                 {"model_config.boring.hiden_dim (command line) is not a known key", "hidden_dim"}},
+        BadWords{"UnknownKeyOfTheDataset",
+                 {"dataset_config.easy_vqa.splt_train.val=0.2"},
+                 {"dataset_config.easy_vqa.splt_train", "is not a known key", "split_train"}},
+        BadWords{"UnknownKeyOfTheOptimizer",
+                 {"optimizer.params.lrr=1"},
+                 {"optimizer.params.lrr (command line) is not a known key", "did you mean 'lr'?"}},
+        BadWords{
+            "WrongTypeOfTheModel",
+            {"model_config.boring.hidden_dim=many"},
+            {"model_config.boring.hidden_dim = \"many\" (command line)", "expected an integer"}},
+        BadWords{
+            "OutOfRange", {"training.batch_size=0"}, {"training.batch_size = 0 (command line)"}},
+        BadWords{
+            "UnknownRunType", {"run_type=tran"}, {"run_type", "'tran'", "did you mean 'train'?"}},
+        BadWords{"UnknownDevice",
+                 {"--device", "gpu"},
+                 {"training.device", "expected auto, cpu, cuda or cuda:N"}},
+        BadWords{"ClippingWithoutNorm",
+                 {"training.clip_gradients=true"},
+                 {"training.clip_gradients", "needs training.max_grad_l2_norm"}},
+        BadWords{"UnknownMonitor",
+                 {"training.early_stop.criteria=easy_vqa/acuracy"},
+                 {"training.early_stop.criteria", "did you mean 'val/easy_vqa/accuracy'?"}},
+        BadWords{"TwoMetricsOfOneKey",
+                 {"evaluation.metrics=[\"accuracy\", \"accuracy\"]"},
+                 {"evaluation.metrics[1]", "is a second metric with the key 'accuracy'"}},
+        BadWords{"WordWithoutValue", {"training.seed"}, {"training.seed"}},
+        BadWords{"UnknownOption",
+                 {"--resum"},
+                 {"'--resum' is not an option here", "did you mean '--resume'?"}},
+        BadWords{"OptionWithoutValue", {"--device"}, {"--device", "usage: pergola train"}},
+        BadWords{"UnknownLogLevel",
+                 {"--log-level", "loud"},
+                 {"log level 'loud' is not one of debug, info"}},
+        BadWords{"PluginPathThatIsMissing",
+                 {"--plugin-path", "nowhere"},
+                 {"'nowhere' of --plugin-path cannot be used", "it does not exist"}}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+}  // namespace
+}  // namespace pergola::test

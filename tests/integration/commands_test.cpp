@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The commands that show things.
+#include "integration/run_test.h"
+
+#include <unistd.h>
+
+namespace pergola::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class CommandsTest : public RunTest {
+ protected:
+  static Words with_good(Words words) {
+    words.insert(words.end(), {"--plugin-path", fixture_folder("good").string()});
+    return words;
+  }
+};
+
+TEST_F(CommandsTest, VersionIsOneLine) {
+  const Result result = pergola({"--version"});
+  expect_success(result);
+  EXPECT_THAT(result.out,
+              ContainsRegex("^pergola [0-9]+\\.[0-9]+\\.[0-9]+ \\(SDK ABI [0-9]+\\)\n$"));
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(CommandsTest, HelpNamesEveryCommandAndExitCode) {
+  const Result result = pergola({"--help"});
+  expect_success(result);
+  for (const char* word :
+       {"pergola train", "pergola validate", "pergola test", "pergola predict", "pergola plugins",
+        "pergola list", "pergola config", "pergola checkpoint", "pergola doctor", "128+N"}) {
+    EXPECT_THAT(result.out, HasSubstr(word));
+  }
+}
+
+TEST_F(CommandsTest, WithoutACommandTheHelpIsShownAndTheExitCodeIsOfUsage) {
+  const Result result = pergola({});
+  EXPECT_EQ(result.exit_code, kConfig);
+  EXPECT_THAT(result.out, HasSubstr("pergola train"));
+}
+
+class EachCommand : public CommandsTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Commands, EachCommand,
+                         ::testing::Values("train", "validate", "test", "predict", "plugins",
+                                           "list", "config", "checkpoint", "doctor"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST_P(EachCommand, HasHelpOfItsOwn) {
+  const Result result = pergola({GetParam(), "--help"});
+  expect_success(result);
+  EXPECT_THAT(result.out, StartsWith(std::string("usage: pergola ") + GetParam()));
+  EXPECT_THAT(result.out, HasSubstr("--log-level"));
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_P(EachCommand, RefusesAnOptionThatItDoesNotHave) {
+  expect_error(pergola({GetParam(), "--plugin-pth", "x"}), kConfig,
+               {"'--plugin-pth' is not an option here", "did you mean '--plugin-path'?",
+                std::string("usage: pergola ") + GetParam()});
+}
+
+TEST_F(CommandsTest, UnknownCommandOffersTheClosest) {
+  expect_error(pergola({"trian"}), kConfig,
+               {"'trian' is not a command", "did you mean 'train'?", "pergola --help"});
+}
+
+TEST_F(CommandsTest, UnknownVerbOffersTheClosest) {
+  expect_error(pergola({"plugins", "lst"}), kConfig,
+               {"'lst' is not known", "did you mean 'list'?"});
+  expect_error(pergola({"checkpoint", "inspct", "x"}), kConfig, {"did you mean 'inspect'?"});
+  expect_error(pergola({"list", "modls"}), kConfig,
+               {"'modls' cannot be listed", "did you mean 'models'?"});
+}
+
+TEST_F(CommandsTest, PluginsListHasALineForEach) {
+  const Result result = pergola(with_good({"plugins", "list"}));
+  expect_success(result);
+  EXPECT_THAT(result.out, ContainsRegex("good 0\\.1\\.0\tboring\tok\t.*/good\\.so\n"));
+  EXPECT_THAT(result.out, ContainsRegex("pythia 0\\.1\\.0\tpythia\tok\t.*/pythia\\.so\n"));
+  EXPECT_THAT(result.out, ContainsRegex("cnn_lstm 0\\.1\\.0\tcnn_lstm\tok\t.*/cnn_lstm\\.so\n"));
+}
+
+TEST_F(CommandsTest, PluginsInspectPrintsTomlThatCanBePasted) {
+  const Result result = pergola({"plugins", "inspect", fixture_plugin("good").string()});
+  expect_success(result);
+  for (const char* line :
+       {"# good 0.1.0, BSD-3-Clause\n", "# sha256 ", "# built with libtorch 2.11.0\n",
+        "# model boring: ", "hidden_dim = 16\n"}) {
+    EXPECT_THAT(result.out, HasSubstr(line));
+  }
+  write("boring.toml", text("boring.toml") + result.out);
+  expect_success(train({"training.max_updates=1"}));
+}
+
+TEST_F(CommandsTest, PluginsInspectOfANestedConfigCanBePasted) {
+  const Result listed = pergola({"plugins", "list"});
+  const std::size_t end = listed.out.find("/pythia.so") + std::string("/pythia.so").size();
+  const std::size_t begin = listed.out.rfind('\t', end) + 1;
+  const Result result = pergola({"plugins", "inspect", listed.out.substr(begin, end - begin)});
+  expect_success(result);
+  const std::string config = text("pythia.toml");
+  write("pythia.toml", config.substr(0, config.find("[model_config")) + result.out);
+  expect_success(pergola({"config", "show", "pythia.toml"}));
+}
+
+TEST_F(CommandsTest, ListShowsEveryKind) {
+  const std::map<std::string, std::string> expected = {{"models", "boring\t"},
+                                                       {"losses", "cross_entropy\thost\n"},
+                                                       {"metrics", "vqa_accuracy\thost\n"},
+                                                       {"optimizers", "adamax\thost\n"},
+                                                       {"schedulers", "warmup_cosine\thost\n"},
+                                                       {"datasets", "easy_vqa\thost\n"},
+                                                       {"processors", "vqa_answer\thost\n"}};
+  for (const auto& [kind, line] : expected) {
+    const Result result = pergola(with_good({"list", kind}));
+    expect_success(result);
+    EXPECT_THAT(result.out, HasSubstr(line));
+    EXPECT_EQ(result.err, "");
+  }
+  expect_success(pergola({"list", "callbacks"}));
+}
+
+TEST_F(CommandsTest, ConfigShowSaysWhereEachValueComesFrom) {
+  write("base.toml", "training.seed = 5\ntraining.batch_size = 3\n");
+  write("boring.toml", "include = [\"base.toml\"]\n" + text("boring.toml"));
+  const Result result = pergola({"config", "show", "boring.toml", "training.max_updates=9"});
+  expect_success(result);
+  EXPECT_THAT(result.out, ContainsRegex("seed = 5 +# base.toml:1:17\n"));
+  EXPECT_THAT(result.out, ContainsRegex("batch_size = 8 +# boring.toml:[0-9]+:[0-9]+\n"));
+  EXPECT_THAT(result.out, ContainsRegex("max_updates = 9 +# command line\n"));
+  EXPECT_THAT(result.out, ContainsRegex("pin_memory = false +# defaults\n"));
+  EXPECT_THAT(result.out, ContainsRegex("hidden_dim = 16 +# .*good"));
+  write("shown.toml", result.out);  // and is a config itself
+  expect_success(pergola({"config", "show", "shown.toml"}));
+}
+
+TEST_F(CommandsTest, DoctorFindsNothingWrongHere) {
+  const Result result = pergola(with_good({"doctor"}));
+  expect_success(result);
+  for (const char* line : {"[pergola] 0.1.0 in ", "[build] ", "[cuda] ", "[plugin] good 0.1.0 in ",
+                           "[disk] ", "nothing would stop a run\n"}) {
+    EXPECT_THAT(result.out, HasSubstr(line));
+  }
+}
+
+TEST_F(CommandsTest, DoctorNamesAPluginThatIsRefused) {
+  write("plugins/broken.so", "no library");
+  const Result result = pergola({"doctor", "--plugin-path", "plugins"});
+  EXPECT_EQ(result.exit_code, kPlugin) << result;
+  EXPECT_THAT(result.out, HasSubstr("[plugin] PROBLEM: "));
+  EXPECT_THAT(result.out, HasSubstr("plugins/broken.so"));
+  EXPECT_THAT(result.out, HasSubstr("1 problem(s) would stop a run\n"));
+}
+
+TEST_F(CommandsTest, CheckpointInspectShowsProgressModelAndTensors) {
+  expect_success(train({"training.max_updates=2", "run_type=train"}));
+  const Result result = pergola({"checkpoint", "inspect", "run/checkpoints/last"});
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("model = \"boring\"\n"));
+  EXPECT_THAT(result.out, HasSubstr("update = 2"));
+  EXPECT_THAT(result.out, HasSubstr("  words.weight\tFloat\t[1024, 16]\n"));
+  // 1024 x 16 words, and a linear layer from 3 colours + 16 to 5 answers and the unknown one.
+  EXPECT_THAT(result.out, HasSubstr("model: 3 tensors, 16504 elements\n"));
+}
+
+TEST_F(CommandsTest, CheckpointVerifyListsEveryFile) {
+  expect_success(train({"training.max_updates=2", "run_type=train"}));
+  const Result result = pergola({"checkpoint", "verify", "run/checkpoints/best"});
+  expect_success(result);
+  for (const char* file : {"model.safetensors", "state.json", "trainer.safetensors"}) {
+    EXPECT_THAT(result.out, ContainsRegex(std::string("ok\t[0-9]+\t[0-9a-f]{32}\t") + file + "\n"));
+  }
+}
+
+TEST_F(CommandsTest, PredictRefusesASplitThatIsNone) {
+  expect_error(pergola({"predict", "boring.toml", "--split", "train"}), kConfig,
+               {"--split train", "expected val or test"});
+}
+
+TEST_F(CommandsTest, CudaWithoutAGpuIsRefused) {
+  if (fs::exists("/proc/driver/nvidia/version"))
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  expect_error(train({"--device", "cuda"}), kConfig,
+               {"device 'cuda' cannot be used", "use --device cpu", "pergola doctor"});
+  expect_nothing_half_written();
+}
+
+TEST_F(CommandsTest, AutoFallsBackToTheCpuWithOneLine) {
+  if (fs::exists("/proc/driver/nvidia/version"))
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  const Result result = train({"--device", "auto", "training.max_updates=1", "run_type=train"});
+  expect_success(result);
+  const std::string line = "[device] training on the CPU: ";
+  EXPECT_THAT(result.err, HasSubstr(line));
+  EXPECT_EQ(result.err.find(line, result.err.find(line) + 1), std::string::npos);
+}
+
+TEST_F(CommandsTest, ResultThatCannotBeWrittenIsAnError) {
+  Launch launch = CommandsTest::launch({"list", "losses"});
+  launch.prepare = [] { ::close(1); };
+  EXPECT_EQ(run(launch).exit_code, kUnexpected);
+}
+
+}  // namespace
+}  // namespace pergola::test

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A run that was stopped and resumed ends with the same bytes as one that was not.
+#include "integration/run_test.h"
+
+#include <tuple>
+
+namespace pergola::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The numbers of training: a run that was first told to end at update N has one more validation.
+std::vector<Json> train_lines(std::vector<Json> rows) {
+  std::erase_if(rows, [](const Json& row) { return row.at("split") != "train"; });
+  return rows;
+}
+
+// Model, the update after which the run is stopped, and what is special about it.
+using Case = std::tuple<const char*, int, Words>;
+
+class ResumedAt : public RunTest, public ::testing::WithParamInterface<Case> {};
+
+const Words kPlain;
+// 6 batches an epoch in groups of 4 and 2: the second update of an epoch is a smaller one.
+const Words kGroups = {"training.update_frequency=4"};
+const Words kWorkers = {"training.num_workers=3"};
+// 40 is the schedule's end in both runs, so that it does not depend on max_updates.
+const Words kScheduled = {"training.lr_scheduler=true", "scheduler.type=warmup_cosine",
+                          "scheduler.params={num_warmup_steps=4, num_training_steps=40}"};
+const Words kMomentum = {"optimizer={type=\"sgd\", params={lr=0.1, momentum=0.9}}"};
+const Words kAdamax = {"optimizer={type=\"adamax\", params={lr=0.01}}",
+                       "training.clip_gradients=true", "training.max_grad_l2_norm=0.25"};
+
+INSTANTIATE_TEST_SUITE_P(Runs, ResumedAt,
+                         ::testing::Values(Case("boring", 1, kPlain), Case("boring", 6, kPlain),
+                                           Case("boring", 7, kWorkers),
+                                           Case("boring", 11, kMomentum),
+                                           Case("cnn_lstm", 1, kPlain),
+                                           Case("cnn_lstm", 5, kScheduled),
+                                           Case("cnn_lstm", 3, kGroups), Case("pythia", 1, kPlain),
+                                           Case("pythia", 7, kAdamax), Case("pythia", 6, kWorkers)),
+                         [](const auto& param) {
+                           return std::string(std::get<0>(param.param)) + "_" +
+                                  std::to_string(std::get<1>(param.param)) + "_" +
+                                  std::to_string(param.index);
+                         });
+
+TEST_P(ResumedAt, EndsWithTheBytesOfARunThatWasNotStopped) {
+  const auto& [model, update, special] = GetParam();
+  expect_success(train(special, model));  // in `run`
+  Words parts = {"train", std::string(model) + ".toml", "--run-dir", "parts"};
+  parts.insert(parts.end(), special.begin(), special.end());
+  parts.push_back("training.max_updates=" + std::to_string(update));
+  expect_success(pergola(parts));
+  ASSERT_NE(weights("parts"), weights("run"));
+  parts.back() = "--resume";
+  const Result resumed = pergola(parts);
+  expect_success(resumed);
+  EXPECT_THAT(resumed.err, HasSubstr("[resume] from parts/checkpoints/last at update " +
+                                     std::to_string(update) + " of 12"));
+  EXPECT_EQ(weights("parts"), weights("run"));
+  EXPECT_EQ(text("parts/checkpoints/last/trainer.safetensors"),
+            text("run/checkpoints/last/trainer.safetensors"));
+  EXPECT_EQ(train_lines(metrics("parts")), train_lines(metrics("run")));
+}
+
+class ResumeTest : public RunTest {
+ protected:
+  // Replaces the weights of a checkpoint by half of them.
+  void damage(const std::string& checkpoint) const {
+    const std::string file = "run/checkpoints/" + checkpoint + "/model.safetensors";
+    replace(file, text(file).substr(0, text(file).size() / 2));
+  }
+  // In `whole` a run to update 12, in `run` one that was to end at update 9.
+  void train_in_parts() const {
+    expect_success(train());
+    std::filesystem::rename(path("run"), path("whole"));
+    expect_success(train({"training.max_updates=9"}));
+  }
+};
+
+TEST_F(ResumeTest, DamagedLastIsPassedOverForTheNewestThatIsWhole) {
+  train_in_parts();
+  damage("last");
+  damage("update_00000009");
+  const Result result = train({"--resume"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: [checkpoint] passed over: run/checkpoints/last/"
+                                    "model.safetensors is damaged: it has "));
+  EXPECT_THAT(result.err,
+              HasSubstr("[resume] from run/checkpoints/update_00000006 at update 6 of 12"));
+  EXPECT_EQ(weights("run"), weights("whole"));
+  EXPECT_EQ(train_lines(metrics("run")), train_lines(metrics("whole")));
+}
+
+TEST_F(ResumeTest, DamagedLastOfAFinishedRunIsMended) {
+  expect_success(train());
+  const std::string whole = weights("run");
+  damage("last");
+  const Result result = train({"--resume"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("passed over: run/checkpoints/last/model.safetensors"));
+  EXPECT_EQ(weights("run"), whole);
+  expect_success(pergola({"checkpoint", "verify", "run/checkpoints/last"}));
+}
+
+TEST_F(ResumeTest, WithoutAnyWholeCheckpointItEndsAndTouchesNothing) {
+  expect_success(train({"training.max_updates=3"}));
+  const std::string metrics = text("run/metrics.jsonl");
+  damage("last");
+  damage("update_00000003");
+  expect_error(train({"--resume"}), kCheckpoint,
+               {"none of the 2 checkpoints in run/checkpoints can be used", "--overwrite"});
+  EXPECT_EQ(text("run/metrics.jsonl"), metrics);
+}
+
+TEST_F(ResumeTest, WithoutARunItStartsAtTheBeginning) {
+  const Result result = train({"--resume", "training.max_updates=2"});
+  expect_success(result);
+  EXPECT_THAT(result.err,
+              HasSubstr("[resume] there is no checkpoint in run; starting at update 0"));
+  EXPECT_EQ(json("run/summary.json").at("updates"), 2);
+}
+
+TEST_F(ResumeTest, FinishedRunSaysItsResultAgain) {
+  const Result trained = train();
+  expect_success(trained);
+  const std::vector<Json> lines = metrics();
+  const Result again = train({"--resume"});
+  expect_success(again);
+  EXPECT_EQ(again.out, trained.out);
+  EXPECT_EQ(metrics(), lines);
+  EXPECT_THAT(again.err, Not(HasSubstr("[train] update")));
+}
+
+TEST_F(ResumeTest, ConfigKeyMeansTheSameAsTheOption) {
+  expect_success(train({"training.max_updates=2"}));
+  const Result result = train({"checkpoint.resume=true"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 2 of 12"));
+}
+
+TEST_F(ResumeTest, DrawnSeedStaysTheSame) {
+  expect_success(train({"training.seed=-1", "training.max_updates=2"}));
+  const Json seed = json("run/checkpoints/last/state.json").at("seed");
+  expect_success(train({"training.seed=-1", "--resume"}));
+  EXPECT_EQ(json("run/checkpoints/last/state.json").at("seed"), seed);
+}
+
+TEST_F(ResumeTest, RetentionKeepsTheNewestCheckpoints) {
+  expect_success(train({"checkpoint.max_to_keep=2"}));
+  std::vector<std::string> names;
+  for (const std::string& name : listing("run/checkpoints")) {
+    if (name.back() == '/') names.push_back(name);
+  }
+  EXPECT_THAT(names,
+              ::testing::ElementsAre("best/", "last/", "update_00000009/", "update_00000012/"));
+}
+
+}  // namespace
+}  // namespace pergola::test

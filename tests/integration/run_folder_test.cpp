@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The run's folder: what is refused, what a disk that is full or closed leaves, and NaN.
+#include "integration/run_test.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace pergola::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+// In the child: root obeys permissions like everybody else, from the next program on.
+void drop_root_override() {
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+}
+
+// In the child: files may not grow beyond 32 KiB, half of the weights; the logs are smaller.
+void limit_file_size() {
+  const rlimit limit{32768, 32768};
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  ::signal(SIGXFSZ, SIG_IGN);  // a write then fails, as on a full disk
+}
+
+class RunFolderTest : public RunTest {
+ protected:
+  [[nodiscard]] Result train_with(void (*prepare)(), const Words& more) const {
+    Launch launch = train_launch(more);
+    launch.prepare = prepare;
+    return run(launch);
+  }
+};
+
+TEST_F(RunFolderTest, FolderWithARunIsRefusedAndLeftAsItIs) {
+  expect_success(train());
+  const auto before = listing("run");
+  const std::string log = text("run/log.txt");
+  expect_error(train(), kCheckpoint,
+               {"the folder run already holds a run", "--resume", "--overwrite", "--run-dir"});
+  EXPECT_EQ(listing("run"), before);
+  EXPECT_EQ(text("run/log.txt"), log);
+}
+
+TEST_F(RunFolderTest, OverwriteStartsAgainAndLeavesWhatIsNotOfTheRun) {
+  expect_success(train());
+  write("run/notes.txt", "mine");
+  expect_success(train({"--overwrite", "training.max_updates=2", "run_type=train"}));
+  EXPECT_EQ(text("run/notes.txt"), "mine");
+  EXPECT_EQ(json("run/summary.json").at("updates"), 2);
+  EXPECT_EQ(metrics().size(), 3U);  // two log lines and the validation at the end
+  EXPECT_THAT(listing("run"), ::testing::Not(Contains(HasSubstr("predictions"))));
+}
+
+TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
+  expect_success(train());
+  const std::string weights_before = weights();
+  ASSERT_NE(weights_before, "");
+  EXPECT_EQ(train({"--overwrite", "env.data_dir=nowhere"}).exit_code, kData);
+  EXPECT_EQ(weights(), weights_before);
+  EXPECT_EQ(metrics().size(), 15U);
+}
+
+TEST_F(RunFolderTest, ResumeAndOverwriteExcludeEachOther) {
+  expect_error(train({"--resume", "--overwrite"}), kConfig,
+               {"--resume and --overwrite exclude each other"});
+  EXPECT_FALSE(fs::exists(path("run")));
+}
+
+TEST_F(RunFolderTest, RunThatNeverBeganDoesNotBlockTheFolder) {
+  expect_error(train({"env.data_dir=nowhere"}), kData, {"has no folder nowhere/easy_vqa"});
+  expect_success(train({"training.max_updates=1"}));
+}
+
+TEST_F(RunFolderTest, FileInItsPlaceIsAnError) {
+  write("run", "a file");
+  expect_error(train(), kCheckpoint,
+               {"cannot make the folder run", "a file where a folder is expected"});
+  EXPECT_EQ(text("run"), "a file");
+}
+
+TEST_F(RunFolderTest, FolderWithoutWritePermissionIsRefused) {
+  fs::create_directory(path("run"));
+  fs::permissions(path("run"), fs::perms::owner_read | fs::perms::owner_exec);
+  const Result result = train_with(&drop_root_override, {});
+  fs::permissions(path("run"), fs::perms::owner_all);
+  expect_error(result, kCheckpoint,
+               {"cannot write run/", "Permission denied", "check its permissions"});
+  EXPECT_THAT(listing("run"), ::testing::IsEmpty());
+}
+
+TEST_F(RunFolderTest, ParentWithoutWritePermissionIsRefused) {
+  fs::create_directory(path("closed"));
+  fs::permissions(path("closed"), fs::perms::owner_read | fs::perms::owner_exec);
+  Launch launch = RunFolderTest::launch({"train", "boring.toml", "--run-dir", "closed/run"});
+  launch.prepare = &drop_root_override;
+  const Result result = run(launch);
+  fs::permissions(path("closed"), fs::perms::owner_all);
+  expect_error(result, kCheckpoint, {"cannot make the folder closed/run", "Permission denied"});
+}
+
+TEST_F(RunFolderTest, FileThatCannotGrowEndsTheRunAndKeepsTheLastCheckpoint) {
+  expect_success(train({"training.max_updates=3"}));
+  const std::string before = weights();
+  const Result result = train_with(&limit_file_size, {"--resume"});
+  EXPECT_EQ(result.exit_code, kCheckpoint) << result;
+  EXPECT_THAT(result.err, HasSubstr("error: cannot write run/checkpoints/last"));
+  EXPECT_THAT(result.err, HasSubstr("File too large"));
+  EXPECT_EQ(weights(), before);
+  expect_success(pergola({"checkpoint", "verify", "run/checkpoints/last"}));
+  EXPECT_EQ(json("run/summary.json").at("status"), "failed");
+  for (const std::string& name : listing("run"))
+    EXPECT_THAT(name, ::testing::Not(HasSubstr("tmp")));
+}
+
+// Mounts a file system of 384 KiB in a mount namespace of its own: room for one checkpoint of
+// 200 KiB, and not for a second beside it.
+bool mount_small_disk(const char* folder) {
+  return ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("tmpfs", folder, "tmpfs", 0, "size=384k") == 0;
+}
+
+TEST_F(RunFolderTest, FullDiskEndsTheRunAndKeepsTheLastCheckpoint) {
+  fs::create_directory(path("disk"));
+  // In this process, which ctest starts for this test alone, so that the test can look at the disk.
+  if (!mount_small_disk(path("disk").c_str())) {
+    GTEST_SKIP() << "no permission to mount a file system here: " << std::strerror(errno);
+  }
+  const Result result = pergola({"train", "boring.toml", "--run-dir", "disk/run"});
+  EXPECT_EQ(result.exit_code, kCheckpoint) << result;
+  EXPECT_THAT(result.err, HasSubstr("error: cannot write disk/run/"));
+  EXPECT_THAT(result.err, HasSubstr("No space left on device; free some space there"));
+  const Result kept = pergola({"checkpoint", "verify", "disk/run/checkpoints/last"});
+  expect_success(kept);
+  EXPECT_EQ(json("disk/run/checkpoints/last/state.json").at("progress").at("update"), 3);
+  EXPECT_THAT(listing("disk/run"), ::testing::Not(Contains(HasSubstr("tmp"))));
+  for (const Json& row : metrics("disk/run")) EXPECT_TRUE(row.contains("update"));  // whole lines
+  ::umount(path("disk").c_str());
+}
+
+TEST_F(RunFolderTest, LossThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
+  expect_success(train({"training.max_updates=3"}));
+  const std::string before = weights();
+  const Result result =
+      train({"--resume", "optimizer.params.lr=1e38", "training.checkpoint_interval=0"});
+  EXPECT_EQ(result.exit_code, kNan) << result;
+  EXPECT_THAT(result.err,
+              HasSubstr("error: not a finite number at update 5: train/easy_vqa/cross_entropy; "
+                        "try a smaller optimizer.params.lr"));
+  EXPECT_EQ(weights(), before);
+  const Json summary = json("run/summary.json");
+  EXPECT_EQ(summary.at("status"), "nan");
+  EXPECT_THAT(summary.at("error").get<std::string>(), HasSubstr("train/easy_vqa/cross_entropy"));
+}
+
+TEST_F(RunFolderTest, LossThatIsNotANumberIsToleratedWhenAskedTo) {
+  const Result result =
+      train({"optimizer.params.lr=1e38", "training.exit_on_nan_losses=false", "run_type=train"});
+  expect_success(result);
+  EXPECT_EQ(json("run/summary.json").at("status"), "finished");
+}
+
+}  // namespace
+}  // namespace pergola::test

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs that are stopped from outside, at whatever update that comes.
+#include "integration/run_test.h"
+
+#include <signal.h>
+
+#include <algorithm>
+
+namespace pergola::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Long enough to be caught in the middle; no checkpoint but those that a stop makes.
+const Words kLong = {"training.max_updates=400", "training.evaluation_interval=50",
+                     "training.checkpoint_interval=0", "run_type=train"};
+
+class StopTest : public RunTest {
+ protected:
+  static Words with(Words words, const Words& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  // Starts the long run, sends the signal once `lines` metrics are there, and waits for the end.
+  [[nodiscard]] Result stop_after(std::size_t lines, int signal, const Words& more = {}) const {
+    Process process(train_launch(with(kLong, more), "cnn_lstm"));
+    EXPECT_TRUE(wait_until(process, [&] {
+      const std::string rows = text("run/metrics.jsonl");
+      return static_cast<std::size_t>(std::count(rows.begin(), rows.end(), '\n')) >= lines;
+    }));
+    process.send(signal);
+    return process.wait();
+  }
+};
+
+class StoppedBy : public StopTest,
+                  public ::testing::WithParamInterface<std::pair<int, std::size_t>> {};
+INSTANTIATE_TEST_SUITE_P(Signals, StoppedBy,
+                         ::testing::Values(std::pair(SIGINT, 3U), std::pair(SIGTERM, 60U)));
+
+TEST_P(StoppedBy, SavesExitsWith128PlusItsNumberAndGoesOnToTheSameBytes) {
+  const auto [signal, lines] = GetParam();
+  const Result stopped = stop_after(lines, signal);
+  EXPECT_EQ(stopped.exit_code, 128 + signal) << stopped;
+  EXPECT_THAT(stopped.out, HasSubstr("status interrupted\n"));
+  const Json summary = json("run/summary.json");
+  EXPECT_EQ(summary.at("status"), "interrupted");
+  EXPECT_LT(summary.at("updates"), 400);
+  EXPECT_EQ(json("run/checkpoints/last/state.json").at("progress").at("update"),
+            summary.at("updates"));
+
+  expect_success(train(with(kLong, {"--resume"}), "cnn_lstm"));
+  expect_success(pergola(with({"train", "cnn_lstm.toml", "--run-dir", "whole"}, kLong)));
+  EXPECT_EQ(weights("run"), weights("whole"));
+  EXPECT_EQ(metrics("run"), metrics("whole"));
+  EXPECT_EQ(text("run/checkpoints/best/model.safetensors"),
+            text("whole/checkpoints/best/model.safetensors"));
+}
+
+TEST_F(StopTest, KilledRunGoesOnFromItsLastCheckpointToTheSameBytes) {
+  const Words often = {"training.checkpoint_interval=10", "checkpoint.max_to_keep=0"};
+  const Result killed = stop_after(35, SIGKILL, often);
+  EXPECT_EQ(killed.killed_by, SIGKILL) << killed;
+  expect_success(train(with(with(kLong, often), {"--resume"}), "cnn_lstm"));
+  expect_success(
+      pergola(with(with({"train", "cnn_lstm.toml", "--run-dir", "whole"}, kLong), often)));
+  EXPECT_EQ(weights("run"), weights("whole"));
+  EXPECT_EQ(metrics("run"), metrics("whole"));
+  for (const std::string& name : listing("run/checkpoints")) {
+    EXPECT_TRUE(name.starts_with("last/") || name.starts_with("best/")) << "left behind: " << name;
+  }
+}
+
+TEST_F(StopTest, SignalBeforeTheFirstUpdateStopsAsWell) {
+  Process process(train_launch(kLong, "cnn_lstm"));
+  ASSERT_TRUE(wait_until(process, [&] { return std::filesystem::exists(path("run/log.txt")); }));
+  process.send(SIGINT);
+  const Result stopped = process.wait();
+  EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
+  EXPECT_EQ(json("run/summary.json").at("status"), "interrupted");
+}
+
+TEST_F(StopTest, FolderOfARunningProcessIsRefusedToAnother) {
+  Process first(train_launch(kLong, "cnn_lstm"));
+  ASSERT_TRUE(wait_until(first, [&] { return !text("run/metrics.jsonl").empty(); }));
+  for (const Words& how : {Words{}, Words{"--resume"}, Words{"--overwrite"}}) {
+    first.send(SIGSTOP);  // it must still be there when the second one looks
+    expect_error(train(how, "cnn_lstm"), kCheckpoint,
+                 {"the run folder run is in use by another pergola process", "--run-dir"});
+    first.send(SIGCONT);
+  }
+  first.send(SIGINT);
+  EXPECT_EQ(first.wait().exit_code, 128 + SIGINT);
+}
+
+}  // namespace
+}  // namespace pergola::test

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What stderr shows: a bar on a terminal, plain lines elsewhere.
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TerminalTest : public RunTest {
+ protected:
+  [[nodiscard]] Result train_on_terminal(const Words& more) const {
+    Launch launch = train_launch(more);
+    launch.terminal = true;
+    return run(launch);
+  }
+};
+
+TEST_F(TerminalTest, FileGetsPlainLinesOnly) {
+  const Result result = train();
+  expect_success(result);
+  EXPECT_THAT(result.err, Not(HasSubstr("\r")));
+  EXPECT_THAT(result.err, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(result.err,
+              ContainsRegex("\\[train\\] update 6/12: .*[0-9]+ samples/s, [0-9:]+ left\n"));
+}
+
+TEST_F(TerminalTest, TerminalGetsABarWithSpeedAndTimeLeft) {
+  const Result result =
+      train_on_terminal({"training.max_updates=300", "training.log_interval=100"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("\r\x1b[2K"));
+  EXPECT_THAT(result.err,
+              ContainsRegex("training \\[#*\\.*\\] [0-9]+%  [0-9]+/300 updates  [0-9]+ samples/s  "
+                            "[0-9]+:[0-9][0-9]:[0-9][0-9] left"));
+  EXPECT_THAT(text("run/log.txt"), Not(HasSubstr("\x1b")));
+}
+
+TEST_F(TerminalTest, BarIsGoneAtTheEnd) {
+  const Result result = train_on_terminal({"training.max_updates=5"});
+  expect_success(result);
+  const std::size_t last_bar = result.err.rfind("updates  ");
+  ASSERT_NE(last_bar, std::string::npos);
+  EXPECT_NE(result.err.find("\r\x1b[2K", last_bar), std::string::npos);
+}
+
+TEST_F(TerminalTest, NoProgressTurnsTheBarOff) {
+  const Result result = train_on_terminal({"--no-progress"});
+  expect_success(result);
+  EXPECT_THAT(result.err, Not(HasSubstr("training [")));
+}
+
+TEST_F(TerminalTest, ErrorOnATerminalIsNotHiddenByTheBar) {
+  const Result result = train_on_terminal({"optimizer.params.lr=1e38"});
+  EXPECT_EQ(result.exit_code, kNan) << result;
+  const std::size_t error = result.err.find("error: ");
+  ASSERT_NE(error, std::string::npos);
+  EXPECT_EQ(result.err.find("updates  ", error), std::string::npos);
+}
+
+TEST_F(TerminalTest, LogLevelErrorLeavesStderrEmpty) {
+  const Result result = train({"--log-level", "error"});
+  expect_success(result);
+  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, HasSubstr("status finished"));
+}
+
+}  // namespace
+}  // namespace pergola::test

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/clip.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "host/model/optimizers.h"
+
+namespace pergola::host {
+namespace {
+
+Sgd optimizer_of(const std::vector<at::Tensor>& parameters) {
+  return Sgd({{{"a", "b"}, parameters, Value(Value::Table{})}}, Config(Value::Table{{"lr", 0.1}}));
+}
+
+std::vector<at::Tensor> parameters_with_gradients() {
+  std::vector<at::Tensor> parameters = {torch::zeros({1}), torch::zeros({2})};
+  parameters[0].mutable_grad() = torch::tensor({3.0F});
+  parameters[1].mutable_grad() = torch::tensor({0.0F, 4.0F});  // together a norm of 5
+  return parameters;
+}
+
+TEST(ClipTest, ScalesAllGradientsByOneFactor) {
+  const auto parameters = parameters_with_gradients();
+  const at::Tensor norm = clip_grad_norm(optimizer_of(parameters), 0.5);
+  EXPECT_FLOAT_EQ(norm.item<float>(), 5.0F);
+  EXPECT_NEAR(parameters[0].grad()[0].item<float>(), 0.3, 1e-6);
+  EXPECT_NEAR(parameters[1].grad()[1].item<float>(), 0.4, 1e-6);
+}
+
+TEST(ClipTest, LeavesSmallGradientsAlone) {
+  const auto parameters = parameters_with_gradients();
+  clip_grad_norm(optimizer_of(parameters), 10);
+  EXPECT_EQ(parameters[0].grad()[0].item<float>(), 3.0F);
+}
+
+TEST(ClipTest, NoGradientsAreANormOfZero) {
+  const auto optimizer = std::vector<at::Tensor>{torch::zeros({1}), torch::zeros({1})};
+  EXPECT_EQ(clip_grad_norm(optimizer_of(optimizer), 1).item<float>(), 0.0F);
+}
+
+}  // namespace
+}  // namespace pergola::host

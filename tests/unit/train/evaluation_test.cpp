@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/evaluation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "unit/train/boring.h"
+
+namespace pergola::host {
+namespace {
+
+std::vector<TypedConfig> metrics(Value::Array list) {
+  return Config(Value::Table{{"metrics", std::move(list)}}).typed_list("metrics");
+}
+
+class EvaluationTest : public testing::Test {
+ protected:
+  Numbers run(std::int64_t batch_size, const BatchVisitor& visit = {}) {
+    LoaderOptions options;
+    options.dataset_name = "boring";
+    options.dataset_type = "val";
+    options.batch_size = batch_size;
+    DataLoader loader(data_, options);
+    return evaluate({*model_, loader, metrics_, c10::Device(c10::kCPU)}, visit);
+  }
+
+  Registry registry_ = builtin_registry();
+  std::shared_ptr<BoringModel> model_ = make_boring_model(registry_);
+  BoringDataset data_{10};
+  MetricList metrics_{metrics({"accuracy"}), registry_};
+};
+
+TEST_F(EvaluationTest, NumbersDoNotDependOnTheBatchSize) {
+  const Numbers whole = run(10);
+  for (const std::int64_t batch_size : {1, 3, 4}) {
+    const Numbers parts = run(batch_size);
+    ASSERT_EQ(parts.size(), 3U);
+    EXPECT_EQ(parts.at("val/boring/accuracy"), whole.at("val/boring/accuracy"));
+    EXPECT_NEAR(parts.at("val/boring/logit_bce"), whole.at("val/boring/logit_bce"), 1e-6);
+    EXPECT_NEAR(parts.at("val/total_loss"), whole.at("val/total_loss"), 1e-6);
+  }
+}
+
+TEST_F(EvaluationTest, DropoutIsOffAndTheModelIsAsItWas) {
+  model_->train();
+  EXPECT_EQ(run(10), run(10));
+  EXPECT_TRUE(model_->is_training());
+  model_->eval();
+  static_cast<void>(run(10));
+  EXPECT_FALSE(model_->is_training());
+}
+
+TEST_F(EvaluationTest, EverySampleIsVisitedOnceInOrder) {
+  std::vector<float> seen;
+  static_cast<void>(run(4, [&](const Report& report) {
+    const at::Tensor& x = report.batch.tensor("x");
+    for (std::int64_t i = 0; i < x.size(0); ++i) seen.push_back(x[i][0].item<float>());
+    EXPECT_EQ(report.output.scores.size(0), x.size(0));
+    EXPECT_FALSE(report.output.scores.requires_grad());
+  }));
+  ASSERT_EQ(seen.size(), 10U);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
+  try {
+    MetricList(metrics({"accuracy", "accuracy"}), registry_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("metrics[1] is a second metric with the key 'accuracy'"));
+  }
+  const Value second = Value::Table{{"type", "accuracy"}, {"key", "top2"}, {"params", Value::Table{{"topk", 2}}}};
+  EXPECT_EQ(MetricList(metrics({"accuracy", second}), registry_).compute("val/d/").size(), 2U);
+}
+
+}  // namespace
+}  // namespace pergola::host

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/metrics_log.h"
+
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "host/support/json.h"
+#include "pergola/error.h"
+#include "unit/support/temp_folder.h"
+
+namespace pergola::host {
+namespace {
+
+class MetricsLogTest : public ::testing::Test {
+ protected:
+  std::vector<std::int64_t> updates() {
+    std::vector<std::int64_t> result;
+    std::ifstream in(path_);
+    for (std::string line; std::getline(in, line);) {
+      result.push_back(from_json(line, "test").find("update")->as_integer());
+    }
+    return result;
+  }
+  static Progress at(std::int64_t update) { return {0, update, 0, 0}; }
+
+  testing::TempFolder temp_;
+  std::filesystem::path path_ = temp_.path() / "metrics.jsonl";
+};
+
+TEST_F(MetricsLogTest, EachPointIsOneObject) {
+  MetricsLog(path_, 0).write({2, 30, 1, 99}, "train", {{"lr", 0.5}});
+  std::ifstream in(path_);
+  std::string line;
+  std::getline(in, line);
+  const Value row = from_json(line, "test");
+  EXPECT_EQ(row.find("epoch")->as_integer(), 2);
+  EXPECT_EQ(row.find("update")->as_integer(), 30);
+  EXPECT_EQ(row.find("split")->as_string(), "train");
+  EXPECT_EQ(row.find("lr")->as_float(), 0.5);
+  EXPECT_GT(row.find("time")->as_float(), 1.6e9);
+}
+
+TEST_F(MetricsLogTest, AResumedRunHasNoLineTwice) {
+  {
+    MetricsLog log(path_, 0);
+    for (const std::int64_t update : {10, 20, 30}) log.write(at(update), "train", {});
+  }
+  MetricsLog(path_, 20).write(at(30), "train", {});
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20, 30}));
+}
+
+TEST_F(MetricsLogTest, ALineThatWasNeverFinishedIsDropped) {
+  MetricsLog(path_, 0).write(at(10), "train", {});
+  std::ofstream(path_, std::ios::app) << "{\"update\": 2";
+  MetricsLog(path_, 50).write(at(60), "train", {});
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 60}));
+}
+
+TEST_F(MetricsLogTest, AFileThatIsNoMetricsLogIsRefusedAndKept) {
+  std::ofstream(path_) << "hello\n";
+  EXPECT_THROW(MetricsLog(path_, 0), Error);
+  EXPECT_EQ(std::filesystem::file_size(path_), 6U);
+}
+
+}  // namespace
+}  // namespace pergola::host
