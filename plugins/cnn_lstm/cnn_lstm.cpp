@@ -29,19 +29,26 @@ void CnnLstm::build() {
     cnn_.push_back(std::make_shared<ConvNet>(layer));
     cnn->push_back(cnn_.back());
   }
-  classifier_ = register_module(
-      "classifier", torch::nn::Linear(options_.classifier_input_dim, options_.num_final_outputs));
+  auto level = register_module("classifier", std::make_shared<torch::nn::Module>("classifier"));
+  classifier_ = level->register_module(
+      "module", std::make_shared<MlpClassifier>(options_.classifier, options_.num_final_outputs));
 }
 
 ModelOutput CnnLstm::forward(const SampleList& batch) {
   const at::Tensor text_BH = read_text(batch);
   const at::Tensor image_BF = see_image(batch);
   const std::int64_t width = text_BH.size(1) + image_BF.size(1);
-  if (width != options_.classifier_input_dim) {
-    throw config().error("classifier.input_dim",
+  if (width != options_.classifier.in_dim) {
+    throw config().error("classifier.params.in_dim",
                          concat("does not fit images of ", batch.tensor("image").sizes().slice(2),
                                 ": the LSTM gives ", text_BH.size(1), " numbers and the image ",
                                 image_BF.size(1), "; set it to ", width));
+  }
+  if (is_training() && options_.classifier.num_layers > 0 && options_.classifier.batch_norm &&
+      text_BH.size(0) == 1) {
+    throw config().error("classifier.params.batch_norm",
+                         "cannot be trained on a batch of one sample; set it to false, or choose "
+                         "a training.batch_size that leaves more than one for the last batch");
   }
   return ModelOutput{classifier_->forward(at::cat({text_BH, image_BF}, /*dim=*/1))};
 }

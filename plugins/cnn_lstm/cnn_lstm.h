@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MMF's CNN + LSTM baseline: the image's pixels through a convolutional network, the question
-// through an LSTM, both concatenated and classified by one linear layer. State-dict keys as MMF's.
+// through an LSTM, both side by side through a classifier. State-dict keys as MMF's.
 // Legend: B = batch, T = words, N = height and width, C = answers.
 #pragma once
 
 #include "cnn_lstm_config.h"
 #include "conv_net.h"
+#include "mlp_classifier.h"
 #include "pergola/plugin.h"
 
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/rnn.h>
 
 #include <memory>
@@ -25,7 +25,7 @@ class CnnLstm final : public BaseModel {
   void build() override;
 
   // Reads `text` [B, T] and `image` [B, 3, height, width]; returns `scores` [B, C].
-  // Throws Error{kConfig} when classifier.input_dim does not fit the images.
+  // Throws Error{kConfig} when classifier.params.in_dim does not fit the images.
   ModelOutput forward(const SampleList& batch) override;
 
  private:
@@ -36,7 +36,7 @@ class CnnLstm final : public BaseModel {
   torch::nn::Embedding text_embedding_{nullptr};
   torch::nn::LSTM lstm_{nullptr};
   std::vector<std::shared_ptr<ConvNet>> cnn_;  // shared: torch::nn children are
-  torch::nn::Linear classifier_{nullptr};
+  std::shared_ptr<MlpClassifier> classifier_;
 };
 
 }  // namespace pergola::cnn_lstm

@@ -64,6 +64,29 @@ std::vector<ConvNetConfig> parse_layers(const Config& config) {
   return layers;
 }
 
+ClassifierConfig parse_classifier(const Config& config, std::int64_t num_answers) {
+  config.allow_only({"type", "params"});
+  (void)config.get_choice("type", "mlp", {"mlp"});
+  const Config params = config.table("params");
+  params.allow_only(
+      {"in_dim", "out_dim", "hidden_dim", "num_layers", "dropout", "hidden_act", "batch_norm"});
+  ClassifierConfig mlp;
+  mlp.in_dim = params.get_integer("in_dim", mlp.in_dim, 1, kMaxItems);
+  mlp.hidden_dim = params.get_integer("hidden_dim", mlp.in_dim, 1, kMaxItems);
+  mlp.num_layers = params.get_integer("num_layers", mlp.num_layers, 0, kMaxLayers);
+  mlp.dropout = params.get_float("dropout", mlp.dropout, 0.0, 1.0);
+  mlp.batch_norm = params.get<bool>("batch_norm", mlp.batch_norm);
+  const std::string activation = params.get_choice("hidden_act", "relu", {"relu", "gelu", "tanh"});
+  mlp.activation = activation == "gelu"   ? Activation::kGelu
+                   : activation == "tanh" ? Activation::kTanh
+                                          : Activation::kRelu;
+  if (params.get<std::int64_t>("out_dim", num_answers) != num_answers) {
+    throw params.error("out_dim", concat("must be the number of answers, which is ", num_answers,
+                                         " for this data set; leave it out"));
+  }
+  return mlp;
+}
+
 // A size that is 0 until the host has filled it in from the data set.
 std::int64_t size_from_data_set(const Config& config, const char* key, const char* what) {
   const std::int64_t size = config.get_integer(key, 0, 0, kMaxItems);
@@ -83,8 +106,6 @@ CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
   embedding.allow_only({"embedding_dim"});
   const Config cnn = config.table("cnn");
   cnn.allow_only({"layers"});
-  const Config classifier = config.table("classifier");
-  classifier.allow_only({"input_dim"});
 
   CnnLstmConfig parsed;
   parsed.text_vocab_size = size_from_data_set(config, "text_vocab_size", "words");
@@ -92,7 +113,7 @@ CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
   parsed.lstm =
       parse_lstm(config.table("lstm"), embedding.get_integer("embedding_dim", 20, 1, kMaxDim));
   parsed.layers = parse_layers(cnn.table("layers"));
-  parsed.classifier_input_dim = classifier.get_integer("input_dim", 450, 1, kMaxItems);
+  parsed.classifier = parse_classifier(config.table("classifier"), parsed.num_final_outputs);
   return parsed;
 }
 

@@ -10,6 +10,7 @@ struct BadWords {
   Words words;  // after `train boring.toml --run-dir run`
   Words parts;  // of the sentence
 };
+void PrintTo(const BadWords& bad, std::ostream* stream) { *stream << bad.name; }
 
 class BadConfig : public RunTest {
  protected:
@@ -49,7 +50,7 @@ TEST_F(BadConfig, IncludesThatLoop) {
   write("a.toml", "include = [\"b.toml\"]\n");
   write("b.toml", "include = [\"a.toml\"]\n");
   expect_refused(pergola({"train", "a.toml", "--run-dir", "run"}),
-                 {"a.toml", "b.toml", "includes itself"});
+                 {"a.toml", "b.toml", "in a circle: a.toml -> b.toml -> a.toml"});
 }
 
 TEST_F(BadConfig, IncludeThatIsMissing) {

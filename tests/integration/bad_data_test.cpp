@@ -57,7 +57,7 @@ TEST_F(BadData, NoQuestionsAtAll) {
 }
 
 TEST_F(BadData, QuestionWithoutWords) {
-  set_row(4, {"?!", "red", 2});
+  set_row(4, {" ", "red", 2});
   expect_refused({"questions.json row 4", "word"});
 }
 

@@ -30,6 +30,7 @@ struct BadFile {
   std::string (*content)();
   const char* part;
 };
+void PrintTo(const BadFile& bad, std::ostream* stream) { *stream << bad.name; }
 
 class BadPluginFile : public BadPlugin, public ::testing::WithParamInterface<BadFile> {};
 INSTANTIATE_TEST_SUITE_P(
@@ -40,10 +41,11 @@ INSTANTIATE_TEST_SUITE_P(
                               [] { return read_file(fixture_plugin("good")).substr(0, 5000); },
                               "truncated"},
                       BadFile{"WithoutManifest",
-                              [] { return read_file(fixture_plugin("no_manifest")); }, "manifest"}),
+                              [] { return read_file(fixture_plugin("no_manifest")); },
+                              "no Pergola plugin"}),
     [](const auto& param) { return std::string(param.param.name); });
 
-TEST_P(BadPluginFile, IsNamedWhenItsModelIsMissing) {
+TEST_P(BadPluginFile, IsNamedWhenTheModelIsMissing) {
   write("plugins/good.so", GetParam().content());
   expect_refused(train({"plugins.path=[]", "--plugin-path", "plugins"}),
                  {"'boring'", "plugins/good.so", GetParam().part});
@@ -94,8 +96,8 @@ TEST_F(BadPlugin, WithoutModelsHasNoneToOffer) {
       pergola({"list", "models", "--plugin-path", fixture_folder("no_models").string()});
   expect_success(result);
   EXPECT_THAT(result.out, ::testing::Not(HasSubstr("no_models")));
-  expect_error(train_fixture("no_models", "no_models"), kConfig,
-               {"model = \"no_models\"", "is unknown"});
+  expect_refused(train_fixture("no_models", "no_models"),
+                 {"model 'no_models' is in no plugin", "no_models.so", "the plugin has no models"});
 }
 
 TEST_F(BadPlugin, ThatRegistersNothingIsRefused) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "integration/easy_vqa_files.h"
 
-#include "fixtures/plugins/plugin_files.h"
-
 #include <nlohmann/json.hpp>
 #include <png.h>
 
 #include <array>
+#include <fstream>
 #include <stdexcept>
 #include <vector>
 
@@ -17,6 +16,12 @@ namespace fs = std::filesystem;
 using Rgb = std::array<std::uint8_t, 3>;
 
 constexpr std::size_t kSide = 16;
+
+void write_text(const fs::path& file, const std::string& text) {
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out << text;
+  if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
+}
 
 // `colour` with a darker square in it, so that images of one colour are not all the same.
 void write_png(const fs::path& file, Rgb colour, std::size_t square) {
@@ -47,7 +52,7 @@ void write_split(const fs::path& folder, int images) {
     rows.push_back({"what color is the shape?", name, i});
     rows.push_back({"is the shape red?", std::string(name) == "red" ? "yes" : "no", i});
   }
-  write_file(folder / "questions.json", rows.dump());
+  write_text(folder / "questions.json", rows.dump());
 }
 
 }  // namespace
@@ -55,7 +60,7 @@ void write_split(const fs::path& folder, int images) {
 void write_easy_vqa(const fs::path& folder) {
   write_split(folder / "train", kTrainImages);
   write_split(folder / "test", kTestImages);
-  write_file(folder / "answers.txt", "red\ngreen\nblue\nyes\nno\n");
+  write_text(folder / "answers.txt", "red\ngreen\nblue\nyes\nno\n");
 }
 
 }  // namespace pergola::test

@@ -2,8 +2,6 @@
 // A run that was stopped and resumed ends with the same bytes as one that was not.
 #include "integration/run_test.h"
 
-#include <tuple>
-
 namespace pergola::test {
 namespace {
 
@@ -16,8 +14,14 @@ std::vector<Json> train_lines(std::vector<Json> rows) {
   return rows;
 }
 
-// Model, the update after which the run is stopped, and what is special about it.
-using Case = std::tuple<const char*, int, Words>;
+struct Case {
+  const char* model;
+  int update;  // after which the run is stopped
+  Words special;
+};
+void PrintTo(const Case& resumed, std::ostream* stream) {
+  *stream << resumed.model << " at " << resumed.update;
+}
 
 class ResumedAt : public RunTest, public ::testing::WithParamInterface<Case> {};
 
@@ -33,16 +37,16 @@ const Words kAdamax = {"optimizer={type=\"adamax\", params={lr=0.01}}",
                        "training.clip_gradients=true", "training.max_grad_l2_norm=0.25"};
 
 INSTANTIATE_TEST_SUITE_P(Runs, ResumedAt,
-                         ::testing::Values(Case("boring", 1, kPlain), Case("boring", 6, kPlain),
-                                           Case("boring", 7, kWorkers),
-                                           Case("boring", 11, kMomentum),
-                                           Case("cnn_lstm", 1, kPlain),
-                                           Case("cnn_lstm", 5, kScheduled),
-                                           Case("cnn_lstm", 3, kGroups), Case("pythia", 1, kPlain),
-                                           Case("pythia", 7, kAdamax), Case("pythia", 6, kWorkers)),
+                         ::testing::Values(Case{"boring", 1, kPlain}, Case{"boring", 6, kPlain},
+                                           Case{"boring", 7, kWorkers},
+                                           Case{"boring", 11, kMomentum},
+                                           Case{"cnn_lstm", 1, kPlain},
+                                           Case{"cnn_lstm", 5, kScheduled},
+                                           Case{"cnn_lstm", 3, kGroups}, Case{"pythia", 1, kPlain},
+                                           Case{"pythia", 7, kAdamax}, Case{"pythia", 6, kWorkers}),
                          [](const auto& param) {
-                           return std::string(std::get<0>(param.param)) + "_" +
-                                  std::to_string(std::get<1>(param.param)) + "_" +
+                           return std::string(param.param.model) + "_" +
+                                  std::to_string(param.param.update) + "_" +
                                   std::to_string(param.index);
                          });
 
@@ -53,15 +57,15 @@ TEST_P(ResumedAt, EndsWithTheBytesOfARunThatWasNotStopped) {
   parts.insert(parts.end(), special.begin(), special.end());
   parts.push_back("training.max_updates=" + std::to_string(update));
   expect_success(pergola(parts));
-  ASSERT_NE(weights("parts"), weights("run"));
+  ASSERT_FALSE(same_bytes(weights("parts"), weights("run")));
   parts.back() = "--resume";
   const Result resumed = pergola(parts);
   expect_success(resumed);
   EXPECT_THAT(resumed.err, HasSubstr("[resume] from parts/checkpoints/last at update " +
                                      std::to_string(update) + " of 12"));
-  EXPECT_EQ(weights("parts"), weights("run"));
-  EXPECT_EQ(text("parts/checkpoints/last/trainer.safetensors"),
-            text("run/checkpoints/last/trainer.safetensors"));
+  EXPECT_TRUE(same_bytes(weights("parts"), weights("run")));
+  EXPECT_TRUE(same_bytes("parts/checkpoints/last/trainer.safetensors",
+                         "run/checkpoints/last/trainer.safetensors"));
   EXPECT_EQ(train_lines(metrics("parts")), train_lines(metrics("run")));
 }
 
@@ -90,18 +94,18 @@ TEST_F(ResumeTest, DamagedLastIsPassedOverForTheNewestThatIsWhole) {
                                     "model.safetensors is damaged: it has "));
   EXPECT_THAT(result.err,
               HasSubstr("[resume] from run/checkpoints/update_00000006 at update 6 of 12"));
-  EXPECT_EQ(weights("run"), weights("whole"));
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
   EXPECT_EQ(train_lines(metrics("run")), train_lines(metrics("whole")));
 }
 
 TEST_F(ResumeTest, DamagedLastOfAFinishedRunIsMended) {
   expect_success(train());
-  const std::string whole = weights("run");
+  replace("whole", text(weights()));
   damage("last");
   const Result result = train({"--resume"});
   expect_success(result);
   EXPECT_THAT(result.err, HasSubstr("passed over: run/checkpoints/last/model.safetensors"));
-  EXPECT_EQ(weights("run"), whole);
+  EXPECT_TRUE(same_bytes(weights(), "whole"));
   expect_success(pergola({"checkpoint", "verify", "run/checkpoints/last"}));
 }
 

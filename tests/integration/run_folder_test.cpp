@@ -17,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::Contains;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 // In the child: root obeys permissions like everybody else, from the next program on.
@@ -63,10 +64,9 @@ TEST_F(RunFolderTest, OverwriteStartsAgainAndLeavesWhatIsNotOfTheRun) {
 
 TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
   expect_success(train());
-  const std::string weights_before = weights();
-  ASSERT_NE(weights_before, "");
+  write("before", text(weights()));
   EXPECT_EQ(train({"--overwrite", "env.data_dir=nowhere"}).exit_code, kData);
-  EXPECT_EQ(weights(), weights_before);
+  EXPECT_TRUE(same_bytes(weights(), "before"));
   EXPECT_EQ(metrics().size(), 15U);
 }
 
@@ -110,12 +110,12 @@ TEST_F(RunFolderTest, ParentWithoutWritePermissionIsRefused) {
 
 TEST_F(RunFolderTest, FileThatCannotGrowEndsTheRunAndKeepsTheLastCheckpoint) {
   expect_success(train({"training.max_updates=3"}));
-  const std::string before = weights();
+  write("before", text(weights()));
   const Result result = train_with(&limit_file_size, {"--resume"});
   EXPECT_EQ(result.exit_code, kCheckpoint) << result;
-  EXPECT_THAT(result.err, HasSubstr("error: cannot write run/checkpoints/last"));
+  EXPECT_THAT(result.err, HasSubstr("error: cannot write run/checkpoints/"));
   EXPECT_THAT(result.err, HasSubstr("File too large"));
-  EXPECT_EQ(weights(), before);
+  EXPECT_TRUE(same_bytes(weights(), "before"));
   expect_success(pergola({"checkpoint", "verify", "run/checkpoints/last"}));
   EXPECT_EQ(json("run/summary.json").at("status"), "failed");
   for (const std::string& name : listing("run"))
@@ -138,8 +138,9 @@ TEST_F(RunFolderTest, FullDiskEndsTheRunAndKeepsTheLastCheckpoint) {
   }
   const Result result = pergola({"train", "boring.toml", "--run-dir", "disk/run"});
   EXPECT_EQ(result.exit_code, kCheckpoint) << result;
-  EXPECT_THAT(result.err, HasSubstr("error: cannot write disk/run/"));
-  EXPECT_THAT(result.err, HasSubstr("No space left on device; free some space there"));
+  EXPECT_THAT(result.err,
+              ContainsRegex("error: cannot save the checkpoint disk/run/checkpoints/last: it needs "
+                            "[0-9]+ bytes and [0-9]+ are free; free some space there"));
   const Result kept = pergola({"checkpoint", "verify", "disk/run/checkpoints/last"});
   expect_success(kept);
   EXPECT_EQ(json("disk/run/checkpoints/last/state.json").at("progress").at("update"), 3);
@@ -150,14 +151,14 @@ TEST_F(RunFolderTest, FullDiskEndsTheRunAndKeepsTheLastCheckpoint) {
 
 TEST_F(RunFolderTest, LossThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
   expect_success(train({"training.max_updates=3"}));
-  const std::string before = weights();
+  write("before", text(weights()));
   const Result result =
       train({"--resume", "optimizer.params.lr=1e38", "training.checkpoint_interval=0"});
   EXPECT_EQ(result.exit_code, kNan) << result;
   EXPECT_THAT(result.err,
               HasSubstr("error: not a finite number at update 5: train/easy_vqa/cross_entropy; "
                         "try a smaller optimizer.params.lr"));
-  EXPECT_EQ(weights(), before);
+  EXPECT_TRUE(same_bytes(weights(), "before"));
   const Json summary = json("run/summary.json");
   EXPECT_EQ(summary.at("status"), "nan");
   EXPECT_THAT(summary.at("error").get<std::string>(), HasSubstr("train/easy_vqa/cross_entropy"));

@@ -45,8 +45,11 @@ class RunTest : public ::testing::Test {
 
   // The lines of <run>/metrics.jsonl without their times.
   [[nodiscard]] std::vector<Json> metrics(const std::string& run = "run") const;
-  // The bytes of the weights of <run>/checkpoints/last.
-  [[nodiscard]] std::string weights(const std::string& run = "run") const;
+  // The file with the weights of <run>/checkpoints/last.
+  [[nodiscard]] static std::string weights(const std::string& run = "run");
+  // Whether two files have the same bytes, and at least one.
+  [[nodiscard]] ::testing::AssertionResult same_bytes(const std::string& one,
+                                                      const std::string& other) const;
   // Waits until `ready`, or until the process has ended, or for half a minute.
   static bool wait_until(Process& process, const std::function<bool()>& ready);
   // The names of all files in a folder and below, sorted, with `/` after folders.

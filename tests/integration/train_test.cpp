@@ -164,7 +164,7 @@ TEST_F(TrainTest, ConfigOfTheRunTrainsAgainToTheSameNumbers) {
   expect_success(train({"training.seed=7", "model_config.boring.hidden_dim=5"}));
   expect_success(pergola({"train", "run/config.toml", "--run-dir", "again"}));
   EXPECT_EQ(metrics("again"), metrics("run"));
-  EXPECT_EQ(weights("again"), weights("run"));
+  EXPECT_TRUE(same_bytes(weights("again"), weights("run")));
 }
 
 TEST_F(TrainTest, WordsOfRunTypeSayWhatIsEvaluated) {
@@ -213,7 +213,7 @@ TEST_P(EachModel, SameSeedGivesTheSameNumbersWithAnyNumberOfWorkers) {
     expect_success(pergola({"train", std::string(GetParam()) + ".toml", "--run-dir", workers,
                             std::string("training.num_workers=") + workers}));
     EXPECT_EQ(metrics(workers), metrics("run")) << workers << " workers";
-    EXPECT_EQ(weights(workers), weights("run")) << workers << " workers";
+    EXPECT_TRUE(same_bytes(weights(workers), weights("run"))) << workers << " workers";
   }
 }
 

@@ -33,7 +33,10 @@ TEST(CnnLstmConfigTest, DefaultsAreMmfs) {
   EXPECT_EQ(config.layers[5].in_channels, 64);
   EXPECT_EQ(config.layers[5].out_channels, 10);
   EXPECT_EQ(config.layers[5].kernel_size, 1);
-  EXPECT_EQ(config.classifier_input_dim, 450);
+  EXPECT_EQ(config.classifier.in_dim, 450);
+  EXPECT_EQ(config.classifier.num_layers, 0);
+  EXPECT_EQ(config.classifier.dropout, 0.5);
+  EXPECT_TRUE(config.classifier.batch_norm);
 }
 
 TEST(CnnLstmConfigTest, SizesMustComeFromTheDataSet) {
@@ -53,7 +56,8 @@ TEST(CnnLstmConfigTest, UnknownKeysAreRefusedAtEveryLevel) {
   EXPECT_THAT(refusal("lstm.hiden_size = 1"), HasSubstr("did you mean 'hidden_size'?"));
   EXPECT_THAT(refusal("cnn.layer = 1"), HasSubstr("did you mean 'layers'?"));
   EXPECT_THAT(refusal("cnn.layers.strides = [1]"), HasSubstr("cnn.layers.strides is not a known"));
-  EXPECT_THAT(refusal("classifier.in_dim = 1"), HasSubstr("did you mean 'input_dim'?"));
+  EXPECT_THAT(refusal("classifier.in_dim = 1"), HasSubstr("classifier.in_dim is not a known key"));
+  EXPECT_THAT(refusal("classifier.params.input_dim = 1"), HasSubstr("did you mean 'in_dim'?"));
 }
 
 TEST(CnnLstmConfigTest, NumbersOutOfBoundsAreRefused) {
@@ -67,7 +71,10 @@ TEST(CnnLstmConfigTest, NumbersOutOfBoundsAreRefused) {
                                  "lstm.dropout = 1.1",
                                  "cnn.layers.output_dims = [64, 128, 128, 64, 64, 0]",
                                  "cnn.layers.kernel_sizes = [7, 5, 5, 5, 5, -1]",
-                                 "classifier.input_dim = 0"};
+                                 "classifier.params.in_dim = 0",
+                                 "classifier.params.hidden_dim = 0",
+                                 "classifier.params.num_layers = 17",
+                                 "classifier.params.dropout = 2"};
   for (const char* change : changes) {
     EXPECT_THAT(refusal(change), HasSubstr(" is out of range; expected ")) << change;
   }
@@ -77,7 +84,25 @@ TEST(CnnLstmConfigTest, WrongTypesAreRefused) {
   EXPECT_THAT(refusal("lstm.bidirectional = 'yes'"), HasSubstr("expected true or false"));
   EXPECT_THAT(refusal("cnn = 1"), HasSubstr("expected a table"));
   EXPECT_THAT(refusal("cnn.layers.input_dims = 3"), HasSubstr("expected an array"));
-  EXPECT_THAT(refusal("classifier.input_dim = '450'"), HasSubstr("expected an integer"));
+  EXPECT_THAT(refusal("classifier.params.in_dim = '450'"), HasSubstr("expected an integer"));
+}
+
+TEST(CnnLstmConfigTest, TheClassifierIsAnMlpWithAnActivationThatIsKnown) {
+  EXPECT_THAT(refusal("classifier.type = 'bert'"), HasSubstr("is not one of mlp"));
+  EXPECT_THAT(refusal("classifier.params.hidden_act = 'swish'"),
+              HasSubstr("is not one of relu, gelu, tanh"));
+}
+
+TEST(CnnLstmConfigTest, AHiddenLayerIsAsWideAsTheInputUnlessToldOtherwise) {
+  EXPECT_EQ(parse("classifier.params.in_dim = 77").classifier.hidden_dim, 77);
+  EXPECT_EQ(parse("classifier.params.hidden_dim = 12").classifier.hidden_dim, 12);
+}
+
+TEST(CnnLstmConfigTest, TheNumberOfAnswersIsTheDataSets) {
+  EXPECT_EQ(parse("classifier.params.out_dim = 32").num_final_outputs, 32);
+  EXPECT_THAT(
+      refusal("classifier.params.out_dim = 2"),
+      HasSubstr("classifier.params.out_dim = 2 must be the number of answers, which is 32"));
 }
 
 TEST(CnnLstmConfigTest, LayersMustFitEachOther) {

@@ -13,6 +13,7 @@ using testing::error_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::logit_bce;
+using testing::parameter_names;
 using testing::without_gradient;
 
 constexpr const char* kClevr = "text_vocab_size = 80\nnum_final_outputs = 32";
@@ -24,7 +25,7 @@ constexpr const char* kSmall = R"(
   text_embedding.embedding_dim = 3
   lstm = {input_size = 3, hidden_size = 4}
   cnn.layers = {input_dims = [3, 4], output_dims = [4, 6], kernel_sizes = [3, 1]}
-  classifier.input_dim = 44
+  classifier.params.in_dim = 44
 )";
 
 std::shared_ptr<CnnLstm> build_small(const std::string& change = "") {
@@ -88,6 +89,64 @@ TEST(CnnLstmTest, PoolingFirstChangesNothing) {
   EXPECT_TRUE(torch::equal(layer.forward(x), expected));
 }
 
+// MMF's own test of its classifier without hidden layers.
+TEST(CnnLstmTest, ClassifierGivesMmfsNumbers) {
+  torch::manual_seed(1234);
+  MlpClassifier mlp({.in_dim = 300}, /*out_dim=*/1);
+  const at::Tensor y = mlp.forward(torch::rand({3, 300})).squeeze(1);
+  EXPECT_TRUE(close(y, torch::tensor({.1949174, .4030975, -.0109139}), 1e-6)) << y;
+}
+
+// Linear, batch norm, activation, dropout, linear: MMF counts all five.
+TEST(CnnLstmTest, HiddenLayersHaveMmfsNumbers) {
+  const ClassifierConfig config = {.in_dim = 8, .hidden_dim = 6, .num_layers = 1};
+  EXPECT_THAT(parameter_names(MlpClassifier(config, 5)),
+              ElementsAre("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias",
+                          "layers.4.weight", "layers.4.bias"));
+  ClassifierConfig plain = config;
+  plain.batch_norm = false;
+  EXPECT_THAT(parameter_names(MlpClassifier(plain, 5)),
+              ElementsAre("layers.0.weight", "layers.0.bias", "layers.3.weight", "layers.3.bias"));
+}
+
+TEST(CnnLstmTest, HiddenLayersAreLinearNormActivation) {
+  for (const Activation activation : {Activation::kRelu, Activation::kGelu, Activation::kTanh}) {
+    MlpClassifier mlp({.in_dim = 4, .hidden_dim = 6, .num_layers = 1, .activation = activation}, 5);
+    mlp.eval();
+    const at::Tensor x = torch::randn({3, 4});
+    const auto weights = mlp.named_parameters();
+    // Running mean 0 and variance 1, as a new batch norm has them.
+    const at::Tensor normed =
+        torch::linear(x, weights["layers.0.weight"], weights["layers.0.bias"]) /
+        std::sqrt(1 + 1e-5);
+    const at::Tensor hidden = activation == Activation::kRelu   ? normed.relu()
+                              : activation == Activation::kGelu ? torch::gelu(normed)
+                                                                : normed.tanh();
+    EXPECT_TRUE(close(mlp.forward(x),
+                      torch::linear(hidden, weights["layers.4.weight"], weights["layers.4.bias"]),
+                      1e-5));
+  }
+}
+
+TEST(CnnLstmTest, DropoutOfHiddenLayersActsInTrainingOnly) {
+  const auto model = build_small("classifier.params = {num_layers = 1, batch_norm = false}");
+  const SampleList batch = small_batch(3);
+  (void)model->forward(batch);
+  const at::Tensor first = model->forward(batch).scores;
+  EXPECT_FALSE(close(model->forward(batch).scores, first, 1e-6));
+  model->eval();
+  const at::Tensor evaluation = model->forward(batch).scores;
+  EXPECT_TRUE(torch::equal(model->forward(batch).scores, evaluation));
+}
+
+TEST(CnnLstmTest, BatchNormCannotBeTrainedOnOneSample) {
+  const auto model = build_small("classifier.params.num_layers = 1");
+  EXPECT_THAT(error_of(ErrorKind::kConfig, [&] { (void)model->forward(small_batch(1)); }),
+              HasSubstr("classifier.params.batch_norm cannot be trained on a batch of one sample"));
+  model->eval();
+  EXPECT_THAT(model->forward(small_batch(1)).scores.sizes().vec(), ElementsAre(1, 5));
+}
+
 TEST(CnnLstmTest, StateDictHasMmfsNames) {
   std::vector<std::string> names;
   for (const auto& [key, tensor] : state_dict(*build_small())) names.push_back(key);
@@ -104,7 +163,8 @@ TEST(CnnLstmTest, StateDictHasMmfsNames) {
       expected.push_back(concat(layer, name));
     }
   }
-  expected.insert(expected.end(), {"classifier.weight", "classifier.bias"});
+  expected.insert(expected.end(),
+                  {"classifier.module.layers.0.weight", "classifier.module.layers.0.bias"});
   EXPECT_EQ(names, expected);
 }
 
@@ -121,7 +181,7 @@ TEST(CnnLstmTest, BothDirectionsReachTheClassifier) {
 TEST(CnnLstmTest, AllLayersOfTheLstmReachTheClassifier) {
   const auto model = build_small(R"(
       lstm = {hidden_size = 4, num_layers = 3, proj_size = 2, bias = false, dropout = 0.5}
-      classifier.input_dim = 48)");
+      classifier.params.in_dim = 48)");
   EXPECT_THAT(model->forward(small_batch(2)).scores.sizes().vec(), ElementsAre(2, 5));
 }
 
@@ -178,9 +238,10 @@ TEST(CnnLstmTest, AnInputDimThatDoesNotFitTheImagesSaysWhichDoes) {
   SampleList batch = small_batch(2);
   batch.set_field("image", torch::zeros({2, 3, 16, 16}));
   // 6 channels of 4 x 4, and 2 * 4 from the LSTM.
-  EXPECT_THAT(error_of(ErrorKind::kConfig, [&] { (void)build_small()->forward(batch); }),
-              HasSubstr("classifier.input_dim = 44 does not fit images of [16, 16]: the LSTM gives "
-                        "8 numbers and the image 96; set it to 104"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kConfig, [&] { (void)build_small()->forward(batch); }),
+      HasSubstr("classifier.params.in_dim = 44 does not fit images of [16, 16]: the LSTM gives "
+                "8 numbers and the image 96; set it to 104"));
 }
 
 }  // namespace

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LibTorch's OpenMP threads spin while they wait for each other. Where another thread wants their
+// core (a loader's worker, another program) they spin for whole time slices, and training becomes
+// ten to fifty times slower. OMP_WAIT_POLICY=passive lets them sleep, but libgomp reads it when it
+// is loaded: before main. So the program starts itself again with it, once, before any library's
+// constructor has run, which costs a tenth of a second. Who sets OMP_WAIT_POLICY or GOMP_SPINCOUNT
+// decides otherwise.
+#include <unistd.h>
+
+#include <climits>
+#include <cstring>
+
+namespace {
+
+bool is_variable(const char* entry, const char* name) {
+  const std::size_t length = std::strlen(name);
+  return std::strncmp(entry, name, length) == 0 && entry[length] == '=';
+}
+
+// Only system calls and plain memory: libc has not been initialised yet.
+void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
+  constexpr int kMost = 4096;
+  static char* extended[kMost + 2];
+  static char policy[] = "OMP_WAIT_POLICY=passive";
+  static char program[PATH_MAX];
+  int count = 0;
+  for (; environment[count] != nullptr; ++count) {
+    if (count == kMost || is_variable(environment[count], "OMP_WAIT_POLICY") ||
+        is_variable(environment[count], "GOMP_SPINCOUNT")) {
+      return;
+    }
+    extended[count] = environment[count];
+  }
+  extended[count] = policy;
+  // The path, not /proc/self/exe itself: process lists show the name that was started.
+  const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+  if (length > 0) execve(program, argv, extended);  // on failure we go on as we are
+}
+
+}  // namespace
+
+__attribute__((section(".preinit_array"), used)) void (*const pergola_before_all)(int, char**, char**) =
+    &restart_with_passive_waits;

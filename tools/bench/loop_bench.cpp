@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the trainer costs: Pythia on easy-VQA (configs/runs/pythia_easy_vqa.toml, adamw), trained by
+// Pergola's Trainer with its log, and by the loop that one would write by hand on LibTorch with
+// torch::optim::AdamW. Same model, same batches, same order. An iteration is kUpdates updates;
+// compare the medians of one interleaved run.
+#include <filesystem>
+
+#include <benchmark/benchmark.h>
+#include <torch/torch.h>
+
+#include "host/callbacks/logging_callback.h"
+#include "host/config/run_config.h"
+#include "host/model/builder.h"
+#include "host/run/plugins.h"
+#include "host/run/session.h"
+#include "host/support/log.h"
+#include "host/train/trainer.h"
+
+namespace pergola::host {
+namespace {
+
+constexpr std::int64_t kUpdates = 50;
+constexpr std::int64_t kSeed = 1;
+
+const ConfigAndPlugins& config() {
+  static const ConfigAndPlugins loaded = load_config(PERGOLA_CONFIG, {"training.device=cpu"}, {PERGOLA_PLUGINS});
+  return loaded;
+}
+
+// Read once: both loops train on it.
+Session& session() {
+  static Session* const made = [] {
+    init_log(LogLevel::kWarning);
+    return new Session(RunConfig::parse(config().config.root), config().catalog);
+  }();
+  return *made;
+}
+
+void hand_written_loop(benchmark::State& state) {
+  session().build_model("train", kSeed);
+  BaseModel& model = session().model();
+  model.train();
+  const std::unique_ptr<DataLoader> loader = session().loader("train", kSeed);
+  torch::optim::AdamW optimizer(model.parameters(), torch::optim::AdamWOptions(1e-3));
+  for (auto _ : state) {
+    loader->start_epoch(0);
+    for (std::int64_t update = 0; update < kUpdates; ++update) {
+      const std::optional<SampleList> batch = loader->next();
+      optimizer.zero_grad();
+      const at::Tensor scores = model.forward(*batch).scores;
+      const at::Tensor loss = torch::nn::functional::cross_entropy(scores, batch->tensor("targets"));
+      loss.backward();
+      optimizer.step();
+      benchmark::DoNotOptimize(loss.item<float>());
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kUpdates);
+}
+
+void pergola_trainer(benchmark::State& state) {
+  const std::filesystem::path metrics =
+      std::filesystem::temp_directory_path() / "pergola_loop_bench.jsonl";
+  session().build_model("train", kSeed);
+  const std::unique_ptr<DataLoader> loader = session().loader("train", kSeed);
+  const Config adamw(Value::Table{{"type", "adamw"}, {"params", Value::Table{{"lr", 1e-3}}}});
+  const std::unique_ptr<Optimizer> optimizer =
+      build_optimizer(session().registry(), session().model(), adamw);
+  TrainerOptions options;
+  options.max_updates = kUpdates;
+  options.log_interval = 10;
+  for (auto _ : state) {
+    Trainer trainer({session().model(), *optimizer, nullptr, *loader, {}, c10::Device(c10::kCPU)}, options,
+                    TrainerState());
+    trainer.add_callback("logging", std::make_unique<LoggingCallback>(trainer, metrics, nullptr));
+    benchmark::DoNotOptimize(trainer.run());
+  }
+  std::filesystem::remove(metrics);
+  state.SetItemsProcessed(state.iterations() * kUpdates);
+}
+
+BENCHMARK(hand_written_loop)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(pergola_trainer)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+}  // namespace pergola::host
+
+BENCHMARK_MAIN();
