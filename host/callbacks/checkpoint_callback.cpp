@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/checkpoint_callback.h"
 
-#include <cmath>
-#include <vector>
-
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
+
+#include <cmath>
+#include <vector>
 
 namespace pergola::host {
 
@@ -42,7 +42,8 @@ void CheckpointCallback::on_update_complete(TrainerState& state) {
   if (interval) store_.save_update(update);
   if (improved) {
     store_.save_best();
-    log::info("[checkpoint] best so far: ", monitor_.criteria, " ", best_.value, " at update ", update);
+    log::info("[checkpoint] best so far: ", monitor_.criteria, " ", best_.value, " at update ",
+              update);
   }
 }
 

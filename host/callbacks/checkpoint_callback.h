@@ -4,14 +4,14 @@
 // so that the state of all others is in what it saves.
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <string>
-
 #include "host/checkpoint/store.h"
 #include "host/config/run_config.h"
 #include "host/train/trainer.h"
 #include "pergola/callback.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
 
 namespace pergola::host {
 

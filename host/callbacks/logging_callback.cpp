@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/logging_callback.h"
 
+#include "host/support/log.h"
+
 #include <cmath>
 #include <cstdio>
-
-#include "host/support/log.h"
 
 namespace pergola::host {
 

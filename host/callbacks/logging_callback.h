@@ -2,15 +2,15 @@
 // Writes metrics.jsonl and the log's lines of training and validation.
 #pragma once
 
-#include <filesystem>
-#include <memory>
-#include <optional>
-
 #include "host/callbacks/rate.h"
 #include "host/train/evaluation.h"
 #include "host/train/metrics_log.h"
 #include "host/train/trainer.h"
 #include "pergola/callback.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
 
 namespace pergola::host {
 

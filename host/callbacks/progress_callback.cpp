@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/progress_callback.h"
 
-#include <cmath>
-
 #include "host/support/log.h"
+
+#include <cmath>
 
 namespace pergola::host {
 namespace {
@@ -31,7 +31,8 @@ void ProgressCallback::on_update_end(TrainerState& state, const SampleList& /*ba
 
 void ProgressCallback::on_validation_start(TrainerState& state) { draw(state, "validating"); }
 void ProgressCallback::on_train_end(TrainerState& /*state*/) { clear_status_line(); }
-void ProgressCallback::on_exception(TrainerState& /*state*/, const std::string& /*message*/) noexcept {
+void ProgressCallback::on_exception(TrainerState& /*state*/,
+                                    const std::string& /*message*/) noexcept {
   clear_status_line();
 }
 
@@ -39,8 +40,8 @@ void ProgressCallback::draw(const TrainerState& state, const char* doing) {
   drawn_ = std::chrono::steady_clock::now();
   const std::int64_t update = state.progress.update;
   const std::int64_t percent = state.max_updates > 0 ? 100 * update / state.max_updates : 0;
-  set_status_line(concat(doing, " [", bar(update, state.max_updates), "] ", percent, "%  ", update, "/",
-                         state.max_updates, " updates  ",
+  set_status_line(concat(doing, " [", bar(update, state.max_updates), "] ", percent, "%  ", update,
+                         "/", state.max_updates, " updates  ",
                          std::llround(rate_.samples_per_second(trainer_.samples_this_run())),
                          " samples/s  ", rate_.time_left(update, state.max_updates), " left"));
 }

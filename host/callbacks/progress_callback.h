@@ -2,11 +2,11 @@
 // Draws the progress bar: how far, how fast, how long still. Only on a terminal.
 #pragma once
 
-#include <chrono>
-
 #include "host/callbacks/rate.h"
 #include "host/train/trainer.h"
 #include "pergola/callback.h"
+
+#include <chrono>
 
 namespace pergola::host {
 

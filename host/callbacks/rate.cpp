@@ -29,7 +29,8 @@ std::string Rate::time_left(std::int64_t update, std::int64_t max_updates) const
 std::string format_duration(double seconds) {
   const auto whole = static_cast<long long>(std::llround(std::clamp(seconds, 0.0, 1e9)));
   char text[48];
-  std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
+                whole % 60);
   return text;
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 
-#include <iostream>
-
-#include <boost/program_options.hpp>
-
 #include "host/config/interpolate.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 #include "pergola/value.h"
+
+#include <boost/program_options.hpp>
+
+#include <iostream>
 
 namespace pergola::host {
 namespace {
@@ -31,7 +31,8 @@ po::options_description describe(Options options) {
     add("overwrite", "remove the run in the folder and start again");
     add("no-progress", "no progress bar");
   } else {
-    add("checkpoint", po::value<std::string>(), "a checkpoint folder; default: the run's best, or last");
+    add("checkpoint", po::value<std::string>(),
+        "a checkpoint folder; default: the run's best, or last");
     add("split", po::value<std::string>(), "for predict: val or test (default)");
   }
   return all;
@@ -74,7 +75,8 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   for (const auto& option : parsed.options) {
     if (option.unregistered) throw unknown_option(option.original_tokens.at(0), all, usage);
     if (option.position_key < 0) continue;
-    arguments.positional.insert(arguments.positional.end(), option.value.begin(), option.value.end());
+    arguments.positional.insert(arguments.positional.end(), option.value.begin(),
+                                option.value.end());
   }
   po::variables_map values;
   try {
@@ -87,11 +89,13 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
     arguments.help = true;
     return arguments;
   }
-  if (values.count("log-level") != 0) init_log(parse_log_level(values["log-level"].as<std::string>()));
+  if (values.count("log-level") != 0)
+    init_log(parse_log_level(values["log-level"].as<std::string>()));
   if (values.count("plugin-path") != 0) arguments.plugin_path = values["plugin-path"].as<List>();
   add_override(values, "run-dir", "env.save_dir", arguments);
   add_override(values, "device", "training.device", arguments);
-  if (values.count("checkpoint") != 0) arguments.checkpoint = values["checkpoint"].as<std::string>();
+  if (values.count("checkpoint") != 0)
+    arguments.checkpoint = values["checkpoint"].as<std::string>();
   if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
@@ -99,7 +103,8 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   return arguments;
 }
 
-std::string take_positional(Arguments& arguments, const std::string& what, const std::string& usage) {
+std::string take_positional(Arguments& arguments, const std::string& what,
+                            const std::string& usage) {
   if (arguments.positional.empty()) {
     throw Error(ErrorKind::kConfig, what, " is missing; usage: ", usage);
   }
@@ -110,8 +115,8 @@ std::string take_positional(Arguments& arguments, const std::string& what, const
 
 void expect_no_more(const Arguments& arguments, const std::string& usage) {
   if (arguments.positional.empty()) return;
-  throw Error(ErrorKind::kConfig, "'", arguments.positional.front(), "' is one word too many; usage: ",
-              usage);
+  throw Error(ErrorKind::kConfig, "'", arguments.positional.front(),
+              "' is one word too many; usage: ", usage);
 }
 
 }  // namespace pergola::host

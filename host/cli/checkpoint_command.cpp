@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <filesystem>
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/run/checkpoints.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
+
+#include <filesystem>
+#include <iostream>
 
 namespace pergola::host {
 namespace {
@@ -16,8 +16,8 @@ constexpr const char* kUsage = "pergola checkpoint inspect DIR | verify DIR";
 int verify(const std::string& path) {
   std::string problem;
   for (const CheckedFile& file : verify_files(path)) {
-    std::cout << (file.problem.empty() ? "ok" : "BAD") << '\t' << file.size << '\t' << file.hash << '\t'
-              << file.name << '\n';
+    std::cout << (file.problem.empty() ? "ok" : "BAD") << '\t' << file.size << '\t' << file.hash
+              << '\t' << file.name << '\n';
     if (problem.empty()) problem = file.problem;
   }
   if (!problem.empty()) throw Error(ErrorKind::kCheckpoint, problem);
@@ -37,8 +37,8 @@ int checkpoint_command(const Words& words) {
     std::cout << describe_checkpoint(path);
     return 0;
   }
-  throw Error(ErrorKind::kConfig, "'", verb, "' is not known", did_you_mean(verb, {"inspect", "verify"}),
-              "; usage: ", kUsage);
+  throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
+              did_you_mean(verb, {"inspect", "verify"}), "; usage: ", kUsage);
 }
 
 }  // namespace pergola::host

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One function for each command. Each takes the words after the command's name, writes its result to
-// stdout and returns the exit code; errors are thrown. Main thread.
+// One function for each command. Each takes the words after the command's name, writes its result
+// to stdout and returns the exit code; errors are thrown. Main thread.
 #pragma once
 
 #include <string>

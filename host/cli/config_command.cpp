@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/config/run_config.h"
 #include "host/run/plugins.h"
 #include "pergola/error.h"
+
+#include <iostream>
 
 namespace pergola::host {
 

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <filesystem>
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/device/cuda.h"
@@ -11,6 +8,9 @@
 #include "host/support/files.h"
 #include "pergola/error.h"
 #include "pergola/version.h"
+
+#include <filesystem>
+#include <iostream>
 
 namespace pergola::host {
 namespace {
@@ -52,7 +52,8 @@ void check_cuda(Doctor& doctor) {
   if (problem.empty()) {
     doctor.fact("cuda", "libtorch_cuda.so is loaded");
   } else {
-    doctor.problem("cuda", problem + "; run tools/setup --cuda, or name LibTorch's folder in LD_LIBRARY_PATH");
+    doctor.problem(
+        "cuda", problem + "; run tools/setup --cuda, or name LibTorch's folder in LD_LIBRARY_PATH");
   }
 }
 
@@ -60,7 +61,8 @@ void check_plugins(const Arguments& arguments, Doctor& doctor) {
   const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
   for (const PluginFile& file : catalog.files()) {
     if (file.usable()) {
-      doctor.fact("plugin", concat(file.manifest->name, " ", file.manifest->version, " in ", file.path.string()));
+      doctor.fact("plugin", concat(file.manifest->name, " ", file.manifest->version, " in ",
+                                   file.path.string()));
     } else {
       doctor.problem("plugin", file.problem);
     }
@@ -93,8 +95,9 @@ int doctor_command(const Words& words) {
   check_cuda(doctor);
   check_plugins(arguments, doctor);
   check_disk(doctor);
-  std::cout << (doctor.problems() == 0 ? "nothing would stop a run\n"
-                                       : concat(doctor.problems(), " problem(s) would stop a run\n"));
+  std::cout << (doctor.problems() == 0
+                    ? "nothing would stop a run\n"
+                    : concat(doctor.problems(), " problem(s) would stop a run\n"));
   return doctor.problems() == 0 ? 0 : static_cast<int>(ErrorKind::kPlugin);
 }
 

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <algorithm>
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/run/commands.h"
@@ -9,12 +6,15 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
+#include <iostream>
+
 namespace pergola::host {
 namespace {
 
 // The words of the command line, and the registry's for them.
 constexpr std::pair<const char*, const char*> kKinds[] = {
-    {"models", "model"},         {"losses", "loss"},         {"metrics", "metric"},
+    {"models", "model"},         {"losses", "loss"},          {"metrics", "metric"},
     {"optimizers", "optimizer"}, {"schedulers", "scheduler"}, {"datasets", "dataset"},
     {"processors", "processor"}, {"callbacks", "callback"}};
 

@@ -39,5 +39,6 @@ void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
 
 }  // namespace
 
-__attribute__((section(".preinit_array"), used)) void (*const pergola_before_all)(int, char**, char**) =
-    &restart_with_passive_waits;
+__attribute__((section(".preinit_array"),
+               used)) void (*const pergola_before_all)(int, char**,
+                                                       char**) = &restart_with_passive_waits;

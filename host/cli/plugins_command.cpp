@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/config/toml.h"
@@ -10,6 +8,8 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <iostream>
+
 namespace pergola::host {
 namespace {
 
@@ -18,12 +18,14 @@ constexpr const char* kUsage = "pergola plugins list | inspect FILE [--plugin-pa
 int list_plugins(const Arguments& arguments) {
   const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
   for (const PluginFile& file : catalog.files()) {
-    const std::string name = file.manifest ? file.manifest->name + " " + file.manifest->version : "-";
-    std::cout << name << '\t' << (file.manifest ? join(file.manifest->keys("model"), ",") : "-") << '\t'
-              << (file.usable() ? "ok" : "refused") << '\t' << file.path.string() << '\n';
+    const std::string name =
+        file.manifest ? file.manifest->name + " " + file.manifest->version : "-";
+    std::cout << name << '\t' << (file.manifest ? join(file.manifest->keys("model"), ",") : "-")
+              << '\t' << (file.usable() ? "ok" : "refused") << '\t' << file.path.string() << '\n';
     if (!file.usable()) log::warning("[plugin] ", file.problem);
   }
-  if (catalog.files().empty()) log::warning("[plugin] no plugin was found; name a folder with --plugin-path");
+  if (catalog.files().empty())
+    log::warning("[plugin] no plugin was found; name a folder with --plugin-path");
   return 0;
 }
 
@@ -31,8 +33,8 @@ int inspect(const std::string& path) {
   const PluginFile file = inspect_plugin(path);
   if (!file.manifest) throw Error(ErrorKind::kPlugin, file.problem);
   const PluginManifest& manifest = *file.manifest;
-  std::cout << "# " << manifest.name << ' ' << manifest.version << ", " << manifest.license << "\n# "
-            << manifest.description << "\n# file " << path << "\n# sha256 "
+  std::cout << "# " << manifest.name << ' ' << manifest.version << ", " << manifest.license
+            << "\n# " << manifest.description << "\n# file " << path << "\n# sha256 "
             << sha256_file(path, ErrorKind::kPlugin) << '\n';
   if (file.fingerprint) {
     for (const auto& [field, value] : *file.fingerprint) {
@@ -64,8 +66,8 @@ int plugins_command(const Words& words) {
     return list_plugins(arguments);
   }
   if (verb != "inspect") {
-    throw Error(ErrorKind::kConfig, "'", verb, "' is not known", did_you_mean(verb, {"list", "inspect"}),
-                "; usage: ", kUsage);
+    throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
+                did_you_mean(verb, {"list", "inspect"}), "; usage: ", kUsage);
   }
   const std::string path = take_positional(arguments, "FILE", kUsage);
   expect_no_more(arguments, kUsage);

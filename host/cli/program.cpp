@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/program.h"
 
-#include <cstdio>
-#include <iostream>
-
 #include "host/cli/commands.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 #include "pergola/version.h"
+
+#include <cstdio>
+#include <iostream>
 
 namespace pergola::host {
 namespace {
@@ -43,7 +43,8 @@ Exit codes: 0 done, 1 unexpected, 2 usage or config, 3 plugin, 4 data, 5 checkpo
 )";
 
 int dispatch(const Words& arguments) {
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help") {
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
+      arguments[0] == "help") {
     std::cout << kHelp;
     return arguments.empty() ? static_cast<int>(ErrorKind::kConfig) : 0;
   }
@@ -56,8 +57,8 @@ int dispatch(const Words& arguments) {
     if (arguments[0] == command.name) return command.run({arguments.begin() + 1, arguments.end()});
     names.emplace_back(command.name);
   }
-  throw Error(ErrorKind::kConfig, "'", arguments[0], "' is not a command", did_you_mean(arguments[0], names),
-              "; pergola --help shows all");
+  throw Error(ErrorKind::kConfig, "'", arguments[0], "' is not a command",
+              did_you_mean(arguments[0], names), "; pergola --help shows all");
 }
 
 int report(const std::string& message, ErrorKind kind) noexcept {
@@ -79,7 +80,8 @@ int run_program(const std::vector<std::string>& arguments) noexcept {
   } catch (const Error& error) {
     return report(error.what(), error.kind());
   } catch (const std::bad_alloc&) {
-    return report("out of memory; try a smaller training.batch_size or model", ErrorKind::kUnexpected);
+    return report("out of memory; try a smaller training.batch_size or model",
+                  ErrorKind::kUnexpected);
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's go on with a stack trace
     return report("unexpected: " + text.substr(0, text.find('\n')) +

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <cmath>
-#include <cstdio>
-#include <iostream>
-
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
 #include "pergola/error.h"
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
 
 namespace pergola::host {
 namespace {
@@ -42,7 +42,8 @@ int evaluate_split(const Words& words, const std::string& usage, const char* spl
   if (arguments.help) return 0;
   const std::string wanted = split != nullptr ? split : arguments.split;
   if (wanted != "val" && wanted != "test") {
-    throw Error(ErrorKind::kConfig, "--split ", wanted, " is not a split to predict; expected val or test");
+    throw Error(ErrorKind::kConfig, "--split ", wanted,
+                " is not a split to predict; expected val or test");
   }
   const ConfigAndPlugins loaded = load(arguments, usage);
   EvaluateRequest request{loaded.config, loaded.catalog, wanted, {}, predict};
@@ -57,7 +58,8 @@ int train_command(const Words& words) {
   Arguments arguments = parse_arguments(words, usage, Options::kRun);
   if (arguments.help) return 0;
   if (arguments.resume && arguments.overwrite) {
-    throw Error(ErrorKind::kConfig, "--resume and --overwrite exclude each other; give one of them");
+    throw Error(ErrorKind::kConfig,
+                "--resume and --overwrite exclude each other; give one of them");
   }
   const ConfigAndPlugins loaded = load(arguments, usage);
   TrainRequest request{loaded.config, loaded.catalog};
@@ -68,16 +70,19 @@ int train_command(const Words& words) {
 }
 
 int validate_command(const Words& words) {
-  return evaluate_split(words, "pergola validate CONFIG [key=value ...] [options]", "val", /*predict=*/false);
+  return evaluate_split(words, "pergola validate CONFIG [key=value ...] [options]", "val",
+                        /*predict=*/false);
 }
 
 int test_command(const Words& words) {
-  return evaluate_split(words, "pergola test CONFIG [key=value ...] [options]", "test", /*predict=*/false);
+  return evaluate_split(words, "pergola test CONFIG [key=value ...] [options]", "test",
+                        /*predict=*/false);
 }
 
 int predict_command(const Words& words) {
-  return evaluate_split(words, "pergola predict CONFIG [key=value ...] [--split val|test] [options]", nullptr,
-                        /*predict=*/true);
+  return evaluate_split(
+      words, "pergola predict CONFIG [key=value ...] [--split val|test] [options]", nullptr,
+      /*predict=*/true);
 }
 
 }  // namespace pergola::host

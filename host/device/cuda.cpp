@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/cuda.h"
 
-#include <dlfcn.h>
-
-#include <cstdio>
+#include "pergola/error.h"
 
 #include <ATen/Context.h>
 
-#include "pergola/error.h"
+#include <dlfcn.h>
+
+#include <cstdio>
 
 namespace pergola::host {
 namespace {
@@ -75,7 +75,8 @@ CudaState probe_cuda() {
     return state;
   }
   int version = 0;
-  if (driver.version(&version) == 0) state.driver = concat(version / 1000, ".", version % 1000 / 10);
+  if (driver.version(&version) == 0)
+    state.driver = concat(version / 1000, ".", version % 1000 / 10);
   const int failed = driver.init(0);
   if (failed != 0) {
     state.problem = concat("the NVIDIA driver could not start (cuInit returned ", failed, ")");
@@ -89,14 +90,15 @@ CudaState probe_cuda() {
 }
 
 std::string load_cuda() {
-  if (at::hasCUDA()) return "";
+  static bool loaded = false;  // not at::hasCUDA(): its first answer is remembered for ever
+  if (loaded) return "";
   // RTLD_GLOBAL: its static constructors register the CUDA kernels with the one dispatcher, and
   // plugins with kernels of their own resolve against it.
   if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     return "libtorch_cuda.so could not be loaded (" + dl_problem() + ")";
   }
-  if (!at::hasCUDA()) return "libtorch_cuda.so was loaded, but LibTorch still sees no CUDA";
-  return "";
+  loaded = true;
+  return at::hasCUDA() ? "" : "libtorch_cuda.so was loaded, but LibTorch still sees no CUDA";
 }
 
 }  // namespace pergola::host

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Finds out whether CUDA can be used, and loads LibTorch's CUDA half when it is wanted, at run time:
-// the host links libtorch_cpu alone. No LibTorch headers here. Call on the main thread, before any
-// plugin is loaded: CUDA calls dlopen itself, and a plugin's constructor holds the loader's lock.
+// Finds out whether CUDA can be used, and loads LibTorch's CUDA half when it is wanted, at run
+// time: the host links libtorch_cpu alone. No LibTorch headers here. Call on the main thread,
+// before any plugin is loaded: CUDA calls dlopen itself, and a plugin's constructor holds the
+// loader's lock.
 #pragma once
 
 #include <string>
@@ -19,7 +20,8 @@ struct CudaState {
 // Asks the driver, without LibTorch: quick, and no context is made.
 [[nodiscard]] CudaState probe_cuda();
 
-// Loads libtorch_cuda.so. Returns the reason when that fails, "" when CUDA is ready.
+// Loads libtorch_cuda.so. Returns the reason when that fails, "" when CUDA is ready. Nothing may
+// have asked LibTorch about CUDA before.
 [[nodiscard]] std::string load_cuda();
 
 }  // namespace pergola::host

@@ -2,10 +2,10 @@
 // The one place that chooses the device of a run. Call on the main thread, before plugins load.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <string>
-
-#include <c10/core/Device.h>
 
 namespace pergola::host {
 
@@ -17,8 +17,9 @@ namespace pergola::host {
 // "cpu (2 threads)" or "cuda:0 (NVIDIA H100 80GB HBM3, 79.2 GiB, compute capability 9.0)".
 [[nodiscard]] std::string describe_device(c10::Device device);
 
-// Threads for one operation on the CPU; 0 takes all cores.
-void set_num_threads(std::int64_t count);
+// How the CPU computes: denormal numbers count as 0, and one operation runs on `num_threads`
+// threads; 0 takes all cores. Before any tensor work.
+void prepare_cpu(std::int64_t num_threads);
 
 // Waits for the device's work, so that a clock read afterwards is true. Nothing on the CPU.
 void synchronize(c10::Device device);

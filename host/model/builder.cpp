@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/builder.h"
 
-#include <set>
-
 #include "host/model/guard.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
+
+#include <set>
 
 namespace pergola::host {
 namespace {
@@ -24,7 +24,8 @@ Config with_facts(const Config& config, const Value& facts) {
 }
 
 // Every parameter that is trained belongs to exactly one group.
-void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& groups, bool allow_unused) {
+void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& groups,
+                  bool allow_unused) {
   std::set<const void*> seen;
   for (const ParameterGroup& group : groups) {
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
@@ -40,9 +41,10 @@ void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& gro
     }
   }
   if (unused.empty() || allow_unused) return;
-  throw Error(ErrorKind::kPlugin, "optimizer_parameters() leaves out ", join(unused),
-              "; they would never be trained: add them to a group, let them not require a gradient, "
-              "or set optimizer.allow_unused_parameters = true");
+  throw Error(
+      ErrorKind::kPlugin, "optimizer_parameters() leaves out ", join(unused),
+      "; they would never be trained: add them to a group, let them not require a gradient, "
+      "or set optimizer.allow_unused_parameters = true");
 }
 
 }  // namespace
@@ -50,8 +52,9 @@ void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& gro
 std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::string& key,
                                        const Config& model_config, const Value& facts) {
   const Config config = with_facts(model_config, facts);
-  std::shared_ptr<BaseModel> model =
-      guarded("the constructor of model '" + key + "'", [&] { return registry.make_model(key, config, "model"); });
+  std::shared_ptr<BaseModel> model = guarded("the constructor of model '" + key + "'", [&] {
+    return registry.make_model(key, config, "model");
+  });
   guarded("build() of model '" + key + "'", [&] { model->build(); });
   guarded("init_losses() of model '" + key + "'", [&] { model->init_losses(registry); });
   log::info("[model] ", key, ": ", model->num_parameters(), " parameters, ",
@@ -74,7 +77,8 @@ std::unique_ptr<Scheduler> build_scheduler(const Registry& registry, const std::
   if (type.rfind("warmup_", 0) == 0 && filled.find("num_training_steps") == nullptr) {
     filled["num_training_steps"] = max_updates;
   }
-  return registry.make_scheduler({type, Config(std::move(filled), params.path()), {}, "scheduler.type"});
+  return registry.make_scheduler(
+      {type, Config(std::move(filled), params.path()), {}, "scheduler.type"});
 }
 
 }  // namespace pergola::host

@@ -2,18 +2,20 @@
 // Builds the parts of a run that the config names, with the errors that a user needs.
 #pragma once
 
+#include "pergola/registry.h"
+
 #include <memory>
 #include <string>
-
-#include "pergola/registry.h"
 
 namespace pergola::host {
 
 // The model `key` from model_config.<key>: constructed, built, its losses attached, on the CPU.
 // Keys of `facts` that the config has as 0 are filled in (the vocabulary's size, the number of
 // answers). An exception of the plugin becomes an Error{kPlugin} naming model and hook.
-[[nodiscard]] std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::string& key,
-                                                     const Config& model_config, const Value& facts);
+[[nodiscard]] std::shared_ptr<BaseModel> build_model(const Registry& registry,
+                                                     const std::string& key,
+                                                     const Config& model_config,
+                                                     const Value& facts);
 
 // The optimizer over the model's parameter groups. Throws Error{kPlugin} when the groups leave out
 // a parameter that requires a gradient, or have one twice; `allow_unused_parameters` permits

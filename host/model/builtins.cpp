@@ -12,7 +12,8 @@ namespace {
 
 template <class Class>
 Announcement loss(const char* key) {
-  return detail::node(Kind::kLoss, key, LossFactory(&detail::make_from_config<Class, std::shared_ptr<Loss>>));
+  return detail::node(Kind::kLoss, key,
+                      LossFactory(&detail::make_from_config<Class, std::shared_ptr<Loss>>));
 }
 
 template <class Class>
@@ -28,8 +29,9 @@ Announcement optimizer(const char* key) {
 
 template <class Class>
 Announcement scheduler(const char* key) {
-  return detail::node(Kind::kScheduler, key,
-                      SchedulerFactory(&detail::make_from_config<Class, std::unique_ptr<Scheduler>>));
+  return detail::node(
+      Kind::kScheduler, key,
+      SchedulerFactory(&detail::make_from_config<Class, std::unique_ptr<Scheduler>>));
 }
 
 }  // namespace

@@ -2,9 +2,9 @@
 // What the host itself puts into the registry: losses, metrics, optimizers and schedulers.
 #pragma once
 
-#include <vector>
-
 #include "pergola/registry.h"
+
+#include <vector>
 
 namespace pergola::host {
 

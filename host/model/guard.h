@@ -3,10 +3,10 @@
 // the plugin's hook.
 #pragma once
 
+#include "pergola/error.h"
+
 #include <exception>
 #include <string>
-
-#include "pergola/error.h"
 
 namespace pergola::host {
 

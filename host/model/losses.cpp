@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/losses.h"
 
-#include <ATen/ATen.h>
-
 #include "pergola/error.h"
+
+#include <ATen/ATen.h>
 
 namespace pergola::host {
 namespace {

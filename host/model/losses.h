@@ -3,10 +3,10 @@
 // `t` = targets of the batch. Used on the training thread; they write into nothing.
 #pragma once
 
+#include "pergola/loss.h"
+
 #include <cstdint>
 #include <optional>
-
-#include "pergola/loss.h"
 
 namespace pergola::host {
 

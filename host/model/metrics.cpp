@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/metrics.h"
 
-#include <limits>
+#include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include "pergola/error.h"
+#include <limits>
 
 namespace pergola::host {
 
@@ -17,7 +17,8 @@ void MeanMetric::update(const SampleList& batch, const ModelOutput& output) {
       (targets.dim() == 2 && targets.size(1) != scores.size(1)) || targets.dim() > 2) {
     throw Error(ErrorKind::kData, "a metric cannot compare scores ",
                 scores.defined() ? concat(scores.sizes()) : "(none)", " with targets ",
-                targets.sizes(), "; expected scores [batch, classes] and targets of that shape or [batch]");
+                targets.sizes(),
+                "; expected scores [batch, classes] and targets of that shape or [batch]");
   }
   const at::Tensor sum = values(scores, targets).sum(at::kDouble);
   sum_ = sum_.defined() ? sum_ + sum : sum;
@@ -57,7 +58,8 @@ VqaAccuracy::VqaAccuracy(const Config& params) { params.allow_only({}); }
 
 at::Tensor VqaAccuracy::values(const at::Tensor& scores, const at::Tensor& targets) const {
   if (targets.dim() != 2 || scores.size(1) < 2) {
-    throw Error(ErrorKind::kData, "vqa_accuracy needs soft targets [batch, answers] with <unk> as answer 0, not ",
+    throw Error(ErrorKind::kData,
+                "vqa_accuracy needs soft targets [batch, answers] with <unk> as answer 0, not ",
                 targets.sizes());
   }
   // The highest answer but <unk>: what softmax, zeroing and renormalising choose too.

@@ -3,12 +3,12 @@
 // a count on the batch's device, so that an evaluation never waits for the device before compute().
 #pragma once
 
-#include <cstdint>
+#include "pergola/config.h"
+#include "pergola/metric.h"
 
 #include <ATen/core/Tensor.h>
 
-#include "pergola/config.h"
-#include "pergola/metric.h"
+#include <cstdint>
 
 namespace pergola::host {
 

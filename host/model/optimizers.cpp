@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/optimizers.h"
 
-#include <cmath>
-#include <set>
+#include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include "pergola/error.h"
+#include <cmath>
+#include <set>
 
 namespace pergola::host {
 namespace {
@@ -19,7 +19,8 @@ struct Betas {
 Betas read_betas(const Config& options) {
   const auto betas = options.get<std::vector<double>>("betas", {0.9, 0.999});
   if (betas.size() != 2 || betas[0] < 0 || betas[0] >= 1 || betas[1] < 0 || betas[1] >= 1) {
-    throw options.error("betas", "is not a pair of numbers from 0 to below 1, such as [0.9, 0.999]");
+    throw options.error("betas",
+                        "is not a pair of numbers from 0 to below 1, such as [0.9, 0.999]");
   }
   return {betas[0], betas[1]};
 }
@@ -36,8 +37,8 @@ std::vector<double> base_rates(const std::vector<ParameterGroup>& groups, const 
   std::vector<double> rates;
   for (const ParameterGroup& group : groups) {
     const Config options = group_options(params, group);
-    const double lr = std::isnan(default_lr) ? options.get<double>("lr")
-                                             : options.get<double>("lr", default_lr);
+    const double lr =
+        std::isnan(default_lr) ? options.get<double>("lr") : options.get<double>("lr", default_lr);
     if (!(lr >= 0)) throw options.error("lr", "is not a learning rate; expected a number >= 0");
     rates.push_back(lr);
   }
@@ -116,7 +117,8 @@ void MultiTensorOptimizer::load_state_dict(const std::map<std::string, at::Tenso
                       tensor->second.sizes(), ", expected ", slot.state[k].sizes(),
                       "; the checkpoint is of another model or config");
         }
-        slot.state[k] = tensor->second.to(slot.state[k].options(), /*non_blocking=*/false, /*copy=*/true);
+        slot.state[k] =
+            tensor->second.to(slot.state[k].options(), /*non_blocking=*/false, /*copy=*/true);
         ++found;
       }
       taken += found;
@@ -124,14 +126,14 @@ void MultiTensorOptimizer::load_state_dict(const std::map<std::string, at::Tenso
       if (found == 0) slot.state.clear();
       if (found != 0 && found != slot.state.size()) {
         throw Error(ErrorKind::kCheckpoint, "the optimizer state of ", slot.name, " has ", found,
-                    " of ", slot.state.size(),
-                    " tensors; the checkpoint is of another optimizer");
+                    " of ", slot.state.size(), " tensors; the checkpoint is of another optimizer");
       }
     }
   }
   if (taken != state.size()) {
-    throw Error(ErrorKind::kCheckpoint, "the optimizer state has ", state.size(), " tensors, of which ",
-                taken, " fit; the checkpoint is of another model or optimizer");
+    throw Error(ErrorKind::kCheckpoint, "the optimizer state has ", state.size(),
+                " tensors, of which ", taken,
+                " fit; the checkpoint is of another model or optimizer");
   }
   slots_ = std::move(loaded);
 }
@@ -163,8 +165,9 @@ void Sgd::update(Batch& batch, double lr, const Config& options) {
       // As torch: the first gradient enters whole, dampening begins with the second.
       buffers[i].add_(gradients[i], batch.first[i] ? 1.0 : 1 - dampening);
     }
-    gradients = options.get<bool>("nesterov", false) ? at::_foreach_add(gradients, buffers, momentum)
-                                                     : buffers;
+    gradients = options.get<bool>("nesterov", false)
+                    ? at::_foreach_add(gradients, buffers, momentum)
+                    : buffers;
   }
   at::_foreach_add_(batch.parameters, gradients, -lr);
 }
@@ -201,8 +204,8 @@ void Adam::update(Batch& batch, double lr, const Config& options) {
   const std::vector<at::Tensor> maxima = amsgrad_ ? batch.state[3] : std::vector<at::Tensor>{};
   at::_foreach_add_(batch.state[0], 1);
   const auto fused = decoupled ? &at::_ops::_fused_adamw_::call : &at::_ops::_fused_adam_::call;
-  fused(batch.parameters, batch.gradients, batch.state[1], batch.state[2], maxima, batch.state[0], lr,
-        betas.first, betas.second, decay, eps, amsgrad_, /*maximize=*/false, /*grad_scale=*/{},
+  fused(batch.parameters, batch.gradients, batch.state[1], batch.state[2], maxima, batch.state[0],
+        lr, betas.first, betas.second, decay, eps, amsgrad_, /*maximize=*/false, /*grad_scale=*/{},
         /*found_inf=*/{});
 }
 

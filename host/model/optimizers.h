@@ -4,11 +4,11 @@
 // have torch's names, so that a checkpoint says what they are.
 #pragma once
 
+#include "pergola/optimizer.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "pergola/optimizer.h"
 
 namespace pergola::host {
 
@@ -32,7 +32,8 @@ class MultiTensorOptimizer : public Optimizer {
                        std::vector<std::string> state_names, double default_lr);
 
   // State of a parameter before its first update, in the order of the state names.
-  [[nodiscard]] virtual std::vector<at::Tensor> initial_state(const at::Tensor& parameter) const = 0;
+  [[nodiscard]] virtual std::vector<at::Tensor> initial_state(
+      const at::Tensor& parameter) const = 0;
   // One update; `options` are the group's, over `optimizer.params`.
   virtual void update(Batch& batch, double lr, const Config& options) = 0;
 

@@ -45,7 +45,8 @@ MultiStepScheduler::MultiStepScheduler(const Config& params) : StepsScheduler(pa
   const auto steps = params.get<std::vector<std::int64_t>>("lr_steps", {});
   const auto warmup = params.get<std::int64_t>("warmup_iterations", 1000);
   if (params.get<bool>("use_warmup", false) && !steps.empty() && warmup >= steps.front()) {
-    throw params.error("warmup_iterations", "is not below the first of lr_steps; the warm-up must end first");
+    throw params.error("warmup_iterations",
+                       "is not below the first of lr_steps; the warm-up must end first");
   }
 }
 

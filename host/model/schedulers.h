@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The learning-rate schedules that Pergola brings: MMF's four. Each is a pure function of the update
-// number, so that it has no state to save.
+// The learning-rate schedules that Pergola brings: MMF's four. Each is a pure function of the
+// update number, so that it has no state to save.
 #pragma once
+
+#include "pergola/scheduler.h"
 
 #include <cstdint>
 #include <vector>
-
-#include "pergola/scheduler.h"
 
 namespace pergola::host {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/checkpoints.h"
 
-#include <sstream>
+#include "host/checkpoint/checkpoint.h"
+#include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include "host/checkpoint/checkpoint.h"
-#include "pergola/error.h"
+#include <sstream>
 
 namespace pergola::host {
 namespace {

@@ -3,16 +3,16 @@
 // Main thread. No LibTorch here.
 #pragma once
 
+#include "host/config/resolve.h"
+#include "host/plugin/catalog.h"
+#include "host/train/run_folder.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "host/config/resolve.h"
-#include "host/plugin/catalog.h"
-#include "host/train/run_folder.h"
 
 namespace pergola::host {
 

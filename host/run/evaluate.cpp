@@ -34,7 +34,8 @@ RunResult evaluate(const EvaluateRequest& request) {
   std::filesystem::path predictions;
   if (request.predict) {
     // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere.
-    predictions = config.env.save_dir / "predictions" / (config.dataset + "_" + request.split + ".json");
+    predictions =
+        config.env.save_dir / "predictions" / (config.dataset + "_" + request.split + ".json");
     result.files.push_back(predictions);
   }
   result.metrics = session.evaluate(request.split, predictions);
@@ -45,7 +46,8 @@ RunResult evaluate(const EvaluateRequest& request) {
   return result;
 }
 
-std::map<std::string, std::string> list_keys(const PluginCatalog& catalog, const std::string& kind) {
+std::map<std::string, std::string> list_keys(const PluginCatalog& catalog,
+                                             const std::string& kind) {
   std::map<std::string, std::string> keys;
   Registry registry;
   publish_builtins(registry);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/plugins.h"
 
-#include <algorithm>
-
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
+
+#include <algorithm>
 
 namespace pergola::host {
 namespace {

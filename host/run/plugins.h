@@ -3,12 +3,12 @@
 // the config's tables may hold. No LibTorch here.
 #pragma once
 
+#include "host/config/resolve.h"
+#include "host/plugin/catalog.h"
+
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "host/config/resolve.h"
-#include "host/plugin/catalog.h"
 
 namespace pergola::host {
 

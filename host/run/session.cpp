@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/session.h"
 
-#include <ATen/Context.h>
-
 #include "host/data/registration.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
@@ -12,6 +10,8 @@
 #include "host/train/predictions.h"
 #include "pergola/error.h"
 
+#include <ATen/Context.h>
+
 namespace pergola::host {
 namespace {
 
@@ -19,7 +19,7 @@ c10::Device prepare_device(const TrainingConfig& config) {
   // The first CUDA call comes before any plugin: CUDA calls dlopen itself, and the two locks of the
   // loader can deadlock.
   const c10::Device device = select_device(config.device);
-  set_num_threads(config.num_threads);
+  prepare_cpu(config.num_threads);
   log::info("[device] ", describe_device(device));
   return device;
 }
@@ -41,8 +41,10 @@ std::vector<Wanted> wanted_keys(const RunConfig& config) {
   add(Kind::kLoss, config.model_config.typed_list("losses"), wanted);
   add(Kind::kMetric, config.evaluation.metrics, wanted);
   add(Kind::kCallback, config.training.callbacks, wanted);
-  if (config.optimizer) wanted.push_back({Kind::kOptimizer, config.optimizer->type, "optimizer.type"});
-  if (config.scheduler) wanted.push_back({Kind::kScheduler, config.scheduler->type, "scheduler.type"});
+  if (config.optimizer)
+    wanted.push_back({Kind::kOptimizer, config.optimizer->type, "optimizer.type"});
+  if (config.scheduler)
+    wanted.push_back({Kind::kScheduler, config.scheduler->type, "scheduler.type"});
   return wanted;
 }
 
@@ -91,8 +93,8 @@ void Session::load_weights(const CheckpointContent& content) {
 const Dataset& Session::dataset(const std::string& split) {
   std::unique_ptr<Dataset>& slot = datasets_[split];
   if (slot == nullptr) {
-    const DatasetOptions options{config_.dataset, split, config_.dataset_config, config_.env.data_dir,
-                                 registry_};
+    const DatasetOptions options{config_.dataset, split, config_.dataset_config,
+                                 config_.env.data_dir, registry_};
     slot = registry_.make_dataset(options, "dataset");
     log::info("[data] ", config_.dataset, " ", split, ": ", slot->size(), " samples");
   }
@@ -121,7 +123,8 @@ Numbers Session::evaluate(const std::string& split, const std::filesystem::path&
   if (predictions.empty()) return host::evaluate(input);
   PredictionWriter writer(predictions);
   const Numbers numbers = host::evaluate(input, [&](const Report& report) {
-    writer.write(model_->format_for_prediction(dataset(split).format_for_prediction(report), report));
+    writer.write(
+        model_->format_for_prediction(dataset(split).format_for_prediction(report), report));
   });
   log::info("[predict] ", writer.finish(), " rows in ", predictions.string());
   return numbers;

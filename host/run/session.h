@@ -3,13 +3,6 @@
 // Owns it; destroyed in the reverse order. Main thread.
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <memory>
-#include <string>
-
-#include <c10/core/Device.h>
-
 #include "host/checkpoint/checkpoint.h"
 #include "host/config/run_config.h"
 #include "host/data/loader.h"
@@ -19,6 +12,13 @@
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
 #include "pergola/registry.h"
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
 
 namespace pergola::host {
 
@@ -42,7 +42,8 @@ class Session {
   [[nodiscard]] std::unique_ptr<DataLoader> loader(const std::string& split, std::uint64_t seed);
 
   // Metrics of a split, and the prediction file's rows when `predictions` names a file.
-  [[nodiscard]] Numbers evaluate(const std::string& split, const std::filesystem::path& predictions);
+  [[nodiscard]] Numbers evaluate(const std::string& split,
+                                 const std::filesystem::path& predictions);
 
   // What a checkpoint says about who wrote it: model, plugin with SHA-256, data set, config.
   [[nodiscard]] Value identity(const std::string& config_text) const;

@@ -1,9 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <random>
-
 #include "host/callbacks/checkpoint_callback.h"
 #include "host/callbacks/logging_callback.h"
 #include "host/callbacks/progress_callback.h"
@@ -18,6 +13,11 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 #include "pergola/version.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
 
 namespace pergola::host {
 namespace {
@@ -64,6 +64,8 @@ class TrainCommand {
     session_.emplace(config_, request_.catalog);
     if (resumed) session_->check_identity(resumed->content.state);
     session_->build_model("train", seed_);
+    // A test split that cannot be read is to be known before the night, not after it.
+    if (config_.run_type.test) static_cast<void>(session_->dataset("test"));
     build_trainer(store);
     if (resumed) {
       trainer_->restore(resumed->content);
@@ -71,7 +73,8 @@ class TrainCommand {
       log::info("[resume] from ", resumed->folder.string(), " at update ",
                 trainer_->state().progress.update, " of ", trainer_->state().max_updates);
     } else if (existing() == ExistingRun::kResume) {
-      log::info("[resume] there is no checkpoint in ", folder_.path().string(), "; starting at update 0");
+      log::info("[resume] there is no checkpoint in ", folder_.path().string(),
+                "; starting at update 0");
     }
     // Only now, when nothing is left that could refuse the run, is an old one touched.
     if (existing() == ExistingRun::kOverwrite) folder_.clear();
@@ -94,7 +97,8 @@ class TrainCommand {
     options.max_updates = training.max_updates;
     if (training.max_epochs) {
       const std::int64_t batches = loader_->num_batches();
-      const std::int64_t updates = (batches + training.update_frequency - 1) / training.update_frequency;
+      const std::int64_t updates =
+          (batches + training.update_frequency - 1) / training.update_frequency;
       options.max_updates = std::max<std::int64_t>(
           1, std::llround(std::ceil(static_cast<double>(updates) * *training.max_epochs)));
     }
@@ -112,7 +116,8 @@ class TrainCommand {
     validation_loader_ = session_->loader("val", /*seed=*/0);
     validation_metrics_ = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
     const TrainerOptions options = trainer_options();
-    optimizer_ = build_optimizer(registry, session_->model(), request_.config.root.table("optimizer"));
+    optimizer_ =
+        build_optimizer(registry, session_->model(), request_.config.root.table("optimizer"));
     if (config_.scheduler) {
       scheduler_ = build_scheduler(registry, config_.scheduler->type, config_.scheduler->params,
                                    options.max_updates);
@@ -123,10 +128,10 @@ class TrainCommand {
     };
     TrainerState state;
     state.run_dir = folder_.path();
-    trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_, validate,
-                                  session_->device()},
+    trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_,
+                                  validate, session_->device()},
                      options, std::move(state));
-    warn_of_unknown_criteria();
+    check_criteria();
     add_callbacks(store);
   }
 
@@ -136,9 +141,8 @@ class TrainCommand {
     if (config_.training.evaluate_metrics) {
       train_metrics = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
     }
-    trainer_->add_callback(
-        "logging",
-        std::make_unique<LoggingCallback>(*trainer_, folder_.metrics(), std::move(train_metrics)));
+    trainer_->add_callback("logging", std::make_unique<LoggingCallback>(
+                                          *trainer_, folder_.metrics(), std::move(train_metrics)));
     if (request_.progress_bar && stderr_is_terminal()) {
       trainer_->add_callback("progress", std::make_unique<ProgressCallback>(*trainer_));
     }
@@ -153,9 +157,10 @@ class TrainCommand {
     trainer_->add_callback("checkpoint", std::move(checkpoint));
   }
 
-  // A name that the first validation will not have is said now, not after an epoch. A model may make
-  // losses that are not known yet, so this is no error.
-  void warn_of_unknown_criteria() const {
+  // A name that the first validation will not have is said now, not after an epoch. A model without
+  // `losses` in its config makes its own, whose names are not known yet.
+  void check_criteria() const {
+    if (config_.model_config.typed_list("losses").empty()) return;
     const std::string prefix = "val/" + config_.dataset + "/";
     std::vector<std::string> known = {"val/total_loss"};
     for (const auto& [key, number] : validation_metrics_->compute(prefix)) known.push_back(key);
@@ -164,8 +169,8 @@ class TrainCommand {
     }
     const std::string& criteria = config_.training.monitor.criteria;
     if (std::find(known.begin(), known.end(), criteria) != known.end()) return;
-    log::warning("[checkpoint] training.early_stop.criteria asks for ", criteria,
-                 ", which the validation may not have", did_you_mean(criteria, known));
+    throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", criteria,
+                ", which the validation does not have", did_you_mean(criteria, known));
   }
 
   // After training: the best weights on the splits of run_type.
@@ -176,7 +181,8 @@ class TrainCommand {
     if (!config_.run_type.val && !config_.run_type.test) return;
     session_->load_weights(load_checkpoint(result_.checkpoint, CheckpointParts::kModel));
     for (const char* split : {"val", "test"}) {
-      const bool wanted = split == std::string("val") ? config_.run_type.val : config_.run_type.test;
+      const bool wanted =
+          split == std::string("val") ? config_.run_type.val : config_.run_type.test;
       if (!wanted) continue;
       const std::filesystem::path predictions =
           config_.evaluation.predict ? folder_.predictions(config_.dataset, split) : "";
@@ -246,7 +252,8 @@ RunResult train(const TrainRequest& request) {
   for (const char* split : {"val", "test"}) {
     const bool wanted = split == std::string("val") ? config.run_type.val : config.run_type.test;
     if (!wanted) continue;
-    RunResult one = evaluate({request.config, request.catalog, split, {}, config.evaluation.predict});
+    RunResult one =
+        evaluate({request.config, request.catalog, split, {}, config.evaluation.predict});
     one.metrics.merge(all.metrics);
     one.files.insert(one.files.begin(), all.files.begin(), all.files.end());
     all = std::move(one);

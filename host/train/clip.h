@@ -2,11 +2,11 @@
 // Gradient clipping by the global L2 norm, without waiting for the device. Training thread.
 #pragma once
 
-#include <vector>
+#include "pergola/optimizer.h"
 
 #include <ATen/core/Tensor.h>
 
-#include "pergola/optimizer.h"
+#include <vector>
 
 namespace pergola::host {
 

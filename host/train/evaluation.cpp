@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
-#include <map>
+#include "host/model/guard.h"
+#include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include "host/model/guard.h"
-#include "pergola/error.h"
+#include <map>
 
 namespace pergola::host {
 namespace {

@@ -3,19 +3,19 @@
 // wants them. Training thread.
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <string>
-#include <vector>
-
-#include <c10/core/Device.h>
-
 #include "host/data/loader.h"
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/metric.h"
 #include "pergola/registry.h"
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace pergola::host {
 
@@ -52,9 +52,9 @@ struct EvaluationInput {
 // Called for each batch with its place in the split, when predictions are wanted.
 using BatchVisitor = std::function<void(const Report& report)>;
 
-// The mean of every loss over the split's samples, their sum as "{dataset_type}/total_loss", and all
-// metrics. The model is in evaluation mode meanwhile and then as before; no gradient is recorded.
-// Losses and metrics are left out for batches without `targets`; `visit` may be empty.
+// The mean of every loss over the split's samples, their sum as "{dataset_type}/total_loss", and
+// all metrics. The model is in evaluation mode meanwhile and then as before; no gradient is
+// recorded. Losses and metrics are left out for batches without `targets`; `visit` may be empty.
 [[nodiscard]] Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit = {});
 
 }  // namespace pergola::host

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/meter.h"
 
-#include <cmath>
-#include <limits>
-#include <vector>
+#include "pergola/error.h"
+#include "pergola/suggest.h"
 
 #include <ATen/ATen.h>
 
-#include "pergola/error.h"
-#include "pergola/suggest.h"
+#include <cmath>
+#include <limits>
+#include <vector>
 
 namespace pergola::host {
 
@@ -63,7 +63,8 @@ void LossMeter::load_state_dict(const Value& state) {
     const Value* count = saved.find("count");
     if (sum == nullptr || count == nullptr) continue;
     // JSON has no NaN: it comes back as null.
-    const double value = sum->is_null() ? std::numeric_limits<double>::quiet_NaN() : sum->as_float();
+    const double value =
+        sum->is_null() ? std::numeric_limits<double>::quiet_NaN() : sum->as_float();
     sums_[key] = {at::full({}, value, at::kDouble), count->as_integer()};
   }
 }

@@ -3,15 +3,15 @@
 // for it until means() or check_finite() is called. Training thread.
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <string>
-
-#include <ATen/core/Tensor.h>
-
 #include "pergola/callback.h"
 #include "pergola/model_output.h"
 #include "pergola/value.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
 
 namespace pergola::host {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/metrics_log.h"
 
+#include "host/support/json.h"
+#include "pergola/error.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-
-#include "host/support/json.h"
-#include "pergola/error.h"
 
 namespace pergola::host {
 namespace {

@@ -3,12 +3,12 @@
 // follow it. Appended line by line; training thread. No LibTorch here.
 #pragma once
 
-#include <filesystem>
-#include <string>
-
 #include "host/support/files.h"
 #include "pergola/callback.h"
 #include "pergola/value.h"
+
+#include <filesystem>
+#include <string>
 
 namespace pergola::host {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/predictions.h"
 
-#include <unistd.h>
-
 #include "host/support/json.h"
 #include "pergola/error.h"
+
+#include <unistd.h>
 
 namespace pergola::host {
 

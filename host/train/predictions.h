@@ -3,12 +3,12 @@
 // large the split is, and the file appears only when it is whole. No LibTorch here.
 #pragma once
 
+#include "host/support/files.h"
+#include "pergola/value.h"
+
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "host/support/files.h"
-#include "pergola/value.h"
 
 namespace pergola::host {
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
-#include <sys/file.h>
+#include "pergola/error.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 
 #include <cerrno>
-
-#include "pergola/error.h"
 
 namespace pergola::host {
 namespace {
@@ -20,7 +19,8 @@ UniqueFd take(const fs::path& folder) {
   if (!lock) throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     throw Error(ErrorKind::kCheckpoint, "the run folder ", folder.string(),
-                " is in use by another pergola process; wait for it, or choose another folder with --run-dir");
+                " is in use by another pergola process; wait for it, or choose another folder with "
+                "--run-dir");
   }
   return lock;
 }
@@ -44,8 +44,8 @@ bool RunFolder::holds_run() const {
 }
 
 void RunFolder::clear() const {
-  for (const char* name : {"config.toml", "metrics.jsonl", "summary.json", "checkpoints", "predictions",
-                           "tensorboard"}) {
+  for (const char* name : {"config.toml", "metrics.jsonl", "summary.json", "checkpoints",
+                           "predictions", "tensorboard"}) {
     std::error_code failed;
     fs::remove_all(folder_ / name, failed);
     if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", folder_ / name, failed.value());

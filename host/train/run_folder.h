@@ -3,10 +3,10 @@
 // No LibTorch here.
 #pragma once
 
+#include "host/support/files.h"
+
 #include <filesystem>
 #include <string>
-
-#include "host/support/files.h"
 
 namespace pergola::host {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/trainer.h"
 
-#include <ATen/ATen.h>
-#include <ATen/core/Generator.h>
-
 #include "host/model/guard.h"
 #include "host/support/signals.h"
 #include "host/train/clip.h"
 #include "pergola/error.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/Generator.h>
 
 namespace pergola::host {
 namespace {
@@ -15,9 +15,7 @@ namespace {
 constexpr const char* kOptimizerPrefix = "optimizer/";
 
 // The generator that dropout and weight initialisation on this device draw from.
-at::Generator generator(c10::Device device) {
-  return at::globalContext().defaultGenerator(device);
-}
+at::Generator generator(c10::Device device) { return at::globalContext().defaultGenerator(device); }
 
 std::string rng_key(c10::Device device) { return device.is_cuda() ? "rng/cuda" : "rng/cpu"; }
 
@@ -114,17 +112,19 @@ bool Trainer::run_update() {
 
 ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t group_size) {
   const std::int64_t index = state_.progress.batch_in_epoch;
-  ModelOutput output =
-      guarded(concat("training_step() at update ", state_.progress.update + 1),
-              [&] { return parts_.model.training_step(batch, index); });
+  ModelOutput output = guarded(concat("training_step() at update ", state_.progress.update + 1),
+                               [&] { return parts_.model.training_step(batch, index); });
   if (!output.losses.has_value() || output.losses->empty()) {
-    throw Error(ErrorKind::kConfig, "there is nothing to train on: the model returned no losses, and its "
-                "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
-                "data set give targets");
+    throw Error(
+        ErrorKind::kConfig,
+        "there is nothing to train on: the model returned no losses, and its "
+        "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
+        "data set give targets");
   }
   meter_.add(*output.losses);
   const at::Tensor loss = total_loss(*output.losses) / group_size;
-  guarded(concat("the backward pass at update ", state_.progress.update + 1), [&] { loss.backward(); });
+  guarded(concat("the backward pass at update ", state_.progress.update + 1),
+          [&] { loss.backward(); });
   return output;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The training loop. It trains, validates when that is due, and calls the callbacks; saving, logging
-// and the progress bar are callbacks. Its whole state goes into a checkpoint and comes back from
-// one, bit for bit. Borrows its parts. Training thread.
+// The training loop. It trains, validates when that is due, and calls the callbacks; saving,
+// logging and the progress bar are callbacks. Its whole state goes into a checkpoint and comes back
+// from one, bit for bit. Borrows its parts. Training thread.
 //
 //   on_train_start
 //   while updates are left, and nobody asked to stop:
@@ -10,15 +10,6 @@
 //   on_train_end
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
-
-#include <c10/core/Device.h>
-
 #include "host/checkpoint/checkpoint.h"
 #include "host/data/loader.h"
 #include "host/train/meter.h"
@@ -26,6 +17,15 @@
 #include "pergola/callback.h"
 #include "pergola/optimizer.h"
 #include "pergola/scheduler.h"
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace pergola::host {
 

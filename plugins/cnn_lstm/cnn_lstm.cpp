@@ -71,10 +71,8 @@ at::Tensor CnnLstm::see_image(const SampleList& batch) {
   if (x_BDNN.dim() != 4 || x_BDNN.size(1) != options_.layers.front().in_channels ||
       x_BDNN.size(2) < smallest || x_BDNN.size(3) < smallest) {
     throw Error(ErrorKind::kData, "image has the shape ", x_BDNN.sizes(), "; cnn_lstm with ",
-                cnn_.size(),
-                " layers expects [batch, 3, height, width] of at "
-                "least ",
-                smallest, " x ", smallest, " pixels");
+                cnn_.size(), " layers expects [batch, 3, height, width] of at least ", smallest,
+                " x ", smallest, " pixels");
   }
   x_BDNN = x_BDNN.contiguous(at::MemoryFormat::ChannelsLast);  // twice as fast on a CPU
   for (const auto& layer : cnn_) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/base_model.h"
 
-#include <map>
-
 #include "pergola/error.h"
 #include "pergola/log.h"
 #include "pergola/registry.h"
 #include "pergola/suggest.h"
+
+#include <map>
 
 namespace pergola {
 namespace {
@@ -42,8 +42,8 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
 // "missing: a, b, c (and 4 more)"
 std::string listing(const char* title, const std::vector<std::string>& keys) {
   constexpr std::size_t kMost = 10;
-  std::vector<std::string> shown(keys.begin(),
-                                 keys.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, keys.size())));
+  std::vector<std::string> shown(
+      keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, keys.size())));
   std::string text = concat(title, join(shown));
   if (keys.size() > kMost) text += concat(" (and ", keys.size() - kMost, " more)");
   return text;
@@ -67,7 +67,8 @@ ModelOutput BaseModel::operator()(const SampleList& batch) {
   }
   if (output.losses.has_value()) {
     if (!told_about_losses_ && losses_ != nullptr && !losses_->empty()) {
-      log(LogLevel::kWarning, "[model] the model returns its own losses; those of the config are not used");
+      log(LogLevel::kWarning,
+          "[model] the model returns its own losses; those of the config are not used");
     }
     told_about_losses_ = true;
   } else {
@@ -106,8 +107,8 @@ LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
     found.problems.push_back(listing("unexpected: ", report.unexpected_keys));
   }
   if (!found.problems.empty()) {
-    throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model: ",
-                join(found.problems, "; "),
+    throw Error(ErrorKind::kCheckpoint,
+                "the weights do not fit the model: ", join(found.problems, "; "),
                 "; use a checkpoint of the same model and config");
   }
   const at::NoGradGuard no_grad;
@@ -118,7 +119,8 @@ LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
 void BaseModel::on_save_checkpoint(Value& /*extras*/) const {}
 void BaseModel::on_load_checkpoint(const Value& /*extras*/) {}
 
-std::vector<ParameterGroup> BaseModel::optimizer_parameters(const Config& /*optimizer_config*/) const {
+std::vector<ParameterGroup> BaseModel::optimizer_parameters(
+    const Config& /*optimizer_config*/) const {
   ParameterGroup group;
   for (const auto& item : named_parameters()) {
     if (!item.value().requires_grad()) continue;

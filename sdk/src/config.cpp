@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/config.h"
 
-#include <algorithm>
-
 #include "pergola/suggest.h"
+
+#include <algorithm>
 
 namespace pergola {
 namespace {
@@ -91,16 +91,16 @@ const Value& Config::require(std::string_view key) const {
   return *node_->find(key);
 }
 
-#define PERGOLA_DEFINE_GET(T)                                                          \
-  template <>                                                                          \
-  T Config::get<T>(std::string_view key) const {                                       \
-    const Value& value = require(key);                                                 \
+#define PERGOLA_DEFINE_GET(T)                                                               \
+  template <>                                                                               \
+  T Config::get<T>(std::string_view key) const {                                            \
+    const Value& value = require(key);                                                      \
     if (!Reader<T>::fits(value)) throw wrong_type(*this, key, value, Reader<T>::kExpected); \
-    return Reader<T>::read(value);                                                     \
-  }                                                                                    \
-  template <>                                                                          \
-  std::vector<T> Config::get<std::vector<T>>(std::string_view key) const {             \
-    return get_list<T>(*this, key, require(key));                                      \
+    return Reader<T>::read(value);                                                          \
+  }                                                                                         \
+  template <>                                                                               \
+  std::vector<T> Config::get<std::vector<T>>(std::string_view key) const {                  \
+    return get_list<T>(*this, key, require(key));                                           \
   }
 namespace {
 

@@ -17,7 +17,8 @@ Losses::Losses(const std::vector<TypedConfig>& config, const Registry& registry)
                     "' a second time; name it once");
       }
     }
-    losses_.push_back({entry.type, register_module(concat(losses_.size()), registry.make_loss(entry))});
+    losses_.push_back(
+        {entry.type, register_module(concat(losses_.size()), registry.make_loss(entry))});
   }
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/registry.h"
 
-#include <atomic>
-
 #include "pergola/error.h"
 #include "pergola/suggest.h"
+
+#include <atomic>
 
 namespace pergola {
 namespace {
@@ -41,12 +41,13 @@ void Registry::publish(const std::vector<Announcement>& nodes, const std::string
   entries_ = std::move(all);
 }
 
-const Registry::Entry& Registry::find(Kind kind, std::string_view key, std::string_view where) const {
+const Registry::Entry& Registry::find(Kind kind, std::string_view key,
+                                      std::string_view where) const {
   const auto& entries = entries_[static_cast<std::size_t>(kind)];
   const auto found = entries.find(key);
   if (found != entries.end()) return found->second;
-  throw Error(ErrorKind::kConfig, where.empty() ? "" : concat(where, ": "), kind_name(kind), " '", key,
-              "' is not registered", did_you_mean(key, keys(kind)), "; `pergola list ",
+  throw Error(ErrorKind::kConfig, where.empty() ? "" : concat(where, ": "), kind_name(kind), " '",
+              key, "' is not registered", did_you_mean(key, keys(kind)), "; `pergola list ",
               kind_name(kind), kind == Kind::kLoss ? "es" : "s", "` shows all ", entries.size());
 }
 

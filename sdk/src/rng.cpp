@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/rng.h"
 
+#include "pergola/error.h"
+
 #include <numeric>
 #include <utility>
-
-#include "pergola/error.h"
 
 namespace pergola {
 namespace {
@@ -33,8 +33,7 @@ std::uint64_t Rng::below(std::uint64_t bound) noexcept {
   return draw % bound;
 }
 
-std::vector<std::int64_t> permutation(std::int64_t size, std::uint64_t seed,
-                                      std::uint64_t stream) {
+std::vector<std::int64_t> permutation(std::int64_t size, std::uint64_t seed, std::uint64_t stream) {
   PERGOLA_ASSERT(size >= 0);
   std::vector<std::int64_t> order(static_cast<std::size_t>(size));
   std::iota(order.begin(), order.end(), 0);

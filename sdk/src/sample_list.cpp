@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/sample_list.h"
 
-#include <ATen/ATen.h>
-
 #include "pergola/error.h"
 #include "pergola/suggest.h"
+
+#include <ATen/ATen.h>
 
 namespace pergola {
 namespace {
@@ -55,7 +55,8 @@ std::int64_t size_of(const std::string& name, const Field& field) {
 
 // Visits the same field of every sample; all must hold a T.
 template <class T, class Take>
-void for_each_sample(const std::vector<const Sample*>& samples, const std::string& name, Take take) {
+void for_each_sample(const std::vector<const Sample*>& samples, const std::string& name,
+                     Take take) {
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto found = samples[i]->fields().find(name);
     if (found == samples[i]->fields().end()) {
@@ -77,8 +78,8 @@ at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& n
   for_each_sample<at::Tensor>(samples, name, [&](const at::Tensor& tensor, std::size_t i) {
     if (i > 0 && (tensor.sizes() != parts[0].sizes() || tensor.dtype() != parts[0].dtype())) {
       throw Error(ErrorKind::kData, "field '", name, "' of sample ", i, " is ", tensor.dtype(), " ",
-                  tensor.sizes(), ", that of sample 0 is ", parts[0].dtype(), " ",
-                  parts[0].sizes(), "; pad them to one shape, or make it a RaggedTensor");
+                  tensor.sizes(), ", that of sample 0 is ", parts[0].dtype(), " ", parts[0].sizes(),
+                  "; pad them to one shape, or make it a RaggedTensor");
     }
     parts.push_back(tensor);
   });
@@ -92,8 +93,9 @@ SampleList collate_samples(const std::vector<const Sample*>& samples) {
       batch.add_field(name, stack(samples, name));
     } else if (std::holds_alternative<RaggedTensor>(first)) {
       std::vector<at::Tensor> list;
-      for_each_sample<RaggedTensor>(
-          samples, name, [&](const RaggedTensor& value, std::size_t) { list.push_back(value.tensor); });
+      for_each_sample<RaggedTensor>(samples, name, [&](const RaggedTensor& value, std::size_t) {
+        list.push_back(value.tensor);
+      });
       batch.add_field(name, std::move(list));
     } else if (std::holds_alternative<std::string>(first)) {
       Strings list;
@@ -108,8 +110,8 @@ SampleList collate_samples(const std::vector<const Sample*>& samples) {
     } else {
       using Group = std::shared_ptr<const Sample>;
       std::vector<const Sample*> group;
-      for_each_sample<Group>(samples, name,
-                             [&](const Group& value, std::size_t) { group.push_back(value.get()); });
+      for_each_sample<Group>(
+          samples, name, [&](const Group& value, std::size_t) { group.push_back(value.get()); });
       batch.add_field(name, std::make_shared<const SampleList>(collate_samples(group)));
     }
   }
@@ -171,7 +173,8 @@ SampleList SampleList::collate(const std::vector<Sample>& samples) {
 
 void SampleList::add_field(std::string name, Field value) {
   if (has(name)) {
-    throw Error(ErrorKind::kData, "field '", name, "' is already in the batch; use set_field to replace it");
+    throw Error(ErrorKind::kData, "field '", name,
+                "' is already in the batch; use set_field to replace it");
   }
   set_field(std::move(name), std::move(value));
 }
@@ -216,8 +219,8 @@ SampleList SampleList::get_fields(const std::vector<std::string>& names) const {
   for (const std::string& name : names) {
     const auto found = fields_.find(name);
     if (found == fields_.end()) {
-      throw Error(ErrorKind::kData, "field '", name, "' is not in the batch; it has: ",
-                  join(fields()), did_you_mean(name, fields()));
+      throw Error(ErrorKind::kData, "field '", name,
+                  "' is not in the batch; it has: ", join(fields()), did_you_mean(name, fields()));
     }
     part.add_field(name, found->second);
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/value.h"
 
+#include "pergola/error.h"
+
 #include <charconv>
 #include <cmath>
 #include <utility>
-
-#include "pergola/error.h"
 
 namespace pergola {
 namespace {
@@ -43,9 +43,10 @@ void append_quoted(std::string& out, std::string_view text) {
 }
 
 void append_key(std::string& out, std::string_view key) {
-  const bool bare = !key.empty() && key.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
-                                                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                          "0123456789_-") == std::string_view::npos;
+  const bool bare = !key.empty() && key.find_first_not_of(
+                                        "abcdefghijklmnopqrstuvwxyz"
+                                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789_-") == std::string_view::npos;
   if (bare) {
     out += key;
   } else {

@@ -12,7 +12,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // Long enough to be caught in the middle; no checkpoint but those that a stop makes.
-const Words kLong = {"training.max_updates=400", "training.evaluation_interval=50",
+const Words kLong = {"training.max_updates=200", "training.evaluation_interval=50",
                      "training.checkpoint_interval=0", "run_type=train"};
 
 class StopTest : public RunTest {
@@ -49,7 +49,7 @@ TEST_P(StoppedBy, SavesExitsWith128PlusItsNumberAndGoesOnToTheSameBytes) {
   EXPECT_THAT(stopped.out, HasSubstr("status interrupted\n"));
   const Json summary = json("run/summary.json");
   EXPECT_EQ(summary.at("status"), "interrupted");
-  EXPECT_LT(summary.at("updates"), 400);
+  EXPECT_LT(summary.at("updates"), 200);
   EXPECT_EQ(json("run/checkpoints/last/state.json").at("progress").at("update"),
             summary.at("updates"));
 

@@ -11,8 +11,9 @@ using ::testing::Not;
 
 class TerminalTest : public RunTest {
  protected:
-  [[nodiscard]] Result train_on_terminal(const Words& more) const {
-    Launch launch = train_launch(more);
+  [[nodiscard]] Result train_on_terminal(const Words& more,
+                                         const std::string& model = "boring") const {
+    Launch launch = train_launch(more, model);
     launch.terminal = true;
     return run(launch);
   }
@@ -28,8 +29,11 @@ TEST_F(TerminalTest, FileGetsPlainLinesOnly) {
 }
 
 TEST_F(TerminalTest, TerminalGetsABarWithSpeedAndTimeLeft) {
+  // The bar is drawn ten times a second: these updates take longer than that.
   const Result result =
-      train_on_terminal({"training.max_updates=300", "training.log_interval=100"});
+      train_on_terminal({"training.max_updates=300", "training.log_interval=100",
+                         "training.checkpoint_interval=0", "training.evaluation_interval=300"},
+                        "cnn_lstm");
   expect_success(result);
   EXPECT_THAT(result.err, HasSubstr("\r\x1b[2K"));
   EXPECT_THAT(result.err,

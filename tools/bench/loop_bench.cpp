@@ -3,11 +3,6 @@
 // Pergola's Trainer with its log, and by the loop that one would write by hand on LibTorch with
 // torch::optim::AdamW. Same model, same batches, same order. An iteration is kUpdates updates;
 // compare the medians of one interleaved run.
-#include <filesystem>
-
-#include <benchmark/benchmark.h>
-#include <torch/torch.h>
-
 #include "host/callbacks/logging_callback.h"
 #include "host/config/run_config.h"
 #include "host/model/builder.h"
@@ -16,6 +11,12 @@
 #include "host/support/log.h"
 #include "host/train/trainer.h"
 
+#include <torch/torch.h>
+
+#include <benchmark/benchmark.h>
+
+#include <filesystem>
+
 namespace pergola::host {
 namespace {
 
@@ -23,7 +24,8 @@ constexpr std::int64_t kUpdates = 50;
 constexpr std::int64_t kSeed = 1;
 
 const ConfigAndPlugins& config() {
-  static const ConfigAndPlugins loaded = load_config(PERGOLA_CONFIG, {"training.device=cpu"}, {PERGOLA_PLUGINS});
+  static const ConfigAndPlugins loaded =
+      load_config(PERGOLA_CONFIG, {"training.device=cpu"}, {PERGOLA_PLUGINS});
   return loaded;
 }
 
@@ -48,7 +50,8 @@ void hand_written_loop(benchmark::State& state) {
       const std::optional<SampleList> batch = loader->next();
       optimizer.zero_grad();
       const at::Tensor scores = model.forward(*batch).scores;
-      const at::Tensor loss = torch::nn::functional::cross_entropy(scores, batch->tensor("targets"));
+      const at::Tensor loss =
+          torch::nn::functional::cross_entropy(scores, batch->tensor("targets"));
       loss.backward();
       optimizer.step();
       benchmark::DoNotOptimize(loss.item<float>());
@@ -69,8 +72,8 @@ void pergola_trainer(benchmark::State& state) {
   options.max_updates = kUpdates;
   options.log_interval = 10;
   for (auto _ : state) {
-    Trainer trainer({session().model(), *optimizer, nullptr, *loader, {}, c10::Device(c10::kCPU)}, options,
-                    TrainerState());
+    Trainer trainer({session().model(), *optimizer, nullptr, *loader, {}, c10::Device(c10::kCPU)},
+                    options, TrainerState());
     trainer.add_callback("logging", std::make_unique<LoggingCallback>(trainer, metrics, nullptr));
     benchmark::DoNotOptimize(trainer.run());
   }

@@ -4,13 +4,13 @@
 // heavy headers.
 #pragma once
 
-#include <cstdint>
-#include <cstddef>
-#include <type_traits>
+#include "pergola/version.h"
 
 #include <torch/headeronly/version.h>
 
-#include "pergola/version.h"
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 // Section names; both hold text.
 #define PERGOLA_MANIFEST_SECTION ".pergola.manifest"
@@ -35,7 +35,7 @@
 
 // The fingerprint of the unit that this is used in: "field = value" lines. Host and plugin must
 // agree in every field, because C++ classes cross the border (sdk/docs/abi.md has the reasons).
-#define PERGOLA_FINGERPRINT                                             \
+#define PERGOLA_FINGERPRINT \
   "pergola-fingerprint = 1\n"                                           \
   "sdk_abi = " PERGOLA_TEXT(PERGOLA_ABI_VERSION) "\n"                   \
   "libtorch = " TORCH_VERSION "\n"                                      \

@@ -5,18 +5,18 @@
 // it on one thread; a model never chooses a device, stream, seed, thread count or path.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include <torch/nn/module.h>
-
 #include "pergola/config.h"
 #include "pergola/loss.h"
 #include "pergola/model_output.h"
 #include "pergola/optimizer.h"
 #include "pergola/sample_list.h"
 #include "pergola/state_dict.h"
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace pergola {
 
@@ -58,8 +58,8 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   virtual void on_save_checkpoint(Value& extras) const;
   virtual void on_load_checkpoint(const Value& extras);
 
-  // Parameter groups; `optimizer_config` is the config's `optimizer` table. The default is one group
-  // of all parameters that require a gradient.  [main-thread & built]
+  // Parameter groups; `optimizer_config` is the config's `optimizer` table. The default is one
+  // group of all parameters that require a gradient.  [main-thread & built]
   [[nodiscard]] virtual std::vector<ParameterGroup> optimizer_parameters(
       const Config& optimizer_config) const;
 

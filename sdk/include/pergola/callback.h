@@ -10,13 +10,13 @@
 //   on_train_end, or on_exception
 #pragma once
 
+#include "pergola/config.h"
+#include "pergola/model_output.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
-
-#include "pergola/config.h"
-#include "pergola/model_output.h"
 
 namespace pergola {
 
@@ -36,7 +36,7 @@ struct TrainerState {
   std::int64_t max_updates = 0;
   std::filesystem::path run_dir;
   BaseModel* model = nullptr;  // borrowed; never null in a hook
-  bool should_stop = false;    // set it, and training ends after this update, as if it were the last
+  bool should_stop = false;  // set it, and training ends after this update, as if it were the last
 };
 
 // Named numbers of one point in time: "val/easy_vqa/accuracy" → 0.93.

@@ -4,6 +4,9 @@
 // in one function; nobody reads string keys later. Cheap to copy; shares its tree; thread-safe.
 #pragma once
 
+#include "pergola/error.h"
+#include "pergola/value.h"
+
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -11,9 +14,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "pergola/error.h"
-#include "pergola/value.h"
 
 namespace pergola {
 

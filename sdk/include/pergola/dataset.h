@@ -3,16 +3,16 @@
 // prefetching and devices are the host's.
 #pragma once
 
+#include "pergola/config.h"
+#include "pergola/model_output.h"
+#include "pergola/rng.h"
+#include "pergola/sample_list.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "pergola/config.h"
-#include "pergola/model_output.h"
-#include "pergola/rng.h"
-#include "pergola/sample_list.h"
 
 namespace pergola {
 

@@ -3,11 +3,11 @@
 // with what is wrong, what was found, what was expected, where, and the next step. Thread-safe.
 #pragma once
 
+#include "pergola/export.h"
+
 #include <sstream>
 #include <stdexcept>
 #include <string>
-
-#include "pergola/export.h"
 
 namespace pergola {
 

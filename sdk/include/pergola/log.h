@@ -3,9 +3,9 @@
 // Thread-safe.
 #pragma once
 
-#include <string>
-
 #include "pergola/export.h"
+
+#include <string>
 
 namespace pergola {
 

@@ -3,15 +3,15 @@
 // (names and formulas are MMF's, mmf/modules/losses.py). Used on the training thread.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include <torch/nn/module.h>
-
 #include "pergola/config.h"
 #include "pergola/model_output.h"
 #include "pergola/sample_list.h"
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace pergola {
 

@@ -4,11 +4,11 @@
 // Not thread-safe.
 #pragma once
 
-#include <map>
-#include <string>
-
 #include "pergola/model_output.h"
 #include "pergola/sample_list.h"
+
+#include <map>
+#include <string>
 
 namespace pergola {
 

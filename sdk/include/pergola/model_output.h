@@ -3,13 +3,13 @@
 // Legend: B = batch, C = classes (answers).
 #pragma once
 
-#include <map>
-#include <optional>
-#include <string>
+#include "pergola/sample_list.h"
 
 #include <ATen/core/Tensor.h>
 
-#include "pergola/sample_list.h"
+#include <map>
+#include <optional>
+#include <string>
 
 namespace pergola {
 
@@ -17,8 +17,8 @@ namespace pergola {
 using LossMap = std::map<std::string, at::Tensor>;
 
 struct ModelOutput {
-  at::Tensor scores;                         // [B, C] logits; undefined when the model makes losses
-  std::optional<LossMap> losses = {};        // set by a model that computes its own
+  at::Tensor scores;                   // [B, C] logits; undefined when the model makes losses
+  std::optional<LossMap> losses = {};  // set by a model that computes its own
   std::map<std::string, at::Tensor> fields = {};  // anything else: attentions, embeddings, ...
 };
 

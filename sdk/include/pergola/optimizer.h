@@ -3,14 +3,14 @@
 // so that a checkpoint holds it in a format that others read. Used on the training thread.
 #pragma once
 
+#include "pergola/config.h"
+
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
-
-#include "pergola/config.h"
 
 namespace pergola {
 

@@ -61,35 +61,39 @@ Announcement node(Kind kind, const char* key, Factory factory) noexcept {
 
 #define PERGOLA_JOIN_(a, b) a##b
 #define PERGOLA_JOIN(a, b) PERGOLA_JOIN_(a, b)
-#define PERGOLA_ANNOUNCE_(kind, key, Factory, factory)                                       \
-  static ::pergola::Announcement PERGOLA_JOIN(pergola_node_, __LINE__) =                     \
-      ::pergola::detail::node(::pergola::Kind::kind, key, static_cast<Factory>(factory));    \
-  static const ::pergola::detail::Announcer PERGOLA_JOIN(pergola_announcer_, __LINE__)(      \
-      PERGOLA_JOIN(pergola_node_, __LINE__))
+#define PERGOLA_ANNOUNCE_(kind, key, Factory, factory)                                    \
+  static ::pergola::Announcement PERGOLA_JOIN(pergola_node_, __LINE__) =                  \
+      ::pergola::detail::node(::pergola::Kind::kind, key, static_cast<Factory>(factory)); \
+  static const ::pergola::detail::Announcer PERGOLA_JOIN(                                 \
+      pergola_announcer_, __LINE__)(PERGOLA_JOIN(pergola_node_, __LINE__))
 
-#define PERGOLA_REGISTER_MODEL(Class, key)                \
-  PERGOLA_ANNOUNCE_(kModel, key, ::pergola::ModelFactory, \
-                    (&::pergola::detail::make_from_config<Class, std::shared_ptr<::pergola::BaseModel>>))
-#define PERGOLA_REGISTER_LOSS(Class, key)               \
-  PERGOLA_ANNOUNCE_(kLoss, key, ::pergola::LossFactory, \
-                    (&::pergola::detail::make_from_config<Class, std::shared_ptr<::pergola::Loss>>))
-#define PERGOLA_REGISTER_METRIC(Class, key)                 \
-  PERGOLA_ANNOUNCE_(kMetric, key, ::pergola::MetricFactory, \
-                    (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Metric>>))
+#define PERGOLA_REGISTER_MODEL(Class, key)  \
+  PERGOLA_ANNOUNCE_(                        \
+      kModel, key, ::pergola::ModelFactory, \
+      (&::pergola::detail::make_from_config<Class, std::shared_ptr<::pergola::BaseModel>>))
+#define PERGOLA_REGISTER_LOSS(Class, key) \
+  PERGOLA_ANNOUNCE_(                      \
+      kLoss, key, ::pergola::LossFactory, \
+      (&::pergola::detail::make_from_config<Class, std::shared_ptr<::pergola::Loss>>))
+#define PERGOLA_REGISTER_METRIC(Class, key)   \
+  PERGOLA_ANNOUNCE_(                          \
+      kMetric, key, ::pergola::MetricFactory, \
+      (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Metric>>))
 #define PERGOLA_REGISTER_DATASET(Class, key)                  \
   PERGOLA_ANNOUNCE_(kDataset, key, ::pergola::DatasetFactory, \
                     (&::pergola::detail::make_dataset<Class>))
-#define PERGOLA_REGISTER_PROCESSOR(Class, key) \
-  PERGOLA_ANNOUNCE_(                           \
+#define PERGOLA_REGISTER_PROCESSOR(Class, key)      \
+  PERGOLA_ANNOUNCE_(                                \
       kProcessor, key, ::pergola::ProcessorFactory, \
       (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Processor>>))
 #define PERGOLA_REGISTER_OPTIMIZER(Class, key)                    \
   PERGOLA_ANNOUNCE_(kOptimizer, key, ::pergola::OptimizerFactory, \
                     (&::pergola::detail::make_optimizer<Class>))
-#define PERGOLA_REGISTER_SCHEDULER(Class, key) \
-  PERGOLA_ANNOUNCE_(                           \
+#define PERGOLA_REGISTER_SCHEDULER(Class, key)      \
+  PERGOLA_ANNOUNCE_(                                \
       kScheduler, key, ::pergola::SchedulerFactory, \
       (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Scheduler>>))
-#define PERGOLA_REGISTER_CALLBACK(Class, key)                   \
-  PERGOLA_ANNOUNCE_(kCallback, key, ::pergola::CallbackFactory, \
-                    (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Callback>>))
+#define PERGOLA_REGISTER_CALLBACK(Class, key)     \
+  PERGOLA_ANNOUNCE_(                              \
+      kCallback, key, ::pergola::CallbackFactory, \
+      (&::pergola::detail::make_from_config<Class, std::unique_ptr<::pergola::Callback>>))

@@ -5,13 +5,6 @@
 // is over; publishing is not.
 #pragma once
 
-#include <array>
-#include <map>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/config.h"
@@ -22,18 +15,16 @@
 #include "pergola/processor.h"
 #include "pergola/scheduler.h"
 
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace pergola {
 
-enum class Kind {
-  kModel,
-  kLoss,
-  kMetric,
-  kDataset,
-  kProcessor,
-  kOptimizer,
-  kScheduler,
-  kCallback
-};
+enum class Kind { kModel, kLoss, kMetric, kDataset, kProcessor, kOptimizer, kScheduler, kCallback };
 inline constexpr std::size_t kKindCount = 8;
 
 // "model", "loss", ...: as in messages and in a manifest's [provides].

@@ -5,10 +5,10 @@
 // Not thread-safe; make one wherever it is needed.
 #pragma once
 
+#include "pergola/export.h"
+
 #include <cstdint>
 #include <vector>
-
-#include "pergola/export.h"
 
 namespace pergola {
 

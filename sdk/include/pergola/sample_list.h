@@ -5,6 +5,10 @@
 // Legend: B = batch.
 #pragma once
 
+#include "pergola/export.h"
+
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -12,10 +16,6 @@
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
-
-#include "pergola/export.h"
 
 namespace pergola {
 

@@ -2,9 +2,9 @@
 // Learning-rate schedules as a factor of the update number (MMF's mmf/utils/lr_scheduler names).
 #pragma once
 
-#include <cstdint>
-
 #include "pergola/config.h"
+
+#include <cstdint>
 
 namespace pergola {
 

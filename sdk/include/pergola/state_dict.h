@@ -2,14 +2,14 @@
 // Named weights, as torch's state_dict: parameters and buffers, in registration order.
 #pragma once
 
+#include "pergola/export.h"
+
+#include <torch/nn/module.h>
+
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <torch/nn/module.h>
-
-#include "pergola/export.h"
 
 namespace pergola {
 

@@ -2,11 +2,11 @@
 // "Did you mean": the known name that is closest to a mistyped one. Thread-safe.
 #pragma once
 
+#include "pergola/export.h"
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "pergola/export.h"
 
 namespace pergola {
 

@@ -4,14 +4,14 @@
 // is changed; constant ones may be read from any thread.
 #pragma once
 
+#include "pergola/export.h"
+
 #include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
-
-#include "pergola/export.h"
 
 namespace pergola {
 
@@ -22,15 +22,16 @@ class PERGOLA_API Value {
   enum class Type { kNull, kBoolean, kInteger, kFloat, kString, kArray, kTable };
 
   Value() = default;
-  Value(bool value) : data_(value) {}                           // NOLINT(google-explicit-constructor)
-  Value(int value) : data_(std::int64_t{value}) {}              // NOLINT(google-explicit-constructor)
-  Value(std::int64_t value) : data_(value) {}                   // NOLINT(google-explicit-constructor)
-  Value(double value) : data_(value) {}                         // NOLINT(google-explicit-constructor)
-  Value(const char* value) : data_(std::string(value)) {}       // NOLINT(google-explicit-constructor)
-  Value(std::string value) : data_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
-  Value(std::string_view value) : data_(std::string(value)) {}  // NOLINT(google-explicit-constructor)
-  Value(Array value) : data_(std::move(value)) {}               // NOLINT(google-explicit-constructor)
-  Value(Table value) : data_(std::move(value)) {}               // NOLINT(google-explicit-constructor)
+  Value(bool value) : data_(value) {}                      // NOLINT(google-explicit-constructor)
+  Value(int value) : data_(std::int64_t{value}) {}         // NOLINT(google-explicit-constructor)
+  Value(std::int64_t value) : data_(value) {}              // NOLINT(google-explicit-constructor)
+  Value(double value) : data_(value) {}                    // NOLINT(google-explicit-constructor)
+  Value(const char* value) : data_(std::string(value)) {}  // NOLINT(google-explicit-constructor)
+  Value(std::string value) : data_(std::move(value)) {}    // NOLINT(google-explicit-constructor)
+  Value(std::string_view value)
+      : data_(std::string(value)) {}               // NOLINT(google-explicit-constructor)
+  Value(Array value) : data_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Value(Table value) : data_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] Type type() const noexcept { return static_cast<Type>(data_.index()); }
   [[nodiscard]] bool is_null() const noexcept { return type() == Type::kNull; }

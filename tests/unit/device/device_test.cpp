@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/device.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include "host/device/cuda.h"
 #include "pergola/error.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace pergola::host {
 namespace {

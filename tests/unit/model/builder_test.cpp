@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/builder.h"
 
-#include <stdexcept>
+#include "host/model/builtins.h"
+#include "pergola/plugin.h"
+
+#include <torch/torch.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
-#include "host/model/builtins.h"
-#include "pergola/plugin.h"
+#include <stdexcept>
 
 namespace pergola::host {
 namespace {
@@ -19,7 +20,8 @@ using testing::HasSubstr;
 class Model final : public BaseModel {
  public:
   explicit Model(const Config& config) : BaseModel(config) {
-    if (config.get<std::string>("fail", "") == "constructor") throw std::runtime_error("no luck\nstack");
+    if (config.get<std::string>("fail", "") == "constructor")
+      throw std::runtime_error("no luck\nstack");
   }
   void build() override {
     if (config().get<std::string>("fail", "") == "build") throw 42;
@@ -43,11 +45,13 @@ class BuilderTest : public testing::Test {
  protected:
   BuilderTest() {
     registry_.publish(builtin_model_parts(), "host");
-    registry_.publish({detail::node(Kind::kModel, "model",
-                                    ModelFactory(&detail::make_from_config<Model, std::shared_ptr<BaseModel>>))},
-                      "model.so");
+    registry_.publish(
+        {detail::node(Kind::kModel, "model",
+                      ModelFactory(&detail::make_from_config<Model, std::shared_ptr<BaseModel>>))},
+        "model.so");
   }
-  std::shared_ptr<BaseModel> build(Value::Table config, const Value& facts = Value(Value::Table{})) {
+  std::shared_ptr<BaseModel> build(Value::Table config,
+                                   const Value& facts = Value(Value::Table{})) {
     return build_model(registry_, "model", Config(std::move(config), "model_config.model"), facts);
   }
   template <class Call>
@@ -65,7 +69,8 @@ class BuilderTest : public testing::Test {
 };
 
 TEST_F(BuilderTest, FactsFillZerosAndNothingElse) {
-  const Value facts = Value::Table{{"text_vocab_size", 28}, {"num_final_outputs", 14}, {"unasked", 1}};
+  const Value facts =
+      Value::Table{{"text_vocab_size", 28}, {"num_final_outputs", 14}, {"unasked", 1}};
   const auto model = build({{"text_vocab_size", 0}, {"num_final_outputs", 5}}, facts);
   EXPECT_EQ(model->config().get<std::int64_t>("text_vocab_size"), 28);
   EXPECT_EQ(model->config().get<std::int64_t>("num_final_outputs"), 5);
@@ -73,14 +78,25 @@ TEST_F(BuilderTest, FactsFillZerosAndNothingElse) {
 }
 
 TEST_F(BuilderTest, WhateverAPluginThrowsNamesModelAndHook) {
-  EXPECT_EQ(error_of(ErrorKind::kPlugin, [&] { build({{"fail", "constructor"}}); }),
-            "the constructor of model 'model' failed: no luck; this is a matter for the plugin's author");
-  EXPECT_THAT(error_of(ErrorKind::kPlugin, [&] { build({{"fail", "build"}}); }),
-              HasSubstr("build() of model 'model' failed with an exception that is no std::exception"));
+  EXPECT_EQ(
+      error_of(ErrorKind::kPlugin,
+               [&] {
+                 build({{"fail", "constructor"}});
+               }),
+      "the constructor of model 'model' failed: no luck; this is a matter for the plugin's author");
+  EXPECT_THAT(
+      error_of(ErrorKind::kPlugin,
+               [&] {
+                 build({{"fail", "build"}});
+               }),
+      HasSubstr("build() of model 'model' failed with an exception that is no std::exception"));
 }
 
 TEST_F(BuilderTest, UnknownLossIsAConfigError) {
-  EXPECT_THAT(error_of(ErrorKind::kConfig, [&] { build({{"losses", Value::Array{"logit_bec"}}}); }),
+  EXPECT_THAT(error_of(ErrorKind::kConfig,
+                       [&] {
+                         build({{"losses", Value::Array{"logit_bec"}}});
+                       }),
               HasSubstr("loss 'logit_bec' is not registered; did you mean 'logit_bce'?"));
 }
 

@@ -3,11 +3,12 @@
 // targets = rand(4, 6).
 #include "host/model/losses.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "pergola/error.h"
+
 #include <torch/torch.h>
 
-#include "pergola/error.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace pergola::host {
 namespace {
@@ -54,7 +55,8 @@ TEST_F(LossesTest, CrossEntropyWithSmoothing) {
 TEST_F(LossesTest, CrossEntropyOfOneHotRowsIsThatOfTheClasses) {
   CrossEntropy loss{Config()};
   const at::Tensor classes = torch::tensor({1, 0, 5, 3});
-  EXPECT_NEAR(value(loss, torch::one_hot(classes, 6).to(torch::kFloat)), value(loss, classes), 1e-6);
+  EXPECT_NEAR(value(loss, torch::one_hot(classes, 6).to(torch::kFloat)), value(loss, classes),
+              1e-6);
 }
 
 TEST_F(LossesTest, CrossEntropyLeavesTheIgnoredClassOut) {

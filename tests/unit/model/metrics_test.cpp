@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/metrics.h"
 
-#include <cmath>
+#include "pergola/error.h"
 
-#include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "pergola/error.h"
+#include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace pergola::host {
 namespace {

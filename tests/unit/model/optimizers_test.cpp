@@ -2,13 +2,14 @@
 // The reference is torch::optim where it has the optimizer, and the published formula where not.
 #include "host/model/optimizers.h"
 
-#include <cmath>
+#include "pergola/error.h"
+
+#include <torch/torch.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
-#include "pergola/error.h"
+#include <cmath>
 
 namespace pergola::host {
 namespace {
@@ -36,8 +37,8 @@ void backward(const std::vector<at::Tensor>& parameters, int step) {
 }
 
 template <class Ours, class Reference>
-void expect_same_path(Ours& ours, const std::vector<at::Tensor>& our_parameters, Reference& reference,
-                      const std::vector<at::Tensor>& reference_parameters) {
+void expect_same_path(Ours& ours, const std::vector<at::Tensor>& our_parameters,
+                      Reference& reference, const std::vector<at::Tensor>& reference_parameters) {
   for (int step = 0; step < 6; ++step) {
     ours.zero_grad();
     reference.zero_grad();
@@ -55,7 +56,8 @@ TEST(OptimizersTest, SgdWithMomentumIsTorchs) {
   const auto ours = make_parameters();
   const auto theirs = make_parameters();
   Sgd optimizer({group_of(ours)},
-                Config(Value::Table{{"lr", 0.05}, {"momentum", 0.9}, {"dampening", 0.3}, {"weight_decay", 0.01}}));
+                Config(Value::Table{
+                    {"lr", 0.05}, {"momentum", 0.9}, {"dampening", 0.3}, {"weight_decay", 0.01}}));
   torch::optim::SGD reference(
       theirs, torch::optim::SGDOptions(0.05).momentum(0.9).dampening(0.3).weight_decay(0.01));
   expect_same_path(optimizer, ours, reference, theirs);
@@ -89,9 +91,11 @@ TEST(OptimizersTest, AdamWithAmsgradIsTorchs) {
 TEST(OptimizersTest, AdamWIsTorchs) {
   const auto ours = make_parameters();
   const auto theirs = make_parameters();
-  AdamW optimizer({group_of(ours)}, Config(Value::Table{{"lr", 0.02}, {"betas", Value::Array{0.8, 0.95}}}));
+  AdamW optimizer({group_of(ours)},
+                  Config(Value::Table{{"lr", 0.02}, {"betas", Value::Array{0.8, 0.95}}}));
   torch::optim::AdamW reference(
-      theirs, torch::optim::AdamWOptions(0.02).betas(std::make_tuple(0.8, 0.95)).weight_decay(0.01));
+      theirs,
+      torch::optim::AdamWOptions(0.02).betas(std::make_tuple(0.8, 0.95)).weight_decay(0.01));
   expect_same_path(optimizer, ours, reference, theirs);
 }
 
@@ -120,8 +124,9 @@ TEST(OptimizersTest, AGroupsOptionsWinOverTheRest) {
   const auto parameters = make_parameters();
   Value slow{Value::Table{}};
   slow["lr"] = 0.25;
-  Sgd optimizer({{{"weight"}, {parameters[0]}, slow}, {{"bias"}, {parameters[1]}, Value(Value::Table{})}},
-                Config(Value::Table{{"lr", 1.0}}));
+  Sgd optimizer(
+      {{{"weight"}, {parameters[0]}, slow}, {{"bias"}, {parameters[1]}, Value(Value::Table{})}},
+      Config(Value::Table{{"lr", 1.0}}));
   optimizer.set_lr_factor(0.5);
   EXPECT_EQ(optimizer.lr(0), 0.125);
   EXPECT_EQ(optimizer.lr(1), 0.5);
@@ -169,7 +174,8 @@ void expect_state_continues(const Config& config) {
 }
 
 TEST(OptimizersTest, SavedStateContinuesBitForBit) {
-  expect_state_continues<Sgd>(Config(Value::Table{{"lr", 0.1}, {"momentum", 0.9}, {"dampening", 0.5}}));
+  expect_state_continues<Sgd>(
+      Config(Value::Table{{"lr", 0.1}, {"momentum", 0.9}, {"dampening", 0.5}}));
   expect_state_continues<Adam>(Config());
   expect_state_continues<AdamW>(Config(Value::Table{{"amsgrad", true}}));
   expect_state_continues<Adamax>(Config());
@@ -199,7 +205,8 @@ TEST(OptimizersTest, BadOptionsAreRefused) {
   const auto parameters = make_parameters();
   EXPECT_THROW(Sgd({group_of(parameters)}, Config()), Error);  // lr has no default
   EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"lr", -1.0}})), Error);
-  EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"betas", Value::Array{0.9}}})), Error);
+  EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"betas", Value::Array{0.9}}})),
+               Error);
   EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"learning_rate", 1.0}})), Error);
 }
 

@@ -2,23 +2,25 @@
 // The factors are MMF's.
 #include "host/model/schedulers.h"
 
-#include <gtest/gtest.h>
-
 #include "pergola/error.h"
+
+#include <gtest/gtest.h>
 
 namespace pergola::host {
 namespace {
 
 TEST(SchedulersTest, PythiaOnVqa2HasMmfsFactors) {
-  StepsScheduler schedule{Config(Value::Table{{"use_warmup", true},
-                                              {"warmup_factor", 0.2},
-                                              {"warmup_iterations", 1000},
-                                              {"lr_steps", Value::Array{15000, 18000, 20000, 21000}},
-                                              {"lr_ratio", 0.1}})};
-  const std::pair<std::int64_t, double> expected[] = {
-      {0, .2},    {1, .2008},   {500, .6},    {1000, 1},     {14999, 1},
-      {15000, .1}, {18000, .01}, {20000, 1e-3}, {21000, 1e-4}};
-  for (const auto& [update, factor] : expected) EXPECT_NEAR(schedule.factor(update), factor, 1e-12) << update;
+  StepsScheduler schedule{
+      Config(Value::Table{{"use_warmup", true},
+                          {"warmup_factor", 0.2},
+                          {"warmup_iterations", 1000},
+                          {"lr_steps", Value::Array{15000, 18000, 20000, 21000}},
+                          {"lr_ratio", 0.1}})};
+  const std::pair<std::int64_t, double> expected[] = {{0, .2},      {1, .2008},    {500, .6},
+                                                      {1000, 1},    {14999, 1},    {15000, .1},
+                                                      {18000, .01}, {20000, 1e-3}, {21000, 1e-4}};
+  for (const auto& [update, factor] : expected)
+    EXPECT_NEAR(schedule.factor(update), factor, 1e-12) << update;
 }
 
 TEST(SchedulersTest, MultiStepHasMmfsFactors) {
@@ -31,9 +33,10 @@ TEST(SchedulersTest, MultiStepHasMmfsFactors) {
 }
 
 TEST(SchedulersTest, MultiStepsWarmupMustEndBeforeTheFirstStep) {
-  EXPECT_THROW(MultiStepScheduler(Config(Value::Table{
-                   {"use_warmup", true}, {"warmup_iterations", 6}, {"lr_steps", Value::Array{6, 8}}})),
-               Error);
+  EXPECT_THROW(
+      MultiStepScheduler(Config(Value::Table{
+          {"use_warmup", true}, {"warmup_iterations", 6}, {"lr_steps", Value::Array{6, 8}}})),
+      Error);
 }
 
 TEST(SchedulersTest, WarmupLinearHasMmfsFactors) {
@@ -46,7 +49,8 @@ TEST(SchedulersTest, WarmupLinearHasMmfsFactors) {
 TEST(SchedulersTest, WarmupCosineHasMmfsFactors) {
   WarmupCosineScheduler schedule{
       Config(Value::Table{{"num_warmup_steps", 4}, {"num_training_steps", 12}})};
-  const double expected[] = {0, .25, .5, .75, 1, .96194, .853553, .691342, .5, .308658, .146447, .03806, 0};
+  const double expected[] = {0,       .25, .5,      .75,     1,      .96194, .853553,
+                             .691342, .5,  .308658, .146447, .03806, 0};
   for (int i = 0; i < 13; ++i) EXPECT_NEAR(schedule.factor(i), expected[i], 1e-5) << i;
 }
 

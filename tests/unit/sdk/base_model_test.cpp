@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/base_model.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <torch/torch.h>
-
 #include "pergola/error.h"
 #include "pergola/registry.h"
+
+#include <torch/torch.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace pergola {
 namespace {
@@ -100,7 +101,8 @@ TEST_F(BaseModelTest, StateDictAndBackIsTheIdentity) {
   const LoadReport report = model_.load_state_dict(before, Strict::kYes);
   EXPECT_TRUE(report.missing_keys.empty() && report.unexpected_keys.empty());
   const StateDict after = state_dict(model_);
-  for (std::size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(after[i].second.equal(before[i].second));
+  for (std::size_t i = 0; i < after.size(); ++i)
+    EXPECT_TRUE(after[i].second.equal(before[i].second));
 }
 
 TEST_F(BaseModelTest, OldKeysAreRenamed) {
@@ -116,9 +118,10 @@ TEST_F(BaseModelTest, StrictLoadListsEverythingThatDoesNotFitAndChangesNothing) 
   const StateDict bad = {{"linear.weight", torch::zeros({3, 5})},
                          {"linear.bias", torch::full({3}, 9.0)},
                          {"extra", torch::zeros({1})}};
-  EXPECT_EQ(load_error(bad),
-            "the weights do not fit the model: linear.weight is [3, 5], the model has [3, 2]; missing: "
-            "mean; unexpected: extra; use a checkpoint of the same model and config");
+  EXPECT_EQ(
+      load_error(bad),
+      "the weights do not fit the model: linear.weight is [3, 5], the model has [3, 2]; missing: "
+      "mean; unexpected: extra; use a checkpoint of the same model and config");
   EXPECT_TRUE(state_dict(model_)[2].second.equal(before[2].second));
 }
 
@@ -129,9 +132,8 @@ TEST_F(BaseModelTest, TwoKeysOfOneNameAreRefused) {
 }
 
 TEST_F(BaseModelTest, NonStrictLoadReportsWhatMissesAndTakesTheRest) {
-  const LoadReport report = model_.load_state_dict({{"linear.bias", torch::full({3}, 9.0)},
-                                                    {"extra", torch::zeros({1})}},
-                                                   Strict::kNo);
+  const LoadReport report = model_.load_state_dict(
+      {{"linear.bias", torch::full({3}, 9.0)}, {"extra", torch::zeros({1})}}, Strict::kNo);
   EXPECT_THAT(report.missing_keys, ElementsAre("mean", "linear.weight"));
   EXPECT_THAT(report.unexpected_keys, ElementsAre("extra"));
   EXPECT_EQ(state_dict(model_)[2].second[0].item<float>(), 9.0F);

@@ -28,17 +28,18 @@ class ConfigTest : public testing::Test {
     return "(no error)";
   }
 
-  Config config_{Value::Table{
-                     {"count", placed(3, "x.toml:1:9")},
-                     {"rate", placed(0.5, "x.toml:2:8")},
-                     {"name", placed("lamp", "x.toml:3:8")},
-                     {"on", true},
-                     {"steps", Value::Array{10, 20}},
-                     {"mixed", placed(Value::Array{1, placed("two", "x.toml:6:13")}, "x.toml:6:9")},
-                     {"losses", Value::Array{"plain", Value::Table{{"type", "full"},
-                                                                   {"params", Value::Table{{"a", 1}}}}}},
-                     {"inner", Value::Table{{"deep", 7}}}},
-                 "model_config.m"};
+  Config config_{
+      Value::Table{
+          {"count", placed(3, "x.toml:1:9")},
+          {"rate", placed(0.5, "x.toml:2:8")},
+          {"name", placed("lamp", "x.toml:3:8")},
+          {"on", true},
+          {"steps", Value::Array{10, 20}},
+          {"mixed", placed(Value::Array{1, placed("two", "x.toml:6:13")}, "x.toml:6:9")},
+          {"losses", Value::Array{"plain", Value::Table{{"type", "full"},
+                                                        {"params", Value::Table{{"a", 1}}}}}},
+          {"inner", Value::Table{{"deep", 7}}}},
+      "model_config.m"};
 };
 
 TEST_F(ConfigTest, ReadsEveryType) {
@@ -75,8 +76,11 @@ TEST_F(ConfigTest, BoundsAndChoicesAreChecked) {
             "model_config.m.count = 3 (x.toml:1:9) is out of range; expected at least 4");
   EXPECT_EQ(error_of([&] { static_cast<void>(config_.get_float("rate", 0, 1, 2)); }),
             "model_config.m.rate = 0.5 (x.toml:2:8) is out of range; expected 1 to 2");
-  EXPECT_EQ(error_of([&] { static_cast<void>(config_.get_choice("name", "", {"lamb", "goat"})); }),
-            "model_config.m.name = \"lamp\" (x.toml:3:8) is not one of lamb, goat; did you mean 'lamb'?");
+  EXPECT_EQ(
+      error_of([&] {
+        static_cast<void>(config_.get_choice("name", "", {"lamb", "goat"}));
+      }),
+      "model_config.m.name = \"lamp\" (x.toml:3:8) is not one of lamb, goat; did you mean 'lamb'?");
 }
 
 TEST_F(ConfigTest, TypedListTakesNamesAndTables) {
@@ -90,10 +94,11 @@ TEST_F(ConfigTest, TypedListTakesNamesAndTables) {
 }
 
 TEST_F(ConfigTest, UnknownKeyIsRefusedWithTheClosestOne) {
-  EXPECT_EQ(error_of([&] {
-              config_.allow_only({"counts", "rate", "name", "on", "steps", "mixed", "losses", "inner"});
-            }),
-            "model_config.m.count (x.toml:1:9) is not a known key; did you mean 'counts'?");
+  EXPECT_EQ(
+      error_of([&] {
+        config_.allow_only({"counts", "rate", "name", "on", "steps", "mixed", "losses", "inner"});
+      }),
+      "model_config.m.count (x.toml:1:9) is not a known key; did you mean 'counts'?");
 }
 
 TEST_F(ConfigTest, AViewKeepsItsTreeAlive) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/registry.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "pergola/plugin.h"
+
 #include <torch/torch.h>
 
-#include "pergola/plugin.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace pergola {
 namespace {
@@ -86,9 +87,10 @@ TEST(RegistryTest, OneLibraryAnnouncingAKeyTwiceIsRefused) {
 TEST(RegistryTest, AnUnknownKeyNamesThePlaceAndTheClosestKey) {
   Registry registry;
   registry.publish(announced(), "lamp.so");
-  EXPECT_EQ(error_of([&] { static_cast<void>(registry.make_model("lmap", Config(), "model")); }),
-            "model: model 'lmap' is not registered; did you mean 'lamp'?; `pergola list models` shows "
-            "all 1");
+  EXPECT_EQ(
+      error_of([&] { static_cast<void>(registry.make_model("lmap", Config(), "model")); }),
+      "model: model 'lmap' is not registered; did you mean 'lamp'?; `pergola list models` shows "
+      "all 1");
   const TypedConfig config{"const", Config(), Config(), "losses[0] (x.toml:3:4)"};
   EXPECT_THAT(error_of([&] { static_cast<void>(registry.make_loss(config)); }),
               HasSubstr("losses[0] (x.toml:3:4): loss 'const' is not registered"));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/sample_list.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "pergola/error.h"
+
 #include <torch/torch.h>
 
-#include "pergola/error.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace pergola {
 namespace {
@@ -60,8 +61,9 @@ TEST(SampleListTest, CollateRefusesShapesThatDifferInsteadOfBroadcasting) {
   std::vector<Sample> samples;
   samples.push_back(sample(torch::zeros({5, 4}), "a"));
   samples.push_back(sample(torch::zeros({5, 1}), "b"));  // MMF would spread it over 4 columns
-  EXPECT_THAT(collate_error(samples),
-              HasSubstr("field 'image' of sample 1 is float [5, 1], that of sample 0 is float [5, 4]"));
+  EXPECT_THAT(
+      collate_error(samples),
+      HasSubstr("field 'image' of sample 1 is float [5, 1], that of sample 0 is float [5, 4]"));
 }
 
 TEST(SampleListTest, CollateRefusesFieldsThatMissOrAreAdditional) {
@@ -103,8 +105,9 @@ TEST(SampleListTest, MissingFieldListsWhatThereIs) {
     static_cast<void>(batch.tensor("imag"));
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "field 'imag' is not in the batch; it has: image, text; check the data "
-                               "set's processors");
+    EXPECT_STREQ(error.what(),
+                 "field 'imag' is not in the batch; it has: image, text; check the data "
+                 "set's processors");
   }
   EXPECT_THROW(static_cast<void>(batch.tensor("text")), Error);
 }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/value.h"
 
-#include <gtest/gtest.h>
-
 #include "pergola/error.h"
+
+#include <gtest/gtest.h>
 
 namespace pergola {
 namespace {
 
 TEST(ValueTest, FindFollowsKeysAndIndices) {
-  const Value value = Value::Table{{"a", Value::Table{{"b", Value::Array{1, Value::Table{{"c", "x"}}}}}}};
+  const Value value =
+      Value::Table{{"a", Value::Table{{"b", Value::Array{1, Value::Table{{"c", "x"}}}}}}};
   ASSERT_NE(value.find("a.b[1].c"), nullptr);
   EXPECT_EQ(value.find("a.b[1].c")->as_string(), "x");
   EXPECT_EQ(value.find("a.b[0]")->as_integer(), 1);

@@ -2,16 +2,16 @@
 // A model and a data set that are as simple as can be, for tests of what is around them.
 #pragma once
 
-#include <functional>
-#include <memory>
-
-#include <torch/torch.h>
-
 #include "host/model/builtins.h"
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
 #include "pergola/error.h"
 #include "pergola/registry.h"
+
+#include <torch/torch.h>
+
+#include <functional>
+#include <memory>
 
 namespace pergola::host {
 
@@ -58,7 +58,8 @@ class BoringModel final : public BaseModel {
 
 inline std::shared_ptr<BoringModel> make_boring_model(const Registry& registry) {
   torch::manual_seed(11);
-  auto model = std::make_shared<BoringModel>(Config(Value::Table{{"losses", Value::Array{"logit_bce"}}}));
+  auto model =
+      std::make_shared<BoringModel>(Config(Value::Table{{"losses", Value::Array{"logit_bce"}}}));
   model->build();
   model->init_losses(registry);
   return model;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/clip.h"
 
-#include <gtest/gtest.h>
+#include "host/model/optimizers.h"
+
 #include <torch/torch.h>
 
-#include "host/model/optimizers.h"
+#include <gtest/gtest.h>
 
 namespace pergola::host {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
+#include "unit/train/boring.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "unit/train/boring.h"
 
 namespace pergola::host {
 namespace {
@@ -67,9 +67,11 @@ TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
     MetricList(metrics({"accuracy", "accuracy"}), registry_);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("metrics[1] is a second metric with the key 'accuracy'"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("metrics[1] is a second metric with the key 'accuracy'"));
   }
-  const Value second = Value::Table{{"type", "accuracy"}, {"key", "top2"}, {"params", Value::Table{{"topk", 2}}}};
+  const Value second =
+      Value::Table{{"type", "accuracy"}, {"key", "top2"}, {"params", Value::Table{{"topk", 2}}}};
   EXPECT_EQ(MetricList(metrics({"accuracy", second}), registry_).compute("val/d/").size(), 2U);
 }
 

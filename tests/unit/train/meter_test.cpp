@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/meter.h"
 
-#include <cmath>
+#include "host/support/json.h"
+#include "pergola/error.h"
+
+#include <torch/torch.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
-#include "host/support/json.h"
-#include "pergola/error.h"
+#include <cmath>
 
 namespace pergola::host {
 namespace {
 
 TEST(LossMeterTest, MeansAreOverBatchesAndTheTotalIsTheirSum) {
   LossMeter meter;
-  meter.add({{"train/d/a", torch::tensor({1.0, 3.0})}, {"train/d/b", torch::tensor(5.0)}});  // 2 and 5
+  meter.add(
+      {{"train/d/a", torch::tensor({1.0, 3.0})}, {"train/d/b", torch::tensor(5.0)}});  // 2 and 5
   meter.add({{"train/d/a", torch::tensor(4.0)}, {"train/d/b", torch::tensor(7.0)}});
   const Numbers numbers = meter.means();
   EXPECT_DOUBLE_EQ(numbers.at("train/d/a"), 3.0);
@@ -37,7 +39,8 @@ TEST(LossMeterTest, StateSurvivesJsonBitForBit) {
 TEST(LossMeterTest, NotANumberIsFoundHoweverManyBatchesAgo) {
   LossMeter meter;
   meter.add({{"good", torch::tensor(1.0)}, {"bad", torch::tensor(std::nan(""))}});
-  for (int i = 0; i < 5; ++i) meter.add({{"good", torch::tensor(1.0)}, {"bad", torch::tensor(1.0)}});
+  for (int i = 0; i < 5; ++i)
+    meter.add({{"good", torch::tensor(1.0)}, {"bad", torch::tensor(1.0)}});
   try {
     meter.check_finite(6);
     FAIL();

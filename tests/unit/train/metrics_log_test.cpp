@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/metrics_log.h"
 
-#include <fstream>
-#include <sstream>
-
-#include <gtest/gtest.h>
-
 #include "host/support/json.h"
 #include "pergola/error.h"
 #include "unit/support/temp_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
 
 namespace pergola::host {
 namespace {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/predictions.h"
 
-#include <fstream>
+#include "host/support/json.h"
+#include "unit/support/temp_folder.h"
 
 #include <gtest/gtest.h>
 
-#include "host/support/json.h"
-#include "unit/support/temp_folder.h"
+#include <fstream>
 
 namespace pergola::host {
 namespace {
@@ -17,7 +17,8 @@ class PredictionWriterTest : public ::testing::Test {
  protected:
   static std::vector<Value> rows(std::int64_t first, std::int64_t count) {
     std::vector<Value> result;
-    for (std::int64_t i = 0; i < count; ++i) result.push_back(Value::Table{{"question_id", first + i}});
+    for (std::int64_t i = 0; i < count; ++i)
+      result.push_back(Value::Table{{"question_id", first + i}});
     return result;
   }
   Value read() { return from_json(read_file(path_, ErrorKind::kData), "test"); }
@@ -54,7 +55,8 @@ TEST_F(PredictionWriterTest, UnfinishedLeavesNothingAndTheOldFileStays) {
     writer.write(rows(0, 5));
   }
   EXPECT_EQ(read().as_array().size(), 1U);
-  EXPECT_EQ(std::distance(fs::directory_iterator(path_.parent_path()), fs::directory_iterator()), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(path_.parent_path()), fs::directory_iterator()),
+            1);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
-#include <fstream>
+#include "pergola/error.h"
+#include "unit/support/temp_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pergola/error.h"
-#include "unit/support/temp_folder.h"
+#include <fstream>
 
 namespace pergola::host {
 namespace {
@@ -47,8 +47,9 @@ TEST_F(RunFolderTest, IsMadeWithItsParents) {
 
 TEST_F(RunFolderTest, ARunIsRefusedUnlessAsked) {
   make_run();
-  EXPECT_THAT(error_of(ExistingRun::kRefuse),
-              HasSubstr("already holds a run; continue it with --resume, start again with --overwrite"));
+  EXPECT_THAT(
+      error_of(ExistingRun::kRefuse),
+      HasSubstr("already holds a run; continue it with --resume, start again with --overwrite"));
   EXPECT_EQ(error_of(ExistingRun::kResume), "(no error)");
   EXPECT_EQ(error_of(ExistingRun::kOverwrite), "(no error)");
   EXPECT_TRUE(fs::exists(path_ / "metrics.jsonl"));  // opening alone removes nothing

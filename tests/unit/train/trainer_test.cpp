@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/trainer.h"
 
-#include <csignal>
+#include "host/model/builder.h"
+#include "host/support/signals.h"
+#include "unit/train/boring.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "host/model/builder.h"
-#include "host/support/signals.h"
-#include "unit/train/boring.h"
+#include <csignal>
 
 namespace pergola::host {
 namespace {
@@ -27,7 +27,9 @@ class Recorder final : public Callback {
     hooks_.push_back("update_end");
   }
   void on_validation_start(TrainerState&) override { hooks_.push_back("validation_start"); }
-  void on_validation_end(TrainerState&, const Numbers&) override { hooks_.push_back("validation_end"); }
+  void on_validation_end(TrainerState&, const Numbers&) override {
+    hooks_.push_back("validation_end");
+  }
   void on_update_complete(TrainerState& state) override {
     hooks_.push_back("update_complete");
     if (state.progress.update == stop_after_) state.should_stop = true;
@@ -45,7 +47,8 @@ class Recorder final : public Callback {
 // A run over 10 samples in batches of 4 (three batches an epoch), which a test can cut in two.
 class TestRun {
  public:
-  explicit TestRun(const TrainerOptions& options, std::int64_t stop_after = -1, std::int64_t workers = 0)
+  explicit TestRun(const TrainerOptions& options, std::int64_t stop_after = -1,
+                   std::int64_t workers = 0)
       : registry_(builtin_registry()), model(make_boring_model(registry_)), data_(10) {
     LoaderOptions loader;
     loader.dataset_name = "boring";
@@ -55,10 +58,12 @@ class TestRun {
     loader.seed = 5;
     loader.num_workers = workers;
     loader_ = std::make_unique<DataLoader>(data_, loader);
-    optimizer_ = build_optimizer(registry_, *model,
-                                 Config(Value::Table{{"type", "adamax"}, {"params", Value::Table{{"lr", 0.05}}}}));
-    scheduler_ = build_scheduler(registry_, "warmup_linear",
-                                 Config(Value::Table{{"num_warmup_steps", 2}}), options.max_updates);
+    optimizer_ = build_optimizer(
+        registry_, *model,
+        Config(Value::Table{{"type", "adamax"}, {"params", Value::Table{{"lr", 0.05}}}}));
+    scheduler_ =
+        build_scheduler(registry_, "warmup_linear", Config(Value::Table{{"num_warmup_steps", 2}}),
+                        options.max_updates);
     const auto validate = [this] {
       ++validations;
       return Numbers{{"val/boring/accuracy", 0.5}};
@@ -123,12 +128,12 @@ TEST_F(TrainerTest, HooksComeInTheDocumentedOrder) {
   TestRun run(options_for(4));
   EXPECT_EQ(run.trainer->run(), Outcome::kFinished);
   // Three updates are an epoch, after which validation is due; the last update validates as well.
-  EXPECT_THAT(run.hooks,
-              ElementsAre("train_start", "update_start", "update_end", "update_complete", "update_start",
-                          "update_end", "update_complete", "update_start", "update_end",
-                          "validation_start", "validation_end", "update_complete", "update_start",
-                          "update_end", "validation_start", "validation_end", "update_complete",
-                          "train_end"));
+  EXPECT_THAT(
+      run.hooks,
+      ElementsAre("train_start", "update_start", "update_end", "update_complete", "update_start",
+                  "update_end", "update_complete", "update_start", "update_end", "validation_start",
+                  "validation_end", "update_complete", "update_start", "update_end",
+                  "validation_start", "validation_end", "update_complete", "train_end"));
 }
 
 TEST_F(TrainerTest, ProgressCountsSamplesBatchesAndEpochs) {
@@ -182,7 +187,8 @@ TEST_F(TrainerTest, StoppedAfterAnyUpdateAndResumedEndsWithTheSameWeights) {
       second.trainer->restore(saved);
       static_cast<void>(second.trainer->run());
       expect_equal(second.weights(), straight.weights());
-      EXPECT_EQ(to_string(second.trainer->content().state), to_string(straight.trainer->content().state))
+      EXPECT_EQ(to_string(second.trainer->content().state),
+                to_string(straight.trainer->content().state))
           << "stopped after " << stop;
     }
   }
@@ -228,8 +234,9 @@ TEST_F(TrainerTest, AModelThatThrowsIsNamedWithTheUpdate) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
-    EXPECT_STREQ(error.what(), "training_step() at update 1 failed: broken; this is a matter for the "
-                               "plugin's author");
+    EXPECT_STREQ(error.what(),
+                 "training_step() at update 1 failed: broken; this is a matter for the "
+                 "plugin's author");
   }
 }
 
