@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -74,10 +75,15 @@ class LogTest : public ::testing::Test {
       init_log(LogLevel::kInfo);
       call();
     }
-    ::fcntl(master, F_SETFL, O_NONBLOCK);
-    std::string text(10000, '\0');
-    const ssize_t count = ::read(master, text.data(), text.size());
-    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    // A terminal hands over what was written piece by piece, and not at once.
+    std::string text;
+    pollfd ready{master, POLLIN, 0};
+    while (::poll(&ready, 1, 200) > 0) {
+      char piece[1000];
+      const ssize_t count = ::read(master, piece, sizeof(piece));
+      if (count <= 0) break;
+      text.append(piece, static_cast<std::size_t>(count));
+    }
     return text;
   }
 
