@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // LibTorch's OpenMP threads spin while they wait for each other. Where another thread wants their
 // core (a loader's worker, another program) they spin for whole time slices, and training becomes
-// ten to fifty times slower. OMP_WAIT_POLICY=passive lets them sleep, but libgomp reads it when it
+// ten to fifty times slower. GOMP_SPINCOUNT=2000 lets them sleep soon, but libgomp reads it when it
 // is loaded: before main. So the program starts itself again with it, once, before any library's
 // constructor has run, which costs a tenth of a second. Who sets OMP_WAIT_POLICY or GOMP_SPINCOUNT
 // decides otherwise.
@@ -21,7 +21,7 @@ bool is_variable(const char* entry, const char* name) {
 void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
   constexpr int kMost = 4096;
   static char* extended[kMost + 2];
-  static char policy[] = "OMP_WAIT_POLICY=passive";
+  static char policy[] = "GOMP_SPINCOUNT=2000";
   static char program[PATH_MAX];
   int count = 0;
   for (; environment[count] != nullptr; ++count) {
