@@ -5,7 +5,8 @@
 #include "pergola/base_model.h"
 #include "plugins/model_config.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 

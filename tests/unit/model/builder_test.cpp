@@ -4,7 +4,7 @@
 #include "host/model/builtins.h"
 #include "pergola/plugin.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

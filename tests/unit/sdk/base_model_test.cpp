@@ -4,7 +4,8 @@
 #include "pergola/error.h"
 #include "pergola/registry.h"
 
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 
 #include "pergola/plugin.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 
 #include "pergola/error.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -8,7 +8,9 @@
 #include "pergola/error.h"
 #include "pergola/registry.h"
 
-#include <torch/torch.h>
+#include <torch/nn/modules/dropout.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <memory>

@@ -3,7 +3,7 @@
 
 #include "host/model/optimizers.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gtest/gtest.h>
 

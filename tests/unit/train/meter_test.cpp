@@ -4,7 +4,7 @@
 #include "host/support/json.h"
 #include "pergola/error.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
