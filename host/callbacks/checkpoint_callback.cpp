@@ -20,6 +20,7 @@ CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore s
       identity_(std::move(identity)) {}
 
 void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
+  saved_update_ = -1;  // what a stop saved before this validation does not have its result
   const auto found = metrics.find(monitor_.criteria);
   if (found == metrics.end()) {
     std::vector<std::string> keys;

@@ -30,6 +30,9 @@ void ProgressCallback::on_update_end(TrainerState& state, const SampleList& /*ba
 }
 
 void ProgressCallback::on_validation_start(TrainerState& state) { draw(state, "validating"); }
+void ProgressCallback::on_validation_end(TrainerState& state, const Numbers& /*metrics*/) {
+  draw(state, "training");
+}
 void ProgressCallback::on_train_end(TrainerState& /*state*/) { clear_status_line(); }
 void ProgressCallback::on_exception(TrainerState& /*state*/,
                                     const std::string& /*message*/) noexcept {

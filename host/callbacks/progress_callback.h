@@ -19,6 +19,7 @@ class ProgressCallback final : public Callback {
   void on_update_end(TrainerState& state, const SampleList& batch,
                      const ModelOutput& output) override;
   void on_validation_start(TrainerState& state) override;
+  void on_validation_end(TrainerState& state, const Numbers& metrics) override;
   void on_train_end(TrainerState& state) override;
   void on_exception(TrainerState& state, const std::string& message) noexcept override;
 

@@ -122,7 +122,7 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
   }
   throw Error(ErrorKind::kCheckpoint, "none of the ", candidates.size(), " checkpoints in ",
               root_.string(), " can be used; the newest: ", point.failures.front(),
-              "; start again with --overwrite, or name another one with --checkpoint");
+              "; start again with --overwrite");
 }
 
 }  // namespace pergola::host

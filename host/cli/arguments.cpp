@@ -26,15 +26,16 @@ po::options_description describe(Options options) {
   if (options == Options::kPlugins) return all;
   add("run-dir", po::value<std::string>(), "the run's folder: env.save_dir");
   add("device", po::value<std::string>(), "auto, cpu, cuda or cuda:N: training.device");
-  if (options == Options::kRun) {
+  if (options == Options::kConfig) return all;
+  if (options == Options::kTrain) {
     add("resume", "go on with the run in the folder");
     add("overwrite", "remove the run in the folder and start again");
     add("no-progress", "no progress bar");
-  } else {
-    add("checkpoint", po::value<std::string>(),
-        "a checkpoint folder; default: the run's best, or last");
-    add("split", po::value<std::string>(), "for predict: val or test (default)");
+    return all;
   }
+  add("checkpoint", po::value<std::string>(),
+      "a checkpoint folder; default: the run's best, or last");
+  if (options == Options::kPredict) add("split", po::value<std::string>(), "val or test (default)");
   return all;
 }
 

@@ -21,7 +21,8 @@ struct Arguments {
   bool help = false;  // the help was printed; the command has nothing left to do
 };
 
-enum class Options { kPlugins, kRun, kEvaluate };
+// Which options a command takes: those of the ones before it as well, up to kConfig.
+enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
 // is unknown, with the closest one, or that lacks its value; sets the log level.

@@ -11,7 +11,7 @@ namespace pergola::host {
 
 int config_command(const Words& words) {
   const std::string usage = "pergola config show CONFIG [key=value ...] [options]";
-  Arguments arguments = parse_arguments(words, usage, Options::kRun);
+  Arguments arguments = parse_arguments(words, usage, Options::kConfig);
   if (arguments.help) return 0;
   const std::string verb = take_positional(arguments, "the word `show`", usage);
   if (verb != "show") throw Error(ErrorKind::kConfig, "'", verb, "' is not known; usage: ", usage);

@@ -21,14 +21,17 @@ class Doctor {
   void fact(const std::string& area, const std::string& text) {
     std::cout << "[" << area << "] " << text << '\n';
   }
-  void problem(const std::string& area, const std::string& text) {
-    ++problems_;
+  // `kind` is what the run would end with.
+  void problem(const std::string& area, ErrorKind kind, const std::string& text) {
+    if (problems_++ == 0) exit_code_ = static_cast<int>(kind);
     std::cout << "[" << area << "] PROBLEM: " << text << '\n';
   }
   [[nodiscard]] int problems() const noexcept { return problems_; }
+  [[nodiscard]] int exit_code() const noexcept { return exit_code_; }  // the first problem's, or 0
 
  private:
   int problems_ = 0;
+  int exit_code_ = 0;
 };
 
 void check_build(Doctor& doctor) {
@@ -53,7 +56,8 @@ void check_cuda(Doctor& doctor) {
     doctor.fact("cuda", "libtorch_cuda.so is loaded");
   } else {
     doctor.problem(
-        "cuda", problem + "; run tools/setup --cuda, or name LibTorch's folder in LD_LIBRARY_PATH");
+        "cuda", ErrorKind::kConfig,
+        problem + "; run tools/setup --cuda, or name LibTorch's folder in LD_LIBRARY_PATH");
   }
 }
 
@@ -64,12 +68,13 @@ void check_plugins(const Arguments& arguments, Doctor& doctor) {
       doctor.fact("plugin", concat(file.manifest->name, " ", file.manifest->version, " in ",
                                    file.path.string()));
     } else {
-      doctor.problem("plugin", file.problem);
+      doctor.problem("plugin", ErrorKind::kPlugin, file.problem);
     }
   }
   if (catalog.files().empty()) {
-    doctor.problem("plugin", "none in " + default_plugin_folder().string() +
-                                 "; build the plugins, or name a folder with --plugin-path");
+    doctor.problem("plugin", ErrorKind::kPlugin,
+                   "none in " + default_plugin_folder().string() +
+                       "; build the plugins, or name a folder with --plugin-path");
   }
 }
 
@@ -77,7 +82,8 @@ void check_disk(Doctor& doctor) {
   constexpr double kGib = 1 << 30;
   const double gib = static_cast<double>(free_space(std::filesystem::current_path())) / kGib;
   if (gib < 1) {
-    doctor.problem("disk", concat("only ", gib, " GiB are free here, and checkpoints need room"));
+    doctor.problem("disk", ErrorKind::kCheckpoint,
+                   concat("only ", gib, " GiB are free here, and checkpoints need room"));
   } else {
     doctor.fact("disk", concat(static_cast<long>(gib), " GiB are free here"));
   }
@@ -98,7 +104,7 @@ int doctor_command(const Words& words) {
   std::cout << (doctor.problems() == 0
                     ? "nothing would stop a run\n"
                     : concat(doctor.problems(), " problem(s) would stop a run\n"));
-  return doctor.problems() == 0 ? 0 : static_cast<int>(ErrorKind::kPlugin);
+  return doctor.exit_code();
 }
 
 }  // namespace pergola::host

@@ -42,15 +42,19 @@ int inspect(const std::string& path) {
     }
   }
   // The rest is TOML that can be pasted into a config.
-  Value models{Value::Table{}};
+  Value defaults{Value::Table{}};
   for (const auto& [name, model] : manifest.models) {
     std::cout << "# model " << name << ": " << model.description << '\n';
-    models["model_config"][name] = model.config;
+    defaults["model_config"][name] = model.config;
+  }
+  for (const auto& [name, dataset] : manifest.datasets) {
+    std::cout << "# data set " << name << ": " << dataset.description << '\n';
+    defaults["dataset_config"][name] = dataset.config;
   }
   for (const auto& [kind, keys] : manifest.provides) {
     std::cout << "# " << kind << ": " << join(keys) << '\n';
   }
-  std::cout << '\n' << to_toml(models);
+  std::cout << '\n' << to_toml(defaults);
   if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
   return 0;
 }

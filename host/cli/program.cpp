@@ -71,12 +71,16 @@ int report(const std::string& message, ErrorKind kind) noexcept {
 
 int run_program(const std::vector<std::string>& arguments) noexcept {
   init_log(LogLevel::kInfo);
-  install_signal_handlers();
+  ignore_broken_pipes();
   try {
     const int code = dispatch(arguments);
     std::cout.flush();
     if (std::cout) return code;
     return report("the result could not be written to stdout", ErrorKind::kUnexpected);
+  } catch (const Stopped& stopped) {
+    clear_status_line();
+    log::info("[run] stopped by signal ", stopped.signal_number());
+    return kSignalExit + stopped.signal_number();
   } catch (const Error& error) {
     return report(error.what(), error.kind());
   } catch (const std::bad_alloc&) {

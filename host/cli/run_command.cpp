@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/cli/program.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
+#include "host/support/signals.h"
 #include "pergola/error.h"
 
 #include <cmath>
@@ -12,10 +14,9 @@
 namespace pergola::host {
 namespace {
 
-constexpr int kSignalExit = 128;
-
 // The config of a command line: CONFIG, then key=value words, then what options are short for.
 ConfigAndPlugins load(Arguments& arguments, const std::string& usage) {
+  note_stop_signals();
   const std::string file = take_positional(arguments, "CONFIG", usage);
   std::vector<std::string> overrides = arguments.positional;
   overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
@@ -38,7 +39,8 @@ int print(const RunResult& result) {
 }
 
 int evaluate_split(const Words& words, const std::string& usage, const char* split, bool predict) {
-  Arguments arguments = parse_arguments(words, usage, Options::kEvaluate);
+  Arguments arguments =
+      parse_arguments(words, usage, predict ? Options::kPredict : Options::kEvaluate);
   if (arguments.help) return 0;
   const std::string wanted = split != nullptr ? split : arguments.split;
   if (wanted != "val" && wanted != "test") {
@@ -55,7 +57,7 @@ int evaluate_split(const Words& words, const std::string& usage, const char* spl
 
 int train_command(const Words& words) {
   const std::string usage = "pergola train CONFIG [key=value ...] [options]";
-  Arguments arguments = parse_arguments(words, usage, Options::kRun);
+  Arguments arguments = parse_arguments(words, usage, Options::kTrain);
   if (arguments.help) return 0;
   if (arguments.resume && arguments.overwrite) {
     throw Error(ErrorKind::kConfig,

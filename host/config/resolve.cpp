@@ -19,11 +19,11 @@ namespace {
 
 // model_config and `model`, or dataset_config and `dataset`: the two go the same way.
 struct Section {
-  const char* table;   // "model_config"
-  const char* key;     // "model"
-  std::string chosen;  // the name behind that key
-  const char* always;  // a key of each table that the host itself reads, or ""
-  const char* nobody;  // why a name is unknown
+  const char* table;    // "model_config"
+  const char* key;      // "model"
+  const Value& chosen;  // the name behind that key, with its origin
+  const char* always;   // a key of each table that the host itself reads, or ""
+  const char* nobody;   // why a name is unknown
   const std::function<std::optional<Value>(const std::string&)>& defaults_of;
   const std::function<std::vector<std::string>()>& known;
   std::map<std::string, Value> defaults = {};  // of each name that the config has
@@ -45,10 +45,8 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
 
 // Gets the defaults of the chosen name, and of all that the user has tables for.
 void collect_defaults(Section& section, const Value& user, const std::vector<Override>& overrides) {
-  const Value* chosen = user.find(section.key);
-  add_defaults(section, section.chosen,
-               concat(section.key, " = \"", section.chosen, "\"",
-                      chosen == nullptr ? " (command line)" : at_origin(*chosen)));
+  add_defaults(section, section.chosen.as_string(),
+               concat(section.key, " = ", to_string(section.chosen), at_origin(section.chosen)));
   const Value* table = user.find(section.table);
   if (table != nullptr && table->is_table()) {
     for (const auto& [name, value] : table->as_table()) {
@@ -106,14 +104,14 @@ void check_section(const Value& root, const Section& section) {
 }
 
 // `key` of the first stage, which must be a string.
-std::string required_name(const Value& root, const char* key, const std::string& source,
-                          const char* command) {
+Value required_name(const Value& root, const char* key, const std::string& source,
+                    const char* command) {
   const Value value = resolve_references_at(root, key);
   if (value.is_null()) {
     throw Error(ErrorKind::kConfig, source, " does not say which ", key, " to use; add ", key,
                 " = \"name\", and see `", command, "` for the names");
   }
-  if (value.is_string()) return value.as_string();
+  if (value.is_string()) return value;
   throw Error(ErrorKind::kConfig, key, " = ", to_string(value), at_origin(value), " is ",
               value.type_name(), "; expected a string");
 }

@@ -47,8 +47,8 @@ class ConfigDraft {
   // The same for a config that is there already, such as a checkpoint's; `source` names it.
   ConfigDraft(Value user, const std::string& source, const std::vector<std::string>& overrides);
 
-  [[nodiscard]] const std::string& model() const noexcept { return model_; }
-  [[nodiscard]] const std::string& dataset() const noexcept { return dataset_; }
+  [[nodiscard]] const std::string& model() const { return model_.as_string(); }
+  [[nodiscard]] const std::string& dataset() const { return dataset_.as_string(); }
   // plugins.path, in its order.
   [[nodiscard]] const std::vector<std::filesystem::path>& plugin_path() const noexcept {
     return plugin_path_;
@@ -61,8 +61,8 @@ class ConfigDraft {
  private:
   Value user_;  // file over includes
   std::vector<Override> overrides_;
-  std::string model_;
-  std::string dataset_;
+  Value model_;    // a string
+  Value dataset_;  // a string
   std::vector<std::filesystem::path> plugin_path_;
 };
 

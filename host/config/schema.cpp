@@ -50,12 +50,21 @@ std::string closest_elsewhere(std::string_view name) {
   return std::string(schema()[static_cast<std::size_t>(index)].path);
 }
 
+// The value's place, or that of the first thing in it: `training.x.y=1` makes a table of its own.
+std::string origin_within(const Value& value) {
+  if (!value.origin().empty() || !value.is_table() || value.as_table().empty()) {
+    return value.origin();
+  }
+  return origin_within(value.as_table().begin()->second);
+}
+
 Error unknown_key(std::string_view parent, const std::string& name, const Value& value) {
   const std::vector<std::string> members = members_of(parent);
   const std::string sibling = closest(name, members);
   const std::string near = sibling.empty() ? closest_elsewhere(name) : join_path(parent, sibling);
-  const std::string origin = value.origin().empty() ? "" : " (" + value.origin() + ")";
-  return Error(ErrorKind::kConfig, join_path(parent, name), origin, " is not a known key",
+  const std::string origin = origin_within(value);
+  return Error(ErrorKind::kConfig, join_path(parent, name),
+               origin.empty() ? "" : " (" + origin + ")", " is not a known key",
                near.empty() ? did_you_mean(name, members) : "; did you mean '" + near + "'?");
 }
 

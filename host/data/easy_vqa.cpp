@@ -3,6 +3,7 @@
 
 #include "host/data/images.h"
 #include "host/data/processors.h"
+#include "host/support/signals.h"
 #include "pergola/error.h"
 #include "pergola/registry.h"
 #include "pergola/suggest.h"
@@ -136,6 +137,7 @@ void EasyVqa::make_processors(const DatasetOptions& options, const QuestionFile&
 void EasyVqa::check_texts() const {
   Rng rng(0);
   for (std::size_t i = 0; i < file_.questions.size(); ++i) {
+    stop_if_asked();
     blame_row(file_, file_.first_question_row[i], [&] {
       Sample sample;
       sample.set("question", file_.questions[i]);
@@ -183,6 +185,7 @@ void EasyVqa::load_images() {
     image_slots_.push_back(entry->second);
     if (!is_new) continue;
     files.push_back(folder / concat(image, ".png"));
+    stop_if_asked();
     if (fs::exists(files.back(), error)) continue;
     throw Error(ErrorKind::kData, row_name(file_, row), " is about image ", image,
                 ", but there is ", "no file ", files.back().string(),

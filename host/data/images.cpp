@@ -2,6 +2,7 @@
 #include "host/data/images.h"
 
 #include "host/data/png.h"
+#include "host/support/signals.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -84,6 +85,7 @@ at::Tensor read_images(const std::vector<std::filesystem::path>& files, std::int
   at::Tensor images_N3HW = at::empty({count, kChannels, first.height, first.width}, at::kByte);
   auto* const planes = images_N3HW.mutable_data_ptr<std::uint8_t>();
   for_each_index(count, threads, [&](std::int64_t i) {
+    stop_if_asked();
     const std::filesystem::path& file = files[static_cast<std::size_t>(i)];
     const RgbImage image = read_png(file);
     if (image.height != first.height || image.width != first.width) {

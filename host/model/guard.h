@@ -5,14 +5,25 @@
 
 #include "pergola/error.h"
 
+#include <c10/util/Exception.h>
+
 #include <exception>
+#include <new>
 #include <string>
+#include <string_view>
 
 namespace pergola::host {
 
+// LibTorch's CPU allocator has no exception type of its own, only a text.
+inline bool is_out_of_memory(const std::exception& error) {
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+         dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos;
+}
+
 // Runs `call` and returns its result. `what` is the hook, "forward() of model 'pythia'". An Error
-// passes through, because its sentence is for the user already; any other exception becomes an
-// Error{kPlugin} that begins with `what`.
+// passes through, because its sentence is for the user already; memory that ran out becomes an
+// Error{kUnexpected}, any other exception an Error{kPlugin}. Both begin with `what`.
 template <class Call>
 auto guarded(const std::string& what, Call call) {
   try {
@@ -21,6 +32,11 @@ auto guarded(const std::string& what, Call call) {
     throw;
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's messages go on with a stack trace
+    if (is_out_of_memory(error)) {
+      throw Error(ErrorKind::kUnexpected, what,
+                  " ran out of memory: ", text.substr(0, text.find('\n')),
+                  "; try a smaller training.batch_size or model");
+    }
     throw Error(ErrorKind::kPlugin, what, " failed: ", text.substr(0, text.find('\n')),
                 "; this is a matter for the plugin's author");
   } catch (...) {

@@ -123,28 +123,34 @@ class TableReader {
   std::string where_;
 };
 
-ModelManifest parse_model(const TableReader& reader) {
+ConfigurableManifest parse_configurable(const TableReader& reader) {
   reader.allow_only({"description", "config"});
-  ModelManifest model{reader.text("description"), Value(Value::Table{})};
+  ConfigurableManifest entry{reader.text("description"), Value(Value::Table{})};
   if (const Value* config = reader.find("config"); config != nullptr) {
     (void)reader.table("config");  // checks that it is one
-    model.config = *config;
+    entry.config = *config;
   }
-  return model;
+  return entry;
 }
 
-void parse_models(const TableReader& reader, PluginManifest& manifest) {
+// [models] or [datasets], if it is there.
+ConfigurableManifests parse_configurables(const TableReader& root, const std::string& table,
+                                          std::string_view what) {
+  ConfigurableManifests all;
+  if (root.find(table) == nullptr) return all;
+  const TableReader reader = root.table(table);
   for (const auto& [key, value] : reader.entries()) {
-    reader.require_key(key, "the model key");
-    manifest.models.emplace(key, parse_model(reader.table(key)));
+    reader.require_key(key, what);
+    all.emplace(key, parse_configurable(reader.table(key)));
   }
+  return all;
 }
 
 void parse_provides(const TableReader& reader, PluginManifest& manifest) {
-  if (const Value* models = reader.find("model"); models != nullptr) {
-    reader.fail(
-        "'provides.model' is not how models are listed; give each a table "
-        "[models.<key>] with a description");
+  for (const char* kind : {"model", "dataset"}) {
+    if (reader.find(kind) == nullptr) continue;
+    reader.fail(concat("'provides.", kind, "' is not how ", kind,
+                       "s are listed; give each a table [", kind, "s.<key>] with a description"));
   }
   reader.allow_only(registered_kinds());
   for (const auto& [kind, value] : reader.entries()) {
@@ -179,9 +185,9 @@ const std::vector<std::string>& registered_kinds() {
 }
 
 std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
-  if (kind == "model") {
+  if (kind == "model" || kind == "dataset") {
     std::vector<std::string> all;
-    for (const auto& [key, model] : models) all.push_back(key);
+    for (const auto& [key, entry] : kind == "model" ? models : datasets) all.push_back(key);
     return all;
   }
   const auto found = provides.find(kind);
@@ -191,7 +197,8 @@ std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
 PluginManifest parse_manifest(std::string_view text, const std::string& source) {
   const Value root = parse_text(text, source);
   const TableReader reader(root, "", source);
-  reader.allow_only({"name", "version", "license", "description", "authors", "models", "provides"});
+  reader.allow_only(
+      {"name", "version", "license", "description", "authors", "models", "datasets", "provides"});
 
   PluginManifest manifest;
   manifest.name = reader.text("name");
@@ -203,9 +210,10 @@ PluginManifest parse_manifest(std::string_view text, const std::string& source) 
   manifest.license = reader.text("license");
   manifest.description = reader.text("description");
   manifest.authors = reader.texts("authors");
-  if (reader.find("models") != nullptr) parse_models(reader.table("models"), manifest);
+  manifest.models = parse_configurables(reader, "models", "the model key");
+  manifest.datasets = parse_configurables(reader, "datasets", "the data set key");
   if (reader.find("provides") != nullptr) parse_provides(reader.table("provides"), manifest);
-  if (manifest.models.empty() && manifest.provides.empty()) {
+  if (manifest.models.empty() && manifest.datasets.empty() && manifest.provides.empty()) {
     reader.fail(
         "the plugin has no models and nothing else to offer; "
         "list its models as [models.<key>]");

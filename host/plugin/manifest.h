@@ -18,10 +18,14 @@ inline constexpr std::size_t kMaxManifestSize = 1U << 20U;
 // What can be registered, as the registry names it: "model", "loss", "metric", ...
 [[nodiscard]] const std::vector<std::string>& registered_kinds();
 
-struct ModelManifest {
+// A model or a data set: what has a table of its own in a config.
+struct ConfigurableManifest {
   std::string description;
-  Value config;  // the defaults of model_config.<model>: a table, each value with its origin
+  // The defaults of model_config.<model> or dataset_config.<dataset>: a table, each value with its
+  // origin.
+  Value config;
 };
+using ConfigurableManifests = std::map<std::string, ConfigurableManifest, std::less<>>;  // by key
 
 // All text is safe to print.
 struct PluginManifest {
@@ -30,10 +34,11 @@ struct PluginManifest {
   std::string license;  // SPDX
   std::string description;
   std::vector<std::string> authors;
-  std::map<std::string, ModelManifest, std::less<>> models;               // by key
-  std::map<std::string, std::vector<std::string>, std::less<>> provides;  // keys by kind; no models
+  ConfigurableManifests models;
+  ConfigurableManifests datasets;
+  std::map<std::string, std::vector<std::string>, std::less<>> provides;  // keys of the other kinds
 
-  // The keys of a kind, sorted; models are a kind too.
+  // The keys of a kind, sorted; "model" and "dataset" are kinds too.
   [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/plugins.h"
 
+#include "host/config/merge.h"
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
 
@@ -19,24 +20,41 @@ PluginCatalog scan(const std::vector<std::string>& options,
   return PluginCatalog(plugin_search_path(sources));
 }
 
+// The plugin with that model or data set; null when no plugin could have it.
+const PluginFile* find_plugin(const PluginCatalog& catalog, const char* kind,
+                              const std::string& name) {
+  const PluginFile* file = catalog.find(kind, name);
+  const auto usable = [](const PluginFile& f) { return f.usable(); };
+  if (file == nullptr && !std::all_of(catalog.files().begin(), catalog.files().end(), usable)) {
+    // It may be in a file that could not be used: that is the plugin's error then.
+    static_cast<void>(catalog.require(kind, name, kind));
+  }
+  return file;
+}
+
 DefaultsProvider defaults_of(const PluginCatalog& catalog) {
   DefaultsProvider provider;
   provider.model_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
-    const PluginFile* file = catalog.find("model", name);
-    if (file == nullptr) {
-      // When a file could not be used, the model may be in it: that is the plugin's error then.
-      const auto usable = [](const PluginFile& f) { return f.usable(); };
-      if (std::all_of(catalog.files().begin(), catalog.files().end(), usable)) return std::nullopt;
-      static_cast<void>(catalog.require("model", name, "model"));
-    }
+    const PluginFile* file = find_plugin(catalog, "model", name);
+    if (file == nullptr) return std::nullopt;
     return file->manifest->models.at(name).config;
   };
-  provider.dataset_defaults = [](const std::string& name) -> std::optional<Value> {
-    if (name != kEasyVqa) return std::nullopt;
-    return easy_vqa_defaults();
+  provider.dataset_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
+    if (name == kEasyVqa) {
+      Value defaults = easy_vqa_defaults();
+      set_origins(defaults, "easy_vqa");
+      return defaults;
+    }
+    const PluginFile* file = find_plugin(catalog, "dataset", name);
+    if (file == nullptr) return std::nullopt;
+    return file->manifest->datasets.at(name).config;
   };
   provider.known_models = [&catalog] { return catalog.keys("model"); };
-  provider.known_datasets = [] { return std::vector<std::string>{kEasyVqa}; };
+  provider.known_datasets = [&catalog] {
+    std::vector<std::string> all = catalog.keys("dataset");
+    all.emplace_back(kEasyVqa);
+    return all;
+  };
   return provider;
 }
 

@@ -39,6 +39,10 @@ std::vector<Wanted> wanted_keys(const RunConfig& config) {
   std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"},
                                 {Kind::kDataset, config.dataset, "dataset"}};
   add(Kind::kLoss, config.model_config.typed_list("losses"), wanted);
+  for (const auto& [name, value] : config.dataset_config.table("processors").value().as_table()) {
+    const TypedConfig processor = config.dataset_config.table("processors").typed(name);
+    wanted.push_back({Kind::kProcessor, processor.type, processor.where});
+  }
   add(Kind::kMetric, config.evaluation.metrics, wanted);
   add(Kind::kCallback, config.training.callbacks, wanted);
   if (config.optimizer)

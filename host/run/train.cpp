@@ -33,10 +33,13 @@ class TrainCommand {
     log::info("[run] pergola ", PERGOLA_VERSION, ", folder ", folder_.path().string());
     try {
       build();
-      const Outcome outcome = trainer_->run();
-      if (outcome == Outcome::kFinished) evaluate_as_asked();
-      result_.status = outcome == Outcome::kFinished ? "finished" : "interrupted";
-      result_.stop_signal = outcome == Outcome::kFinished ? 0 : stop_signal();
+      if (trainer_->run() == Outcome::kInterrupted) throw Stopped(stop_signal());
+      evaluate_as_asked();
+      result_.status = "finished";
+    } catch (const Stopped& stopped) {
+      log::info("[run] stopped by signal ", stopped.signal_number(), "; go on with --resume");
+      result_.status = "interrupted";
+      result_.stop_signal = stopped.signal_number();
     } catch (const Error& error) {
       write_summary(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
       throw;
@@ -45,7 +48,7 @@ class TrainCommand {
       throw;
     }
     result_.run_dir = folder_.path();
-    result_.updates = trainer_->state().progress.update;
+    if (trainer_) result_.updates = trainer_->state().progress.update;
     write_summary(result_.status, "");
     return result_;
   }

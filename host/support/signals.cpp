@@ -27,13 +27,21 @@ void handle(int signal_number, void (*handler)(int)) noexcept {
 
 }  // namespace
 
-void install_signal_handlers() noexcept {
+void ignore_broken_pipes() noexcept { handle(SIGPIPE, SIG_IGN); }
+
+void note_stop_signals() noexcept {
   noted_signal = 0;
   handle(SIGINT, &on_stop_signal);
   handle(SIGTERM, &on_stop_signal);
-  handle(SIGPIPE, SIG_IGN);
+  struct sigaction hang_up {};
+  ::sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler != SIG_IGN) handle(SIGHUP, &on_stop_signal);
 }
 
 int stop_signal() noexcept { return noted_signal; }
+
+void stop_if_asked() {
+  if (const int signal_number = noted_signal; signal_number != 0) throw Stopped(signal_number);
+}
 
 }  // namespace pergola::host

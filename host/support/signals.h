@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ctrl-C and SIGTERM as a wish that the training loop looks up: it finishes the update, saves and
-// exits with 128 + N. Process-wide; any thread may ask.
+// Ctrl-C, SIGTERM and SIGHUP as a wish that a run looks up: training finishes its update, saves and
+// exits with 128 + N; what has nothing to save stops at once. Process-wide; any thread may ask.
 #pragma once
+
+#include <exception>
 
 namespace pergola::host {
 
-// From now on the first SIGINT or SIGTERM is noted, and a second one ends the process at once with
-// exit code 128 + N. A write to a closed pipe becomes an error instead of a signal. Calling it
-// again forgets a signal that was noted.
-void install_signal_handlers() noexcept;
+// Work ended because a stop signal came. Not an Error: nothing is wrong.
+class Stopped final : public std::exception {
+ public:
+  explicit Stopped(int signal_number) noexcept : signal_(signal_number) {}
+  [[nodiscard]] const char* what() const noexcept override { return "stopped by a signal"; }
+  [[nodiscard]] int signal_number() const noexcept { return signal_; }
+
+ private:
+  int signal_;
+};
+
+// A write to a closed pipe becomes an error instead of a signal.
+void ignore_broken_pipes() noexcept;
+
+// From now on the first SIGINT, SIGTERM or SIGHUP is noted, and a second one ends the process at
+// once with exit code 128 + N. SIGHUP stays ignored where it was, as under nohup. Calling it again
+// forgets a signal that was noted.
+void note_stop_signals() noexcept;
 
 // The first signal that came, or 0.
 [[nodiscard]] int stop_signal() noexcept;
+
+// Throws Stopped when a signal came. Called in loops that take long and have nothing to save.
+void stop_if_asked();
 
 }  // namespace pergola::host

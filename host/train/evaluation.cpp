@@ -2,6 +2,7 @@
 #include "host/train/evaluation.h"
 
 #include "host/model/guard.h"
+#include "host/support/signals.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -108,6 +109,7 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   std::int64_t index = 0;
   input.loader.start_epoch(0);
   while (std::optional<SampleList> loaded = input.loader.next()) {
+    stop_if_asked();
     const SampleList batch = loaded->to(input.device, /*non_blocking=*/true);
     type = batch.dataset_type();
     name = batch.dataset_name();

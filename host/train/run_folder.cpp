@@ -7,6 +7,8 @@
 #include <sys/file.h>
 
 #include <cerrno>
+#include <string_view>
+#include <system_error>
 
 namespace pergola::host {
 namespace {
@@ -25,6 +27,23 @@ UniqueFd take(const fs::path& folder) {
   return lock;
 }
 
+// What --overwrite removes: all that a run writes but log.txt and config.toml.
+constexpr const char* kOfARun[] = {"metrics.jsonl", "summary.json", "checkpoints", "predictions",
+                                   "tensorboard"};
+
+// Anybody's folder may hold `checkpoints`; a run's has a config.toml, which is written first.
+void require_a_runs_folder(const fs::path& folder) {
+  std::error_code ignored;
+  if (fs::exists(folder / "config.toml", ignored)) return;
+  for (const char* name : kOfARun) {
+    // The summary of a run that never began stands alone.
+    if (name == std::string_view("summary.json") || !fs::exists(folder / name, ignored)) continue;
+    throw Error(ErrorKind::kCheckpoint, "--overwrite would remove ", (folder / name).string(),
+                ", but the folder has no config.toml of a run, so it is somebody else's; choose "
+                "another folder with --run-dir, or remove it yourself");
+  }
+}
+
 }  // namespace
 
 RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(folder)) {
@@ -35,6 +54,7 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
                 " already holds a run; continue it with --resume, start again with --overwrite, or "
                 "choose another folder with --run-dir");
   }
+  if (existing == ExistingRun::kOverwrite) require_a_runs_folder(folder_);
 }
 
 bool RunFolder::holds_run() const {
@@ -44,8 +64,7 @@ bool RunFolder::holds_run() const {
 }
 
 void RunFolder::clear() const {
-  for (const char* name : {"config.toml", "metrics.jsonl", "summary.json", "checkpoints",
-                           "predictions", "tensorboard"}) {
+  for (const char* name : kOfARun) {
     std::error_code failed;
     fs::remove_all(folder_ / name, failed);
     if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", folder_ / name, failed.value());

@@ -64,13 +64,15 @@ Outcome Trainer::run() {
 Outcome Trainer::loop() {
   parts_.model.train();
   call("on_train_start", [&](Callback& c) { c.on_train_start(state_); });
+  if (validation_pending_) complete_update();
   while (!finished()) {
     parts_.loader.start_epoch(state_.progress.epoch, state_.progress.batch_in_epoch);
     while (!finished() && run_update()) {
     }
   }
   call("on_train_end", [&](Callback& c) { c.on_train_end(state_); });
-  const bool interrupted = stop_signal() != 0 && state_.progress.update < options_.max_updates;
+  const bool all_done = state_.progress.update >= options_.max_updates && !validation_pending_;
+  const bool interrupted = stop_signal() != 0 && !all_done;
   return interrupted ? Outcome::kInterrupted : Outcome::kFinished;
 }
 
@@ -105,9 +107,16 @@ bool Trainer::run_update() {
   }
   if (losses_are_read(epoch_ended)) check_losses();
   call("on_update_end", [&](Callback& c) { c.on_update_end(state_, batch, output); });
-  validate_if_due(epoch_ended);
-  call("on_update_complete", [&](Callback& c) { c.on_update_complete(state_); });
+  validation_pending_ = validation_due(epoch_ended);
+  complete_update();
   return !epoch_ended;
+}
+
+// The rest of an update, after its step.
+void Trainer::complete_update() {
+  if (validation_pending_ && !validate()) return;
+  validation_pending_ = false;
+  call("on_update_complete", [&](Callback& c) { c.on_update_complete(state_); });
 }
 
 ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t group_size) {
@@ -159,11 +168,18 @@ void Trainer::check_losses() const {
   if (options_.exit_on_nan_losses) meter_.check_finite(state_.progress.update);
 }
 
-void Trainer::validate_if_due(bool epoch_ended) {
-  if (!validation_due(epoch_ended)) return;
+// False when a stop signal cut it short: then it is as if it had not begun.
+bool Trainer::validate() {
+  const at::Tensor rng_before = generator(parts_.device).get_state();
   call("on_validation_start", [&](Callback& c) { c.on_validation_start(state_); });
-  const Numbers numbers = parts_.validate();
-  call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
+  try {
+    const Numbers numbers = parts_.validate();
+    call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
+    return true;
+  } catch (const Stopped&) {
+    set_generator_state(parts_.device, rng_before);
+    return false;
+  }
 }
 
 CheckpointContent Trainer::content() const {
@@ -177,7 +193,8 @@ CheckpointContent Trainer::content() const {
   content.state["progress"] = Value::Table{{"epoch", progress.epoch},
                                            {"update", progress.update},
                                            {"batch_in_epoch", progress.batch_in_epoch},
-                                           {"samples_seen", progress.samples_seen}};
+                                           {"samples_seen", progress.samples_seen},
+                                           {"validation_pending", validation_pending_}};
   content.state["meter"] = meter_.state_dict();
   content.state["scheduler"] =
       parts_.scheduler != nullptr ? parts_.scheduler->state_dict() : Value(Value::Table{});
@@ -206,6 +223,8 @@ void Trainer::restore(const CheckpointContent& content) {
   progress.update = require(content.state, "progress.update").as_integer();
   progress.batch_in_epoch = require(content.state, "progress.batch_in_epoch").as_integer();
   progress.samples_seen = require(content.state, "progress.samples_seen").as_integer();
+  const Value* pending = content.state.find("progress.validation_pending");
+  validation_pending_ = pending != nullptr && pending->as_boolean();
   meter_.load_state_dict(require(content.state, "meter"));
   if (parts_.scheduler != nullptr) {
     parts_.scheduler->load_state_dict(require(content.state, "scheduler"));

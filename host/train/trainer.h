@@ -4,6 +4,7 @@
 // from one, bit for bit. Borrows its parts. Training thread.
 //
 //   on_train_start
+//   make up for a validation that a signal cut short
 //   while updates are left, and nobody asked to stop:
 //     begin the epoch at the batch where it was left
 //     while batches are left: one update
@@ -56,8 +57,9 @@ class Trainer {
   // Called in this order. REQUIRES: before run(). A callback's state is saved under its key.
   void add_callback(std::string key, std::unique_ptr<Callback> callback);
 
-  // Trains to the end, or to the update after a stop signal or a callback's wish. Errors go through
-  // the callbacks' on_exception and then to the caller.
+  // Trains to the end, or to the update after a stop signal or a callback's wish. A validation that
+  // a signal cuts short is done over when the run is resumed. Errors go through the callbacks'
+  // on_exception and then to the caller.
   Outcome run();
 
   // All that a later process needs to go on from here; tensors are shared with the run.
@@ -84,7 +86,8 @@ class Trainer {
   bool run_update();
   ModelOutput forward_backward(const SampleList& batch, std::int64_t group_size);
   void step();
-  void validate_if_due(bool epoch_ended);
+  void complete_update();
+  bool validate();
   [[nodiscard]] bool losses_are_read(bool epoch_ended) const;
   [[nodiscard]] bool validation_due(bool epoch_ended) const;
   [[nodiscard]] bool finished() const;
@@ -100,6 +103,7 @@ class Trainer {
   LossMeter meter_;
   std::vector<NamedCallback> callbacks_;
   std::int64_t samples_this_run_ = 0;
+  bool validation_pending_ = false;  // the last update is done, its validation is not
 };
 
 }  // namespace pergola::host

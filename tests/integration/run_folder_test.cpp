@@ -62,6 +62,16 @@ TEST_F(RunFolderTest, OverwriteStartsAgainAndLeavesWhatIsNotOfTheRun) {
   EXPECT_THAT(listing("run"), ::testing::Not(Contains(HasSubstr("predictions"))));
 }
 
+TEST_F(RunFolderTest, OverwriteRemovesNothingOfAFolderThatIsNoRuns) {
+  for (const char* name : {"checkpoints/theirs.bin", "predictions/theirs.json", "metrics.jsonl"}) {
+    write(std::string("run/") + name, "theirs");
+    expect_error(train({"--overwrite"}), kCheckpoint,
+                 {"--overwrite would remove run/", "no config.toml of a run", "--run-dir"});
+    EXPECT_EQ(text(std::string("run/") + name), "theirs");
+    fs::remove_all(path("run"));
+  }
+}
+
 TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
   expect_success(train());
   write("before", text(weights()));

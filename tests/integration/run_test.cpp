@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -58,8 +59,9 @@ normalization = "softmax"
 transform = { type = "linear", params = { out_dim = 1 } }
 )";
 
-std::string boring() {
-  return "model = \"boring\"\nplugins.path = [\"" + fixture_folder("good").string() + "\"]\n";
+std::string fixture(const std::string& plugin, const std::string& model) {
+  return "model = \"" + model + "\"\nplugins.path = [\"" + fixture_folder(plugin).string() +
+         "\"]\n";
 }
 
 }  // namespace
@@ -67,14 +69,16 @@ std::string boring() {
 RunTest::RunTest() {
   write_easy_vqa(path("data/easy_vqa"));
   // The common part goes first: its keys are dotted, and the models' parts open tables.
-  write("boring.toml", kCommon + boring());
+  write("boring.toml", kCommon + fixture("good", "boring"));
+  write("stopped_in.toml", kCommon + fixture("stopped_in", "stopped_in"));
   write("cnn_lstm.toml", std::string(kCommon) + kCnnLstm);
   write("pythia.toml", std::string(kCommon) + kPythia);
 }
 
 Launch RunTest::launch(const Words& words) const {
+  const char* installed = std::getenv("PERGOLA_TEST_PROGRAM");
   Launch launch;
-  launch.command = {PERGOLA_PROGRAM};
+  launch.command = {installed != nullptr ? installed : PERGOLA_PROGRAM};
   launch.command.insert(launch.command.end(), words.begin(), words.end());
   launch.folder = folder_.path();
   return launch;

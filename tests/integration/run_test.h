@@ -28,10 +28,12 @@ class RunTest : public ::testing::Test {
  protected:
   RunTest();
 
-  // `pergola WORDS`, in the test's folder.
+  // `pergola WORDS`, in the test's folder. PERGOLA_TEST_PROGRAM names another program than the one
+  // of this build.
   [[nodiscard]] Launch launch(const Words& words) const;
   [[nodiscard]] Result pergola(const Words& words) const;
-  // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml and cnn_lstm.toml, too:
+  // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml, cnn_lstm.toml and
+  // stopped_in.toml (of a model that is interrupted in the split model_config.stopped_in.split):
   // 12 updates, a log line for each, a validation every 4, a checkpoint every 3.
   [[nodiscard]] Result train(const Words& more = {}, const std::string& model = "boring") const;
   [[nodiscard]] Launch train_launch(const Words& more, const std::string& model = "boring") const;

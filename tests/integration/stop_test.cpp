@@ -10,6 +10,7 @@ namespace pergola::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Long enough to be caught in the middle; no checkpoint but those that a stop makes.
 const Words kLong = {"training.max_updates=200", "training.evaluation_interval=50",
@@ -37,9 +38,10 @@ class StopTest : public RunTest {
 class StoppedBy : public StopTest,
                   public ::testing::WithParamInterface<std::pair<int, std::size_t>> {};
 INSTANTIATE_TEST_SUITE_P(Signals, StoppedBy,
-                         ::testing::Values(std::pair(SIGINT, 3U), std::pair(SIGTERM, 60U)),
+                         ::testing::Values(std::pair(SIGINT, 3U), std::pair(SIGTERM, 60U),
+                                           std::pair(SIGHUP, 30U)),
                          [](const auto& param) {
-                           return param.param.first == SIGINT ? "SIGINT" : "SIGTERM";
+                           return "signal_" + std::to_string(param.param.first);
                          });
 
 TEST_P(StoppedBy, SavesExitsWith128PlusItsNumberAndGoesOnToTheSameBytes) {
@@ -82,6 +84,49 @@ TEST_F(StopTest, SignalBeforeTheFirstUpdateStopsAsWell) {
   const Result stopped = process.wait();
   EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
   EXPECT_EQ(json("run/summary.json").at("status"), "interrupted");
+}
+
+class StoppedIn : public RunTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  static std::string in(const std::string& split) {
+    return "model_config.stopped_in.split=" + split;
+  }
+  // More than one batch in each split: a signal in the last one comes too late.
+  static constexpr const char* kSmallBatches = "training.batch_size=2";
+};
+INSTANTIATE_TEST_SUITE_P(Splits, StoppedIn, ::testing::Values("train", "val", "test"),
+                         [](const auto& param) { return param.param; });
+
+TEST_P(StoppedIn, EndsThereAndGoesOnToTheSameBytes) {
+  const Result stopped = train({kSmallBatches, in(GetParam())}, "stopped_in");
+  EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
+  EXPECT_THAT(stopped.err, HasSubstr("[run] stopped by signal 2; go on with --resume"));
+  EXPECT_EQ(json("run/summary.json").at("status"), "interrupted");
+  for (const std::string& name : listing("run")) EXPECT_THAT(name, Not(HasSubstr("test.json")));
+
+  const Result resumed = train({"--resume", kSmallBatches, in("\"\"")}, "stopped_in");
+  expect_success(resumed);
+  const Result whole =
+      pergola({"train", "stopped_in.toml", "--run-dir", "whole", kSmallBatches, in("\"\"")});
+  expect_success(whole);
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+  EXPECT_EQ(metrics("run"), metrics("whole"));
+  EXPECT_EQ(json("run/checkpoints/last/state.json").at("callbacks"),
+            json("whole/checkpoints/last/state.json").at("callbacks"));
+  EXPECT_TRUE(
+      same_bytes("run/predictions/easy_vqa_test.json", "whole/predictions/easy_vqa_test.json"));
+}
+
+TEST_P(StoppedIn, EvaluationEndsAtOnceAndWritesNothing) {
+  if (GetParam() == std::string("train")) GTEST_SKIP() << "is not a split to evaluate";
+  expect_success(train({in("\"\""), "run_type=train"}, "stopped_in"));
+  const Result stopped = pergola({"predict", "stopped_in.toml", "--run-dir", "run", "--split",
+                                  GetParam(), kSmallBatches, in(GetParam())});
+  EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
+  EXPECT_EQ(stopped.out, "");
+  EXPECT_THAT(stopped.err, HasSubstr("stopped by signal 2"));
+  for (const std::string& name : listing("run")) EXPECT_THAT(name, Not(HasSubstr(".json.")));
+  EXPECT_EQ(listing("run/predictions").size(), 0U);
 }
 
 TEST_F(StopTest, FolderOfARunningProcessIsRefusedToAnother) {

@@ -224,5 +224,38 @@ TEST_P(EachModel, AnotherSeedGivesOtherNumbers) {
   EXPECT_NE(metrics("other"), metrics("run"));
 }
 
+class OwnDataTest : public RunTest {
+ protected:
+  const Words with_plugin = {"--plugin-path", fixture_folder("own_data").string(),
+                             "run_type=train_val"};
+  [[nodiscard]] Result train_with(Words more) const {
+    more.insert(more.end(), with_plugin.begin(), with_plugin.end());
+    return train(more);
+  }
+};
+
+TEST_F(OwnDataTest, ModelTrainsOnADataSetOfAPlugin) {
+  const Result result = train_with({"dataset=dots", "dataset_config.dots.samples=40"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[data] dots train: 40 samples"));
+  EXPECT_THAT(result.err, HasSubstr("[plugin] own_data 0.1.0 from "));
+  EXPECT_EQ(metrics().back().at("split"), "val");
+  EXPECT_TRUE(metrics().back().contains("val/dots/accuracy"));
+  EXPECT_EQ(json("run/summary.json").at("dataset"), "dots");
+}
+
+TEST_F(OwnDataTest, KeysOfItsTableAreChecked) {
+  expect_error(train_with({"dataset=dots", "dataset_config.dots.sampels=40"}), kConfig,
+               {"dataset_config.dots.sampels", "(command line)", "did you mean 'samples'?"});
+  expect_error(train_with({"dataset=dtos"}), kConfig,
+               {"dataset = \"dtos\" (command line) is unknown", "did you mean 'dots'?"});
+}
+
+TEST_F(OwnDataTest, ProcessorOfAPluginServesTheHostsDataSet) {
+  const Result result = train_with({"dataset_config.easy_vqa.processors.text_processor=letters"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[plugin] own_data 0.1.0 from "));
+}
+
 }  // namespace
 }  // namespace pergola::test

@@ -151,9 +151,8 @@ TEST_F(ResolveTest, OffersTheClosestModel) {
 TEST_F(ResolveTest, OffersTheDatasetsThereAre) {
   write_run("");
   EXPECT_EQ(complaint({"dataset=clevr"}),
-            "dataset = \"clevr\" (" + path("run.toml") +
-                ":2:11) is unknown: neither the host nor a plugin has that data set; known is "
-                "easy_vqa");
+            "dataset = \"clevr\" (command line) is unknown: neither the host nor a plugin has that "
+            "data set; known is easy_vqa");
 }
 
 TEST_F(ResolveTest, RefusesSettingsOfAModelThatIsNot) {

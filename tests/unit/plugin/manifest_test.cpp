@@ -46,6 +46,9 @@ hidden_dim = 5000
 losses = ["logit_bce"]
 [models.tiny]
 description = "A small one"
+[datasets.dots]
+description = "Dots"
+config = { samples = 3 }
 [provides]
 metric = ["z_score"]
 loss = ["focal_loss", "anchor_loss"]
@@ -59,8 +62,10 @@ loss = ["focal_loss", "anchor_loss"]
   EXPECT_THAT(manifest.keys("model"), ElementsAre("pythia", "tiny"));
   EXPECT_THAT(manifest.keys("loss"), ElementsAre("anchor_loss", "focal_loss"));
   EXPECT_THAT(manifest.keys("metric"), ElementsAre("z_score"));
+  EXPECT_THAT(manifest.keys("dataset"), ElementsAre("dots"));
+  EXPECT_EQ(manifest.datasets.at("dots").config.find("samples")->as_integer(), 3);
   EXPECT_THAT(manifest.keys("callback"), IsEmpty());
-  const ModelManifest& model = manifest.models.at("pythia");
+  const ConfigurableManifest& model = manifest.models.at("pythia");
   EXPECT_EQ(model.description, "Pythia v0.3");
   EXPECT_EQ(model.config.find("hidden_dim")->as_integer(), 5000);
   EXPECT_EQ(model.config.find("losses[0]")->as_string(), "logit_bce");
@@ -131,6 +136,7 @@ TEST(ManifestTest, ManifestThatOffersNothingIsRefused) {
 
 TEST(ManifestTest, ModelsAreNotListedUnderProvides) {
   EXPECT_THAT(refusal_of(kHead + "[provides]\nmodel = [\"a\"]\n"), HasSubstr("[models.<key>]"));
+  EXPECT_THAT(refusal_of(kHead + "[provides]\ndataset = [\"a\"]\n"), HasSubstr("[datasets.<key>]"));
 }
 
 TEST(ManifestTest, KeyThatIsListedTwiceIsRefused) {

@@ -19,7 +19,7 @@ class SignalsDeathTest : public ::testing::Test {
 TEST_F(SignalsDeathTest, TheFirstSignalIsOnlyNoted) {
   EXPECT_EXIT(
       {
-        install_signal_handlers();
+        note_stop_signals();
         const int before = stop_signal();
         ::raise(SIGTERM);
         ::_exit(before == 0 && stop_signal() == SIGTERM ? 0 : 1);
@@ -30,7 +30,7 @@ TEST_F(SignalsDeathTest, TheFirstSignalIsOnlyNoted) {
 TEST_F(SignalsDeathTest, TheSecondSignalEndsTheProcessAtOnce) {
   EXPECT_EXIT(
       {
-        install_signal_handlers();
+        note_stop_signals();
         ::raise(SIGTERM);
         ::raise(SIGINT);
       },
@@ -40,9 +40,9 @@ TEST_F(SignalsDeathTest, TheSecondSignalEndsTheProcessAtOnce) {
 TEST_F(SignalsDeathTest, InstallingAgainForgetsTheFirstSignal) {
   EXPECT_EXIT(
       {
-        install_signal_handlers();
+        note_stop_signals();
         ::raise(SIGINT);
-        install_signal_handlers();
+        note_stop_signals();
         const int after = stop_signal();
         ::raise(SIGINT);
         ::_exit(after == 0 ? 0 : 1);
@@ -50,10 +50,40 @@ TEST_F(SignalsDeathTest, InstallingAgainForgetsTheFirstSignal) {
       ::testing::ExitedWithCode(0), "");
 }
 
+TEST_F(SignalsDeathTest, AHangUpIsNotedUnlessItWasIgnored) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGHUP, SIG_IGN);  // as nohup does
+        note_stop_signals();
+        ::raise(SIGHUP);
+        const int ignored = stop_signal();
+        ::signal(SIGHUP, SIG_DFL);
+        note_stop_signals();
+        ::raise(SIGHUP);
+        ::_exit(ignored == 0 && stop_signal() == SIGHUP ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SignalsDeathTest, StopIfAskedThrowsWhatCame) {
+  EXPECT_EXIT(
+      {
+        note_stop_signals();
+        stop_if_asked();
+        ::raise(SIGTERM);
+        try {
+          stop_if_asked();
+        } catch (const Stopped& stopped) {
+          ::_exit(stopped.signal_number());
+        }
+      },
+      ::testing::ExitedWithCode(SIGTERM), "");
+}
+
 TEST_F(SignalsDeathTest, AClosedPipeIsAnErrorAndNoSignal) {
   EXPECT_EXIT(
       {
-        install_signal_handlers();
+        ignore_broken_pipes();
         int ends[2];
         if (::pipe(ends) != 0) ::_exit(2);
         ::close(ends[0]);

@@ -66,6 +66,7 @@ class TestRun {
                         options.max_updates);
     const auto validate = [this] {
       ++validations;
+      if (on_validate) on_validate();
       return Numbers{{"val/boring/accuracy", 0.5}};
     };
     trainer.emplace(TrainerParts{*model, *optimizer_, scheduler_.get(), *loader_, validate,
@@ -86,6 +87,7 @@ class TestRun {
  public:
   std::shared_ptr<BoringModel> model;
   int validations = 0;
+  std::function<void()> on_validate;
   std::vector<std::string> hooks;
 
  private:
@@ -121,7 +123,7 @@ void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
 
 class TrainerTest : public testing::Test {
  protected:
-  TrainerTest() { install_signal_handlers(); }  // forgets a signal that an earlier test sent
+  TrainerTest() { note_stop_signals(); }  // forgets a signal that an earlier test sent
 };
 
 TEST_F(TrainerTest, HooksComeInTheDocumentedOrder) {
@@ -203,6 +205,36 @@ TEST_F(TrainerTest, AStopSignalEndsAfterTheUpdateAndIsReported) {
   EXPECT_EQ(run.trainer->run(), Outcome::kInterrupted);
   EXPECT_EQ(run.trainer->state().progress.update, 3);
   EXPECT_EQ(run.hooks.back(), "train_end");
+}
+
+TEST_F(TrainerTest, AValidationThatASignalCutsShortIsMadeUpForFirstOfAll) {
+  TestRun straight(options_for(4));
+  static_cast<void>(straight.trainer->run());
+
+  CheckpointContent saved;
+  {
+    TestRun first(options_for(4));
+    first.on_validate = [] {
+      static_cast<void>(std::raise(SIGINT));
+      stop_if_asked();
+    };
+    EXPECT_EQ(first.trainer->run(), Outcome::kInterrupted);
+    EXPECT_EQ(first.trainer->state().progress.update, 3);
+    EXPECT_THAT(first.hooks, testing::Not(testing::Contains("validation_end")));
+    saved = snapshot(*first.trainer);
+    EXPECT_EQ(*saved.state.find("progress.validation_pending"), Value(true));
+  }
+  note_stop_signals();
+  TestRun second(options_for(4));
+  second.trainer->restore(saved);
+  EXPECT_EQ(second.trainer->run(), Outcome::kFinished);
+  EXPECT_THAT(second.hooks,
+              ElementsAre("train_start", "validation_start", "validation_end", "update_complete",
+                          "update_start", "update_end", "validation_start", "validation_end",
+                          "update_complete", "train_end"));
+  expect_equal(second.weights(), straight.weights());
+  EXPECT_EQ(to_string(second.trainer->content().state),
+            to_string(straight.trainer->content().state));
 }
 
 TEST_F(TrainerTest, NanNamesTheLossAndReachesTheCallbacks) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // LibTorch's OpenMP threads spin while they wait for each other. Where another thread wants their
 // core (a loader's worker, another program) they spin for whole time slices, and training becomes
-// ten to fifty times slower. GOMP_SPINCOUNT=2000 lets them sleep soon, but libgomp reads it when it
-// is loaded: before main. So the program starts itself again with it, once, before any library's
-// constructor has run, which costs a tenth of a second. Who sets OMP_WAIT_POLICY or GOMP_SPINCOUNT
-// decides otherwise.
+// several times slower; where they sleep at once, waking them makes it two times slower.
+// GOMP_SPINCOUNT=2000 is a few microseconds of spinning, a good middle. But libgomp reads it
+// when it is loaded, before main: so the program starts itself again with it, once, before any
+// library's constructor has run. Who sets OMP_WAIT_POLICY or GOMP_SPINCOUNT decides otherwise.
+// host/docs/adr/0012-openmp-waits.md has the measurements.
 #include <unistd.h>
 
 #include <climits>
@@ -18,10 +19,10 @@ bool is_variable(const char* entry, const char* name) {
 }
 
 // Only system calls and plain memory: libc has not been initialised yet.
-void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
+void restart_with_short_waits(int /*argc*/, char** argv, char** environment) {
   constexpr int kMost = 4096;
   static char* extended[kMost + 2];
-  static char policy[] = "GOMP_SPINCOUNT=2000";
+  static char spin_count[] = "GOMP_SPINCOUNT=2000";
   static char program[PATH_MAX];
   int count = 0;
   for (; environment[count] != nullptr; ++count) {
@@ -31,7 +32,7 @@ void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
     }
     extended[count] = environment[count];
   }
-  extended[count] = policy;
+  extended[count] = spin_count;
   // The path, not /proc/self/exe itself: process lists show the name that was started.
   const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
   if (length > 0) execve(program, argv, extended);  // on failure we go on as we are
@@ -41,4 +42,4 @@ void restart_with_passive_waits(int /*argc*/, char** argv, char** environment) {
 
 __attribute__((section(".preinit_array"),
                used)) void (*const pergola_before_all)(int, char**,
-                                                       char**) = &restart_with_passive_waits;
+                                                       char**) = &restart_with_short_waits;
