@@ -50,6 +50,47 @@ train_with() {
   [[ -s $work/$2/checkpoints/best/model.safetensors ]] || fail "$2 has no best checkpoint"
 }
 
+# blocks LANGUAGE FILE: the fenced blocks of a page as block_1.inc, block_2.inc, ... in this folder.
+blocks() {
+  awk -v fence="\`\`\`$1" '
+    $0 == fence { inside = 1; file = "block_" ++count ".inc"; printf "" >file; next }
+    inside && /^```/ { inside = 0; close(file) }
+    inside { print >file }' "$2"
+}
+
+# The plugin of the README, from its four blocks and with its commands.
+readme_plugin() {
+  mkdir "$work/readme" && cd "$work/readme"
+  blocks cpp "$source_dir/README.md"
+  mv block_1.inc tiny_vqa.cpp
+  blocks cmake "$source_dir/README.md"
+  mv block_1.inc CMakeLists.txt
+  blocks toml "$source_dir/README.md"
+  mv block_1.inc plugin.toml
+  mv block_2.inc tiny_vqa.toml
+  run readme_configure "$cmake" -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix"
+  run readme_build "$cmake" --build build
+  run readme_train "$prefix/bin/pergola" train tiny_vqa.toml --plugin-path build training.num_threads=1
+  expect readme_train 'status finished'
+}
+
+# The author's guide: its first block is what tools/new_plugin writes, its plugin.toml is a good one, and
+# all other code compiles. In the folder of my_model.
+author_guide() {
+  local guide=$source_dir/sdk/docs/authors_guide.md
+  blocks cpp "$guide"
+  diff <(sed '/SPDX/d' my_model.cpp) block_1.inc || fail "the guide's first block is not what tools/new_plugin writes"
+  [[ -e block_10.inc && ! -e block_11.inc ]] || fail 'the guide has code that guide_fragments.cpp does not name'
+  cp "$source_dir/tests/install/guide_fragments.cpp" .
+  sed -i 's/SOURCES my_model.cpp/SOURCES my_model.cpp guide_fragments.cpp/' CMakeLists.txt
+  mkdir toml
+  (cd toml && blocks toml "$guide" && mv block_1.inc ../plugin.toml)
+  run guide_build "$cmake" --build build
+  run guide_train "$prefix/bin/pergola" train my_model.toml --plugin-path build --run-dir "$work/guide" \
+    training.max_epochs=1 training.num_threads=1 'model_config.my_model.losses=["brier"]'
+  expect guide_train 'train/easy_vqa/brier'
+}
+
 # Nothing of the repository or its environment may help.
 unset PERGOLA_PLUGIN_PATH PERGOLA_LIBTORCH LD_LIBRARY_PATH
 export PERGOLA_DATA_DIR=$work/data
@@ -75,6 +116,8 @@ run check_exports "$source_dir/tools/check_exports" build/my_model.so
 run inspect "$prefix/bin/pergola" plugins inspect build/my_model.so
 expect inspect '[model_config.my_model]'
 train_with "$prefix" first
+author_guide
+readme_plugin
 
 # Moved, it finds its SDK and its plugins where it is now.
 mv "$prefix" "$work/moved"
