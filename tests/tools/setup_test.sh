@@ -120,6 +120,25 @@ stub apt-get 'exit 100'
 run_setup
 expect 1 'apt-get update failed' 'libpng-dev'
 
+# The tools of tools/lint are missing: installed where that can be done, else named; never an error.
+new_case
+make_libtorch "$work/torch" 2 11 0
+stub dpkg-query 'case "$*" in *shellcheck) exit 1 ;; *) echo installed ;; esac'
+run_setup
+expect 0 'packages: all'
+expect_no_calls '^apt-get'
+stub apt-cache 'exit 0'
+run_setup
+expect 0 'without shellcheck'
+expect_no_calls '^apt-get'
+stub id 'echo 0'
+run_setup
+expect 0 'installed shellcheck'
+expect_calls '^apt-get .*install -y --no-install-recommends shellcheck$'
+stub apt-get 'exit 100'
+run_setup
+expect 0 'without shellcheck'
+
 # LibTorch of one's own.
 new_case
 make_libtorch "$work/torch" 2 11 0
