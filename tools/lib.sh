@@ -40,9 +40,6 @@ build_jobs() {
   echo $((jobs < 1 ? 1 : jobs))
 }
 
-# libtorch_dir: the folder with LibTorch's lib/ and include/.
-libtorch_dir() { echo "${PERGOLA_LIBTORCH:-$PERGOLA_CACHE/libtorch-$LIBTORCH_VERSION/torch}"; }
-
 # data_dir: the folder that holds the data sets, each in a folder of its name.
 data_dir() { echo "${PERGOLA_DATA_DIR:-$PERGOLA_CACHE/data}"; }
 

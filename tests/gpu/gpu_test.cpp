@@ -13,10 +13,12 @@ class GpuTest : public RunTest, public ::testing::WithParamInterface<const char*
   [[nodiscard]] Result train_on(const std::string& device, const std::string& folder,
                                 const Words& more = {}) const {
     // Dropout draws other numbers on a GPU, and Adam makes whole steps of the rounding noise that
-    // is the gradient of a bias before batch norm; without both, the two devices do the same sums.
+    // is the gradient of a bias before batch norm. Without both, the two devices do the same sums,
+    // and small steps keep rounding small: at lr = 0.05 ties of the max pooling in the one-coloured
+    // images grow one ulp of the input to 0.04 in cnn_lstm's losses, on the CPU alone.
     Words words = {
         "train", std::string(GetParam()) + ".toml",           "--run-dir", folder, "--device",
-        device,  "optimizer={type=\"sgd\", params={lr=0.05}}"};
+        device,  "optimizer={type=\"sgd\", params={lr=0.005}}"};
     words.insert(words.end(), no_dropout_.at(GetParam()).begin(), no_dropout_.at(GetParam()).end());
     words.insert(words.end(), more.begin(), more.end());
     Launch launch = RunTest::launch(words);
@@ -55,7 +57,7 @@ TEST_P(GpuTest, TrainsToTheLossesOfTheCpu) {
   const std::vector<double> on_cpu = losses(metrics("cpu"));
   const std::vector<double> on_gpu = losses(metrics("gpu"));
   ASSERT_EQ(on_cpu.size(), on_gpu.size());
-  for (std::size_t i = 0; i < on_cpu.size(); ++i) EXPECT_NEAR(on_cpu[i], on_gpu[i], 2e-3) << i;
+  for (std::size_t i = 0; i < on_cpu.size(); ++i) EXPECT_NEAR(on_cpu[i], on_gpu[i], 5e-4) << i;
 }
 
 TEST_P(GpuTest, CheckpointOfTheGpuScoresTheSameOnTheCpu) {

@@ -5,12 +5,21 @@
 #   LibTorch::cpu   headers, libtorch_cpu and libc10: all that the host links; CUDA is loaded later
 #   LibTorch_VERSION, LibTorch_LIBRARY_DIRS
 
+# The environment is remembered, since a build configures again in shells that may lack it; the
+# search is not, so that another folder counts in a build tree that is there.
+if(NOT "$ENV{PERGOLA_LIBTORCH}" STREQUAL "")
+  set(PERGOLA_LIBTORCH "$ENV{PERGOLA_LIBTORCH}" CACHE PATH "Folder with LibTorch's include/ and lib/" FORCE)
+endif()
+foreach(_found LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY)
+  unset(${_found} CACHE)
+endforeach()
+
 set(_cache $ENV{XDG_CACHE_HOME})
 if(NOT _cache)
   set(_cache $ENV{HOME}/.cache)
 endif()
 find_path(LibTorch_INCLUDE_DIR torch/headeronly/version.h
-          HINTS ${PERGOLA_LIBTORCH} $ENV{PERGOLA_LIBTORCH} ${_cache}/pergola/libtorch-2.11.0/torch
+          HINTS ${PERGOLA_LIBTORCH} ${_cache}/pergola/libtorch-2.11.0/torch
           PATH_SUFFIXES include NO_DEFAULT_PATH)
 set(_lib ${LibTorch_INCLUDE_DIR}/../lib)
 cmake_path(NORMAL_PATH _lib)

@@ -2,10 +2,11 @@
 include(GoogleTest)
 
 # pergola_add_test(config_test SOURCES a_test.cpp ... [LINK lib ...] [LABELS unit ...]
-#                  [NEEDS target ...] [TORCH] [TIMEOUT seconds])
+#                  [NEEDS target ...] [TORCH] [SERIAL] [TIMEOUT seconds])
 # One GoogleTest program; ctest sees each of its tests. NEEDS: targets that it loads or runs.
+# SERIAL: ctest runs nothing beside them.
 function(pergola_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 test "TORCH" "TIMEOUT" "SOURCES;LINK;LABELS;NEEDS")
+  cmake_parse_arguments(PARSE_ARGV 1 test "TORCH;SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS;NEEDS")
   if(NOT test_TIMEOUT)
     set(test_TIMEOUT 120)
   endif()
@@ -19,5 +20,6 @@ function(pergola_add_test name)
     add_dependencies(${name} ${test_NEEDS})
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}."
-                       PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT})
+                       PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT}
+                                  RUN_SERIAL ${test_SERIAL})
 endfunction()
