@@ -25,7 +25,8 @@ class CnnLstm final : public BaseModel {
   void build() override;
 
   // Reads `text` [B, T] and `image` [B, 3, height, width]; returns `scores` [B, C].
-  // Throws Error{kConfig} when classifier.params.in_dim does not fit the images.
+  // Throws Error{kConfig} when classifier.params.in_dim does not fit the images, or, in training,
+  // when a batch norm would see one number only.
   ModelOutput forward(const SampleList& batch) override;
 
  private:

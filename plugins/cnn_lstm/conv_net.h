@@ -18,7 +18,7 @@ class ConvNet : public torch::nn::Module {
   explicit ConvNet(const ConvNetConfig& config);
 
   // [B, in, height, width] → [B, out, height / 2, width / 2] (an even kernel adds 1 before
-  // halving).
+  // halving). Throws Error{kConfig} in training when one number is left for each channel.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x);
 
  private:

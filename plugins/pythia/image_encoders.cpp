@@ -86,7 +86,15 @@ class ConvGridEncoder final : public ImageEncoder {
     // copy.
     x_BDNN = x_BDNN.contiguous(at::MemoryFormat::ChannelsLast);
     for (const Layer& layer : layers_) {
-      x_BDNN = layer.norm->forward(layer.conv->forward(x_BDNN)).relu_();
+      x_BDNN = layer.conv->forward(x_BDNN);
+      if (is_training() && x_BDNN.size(0) * x_BDNN.size(2) * x_BDNN.size(3) == 1) {
+        throw Error(ErrorKind::kConfig,
+                    "conv_grid cannot be trained on a batch of one image that it shrinks to 1 x 1, "
+                    "because batch norm needs more than one number; choose a training.batch_size "
+                    "that leaves more than one for the last batch, fewer channels in "
+                    "image_feature_encodings, or larger images");
+      }
+      x_BDNN = layer.norm->forward(x_BDNN).relu_();
     }
     return {x_BDNN.flatten(/*start_dim=*/2).transpose(1, 2), {}};
   }

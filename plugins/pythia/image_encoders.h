@@ -20,7 +20,8 @@ struct Regions {
 
 class ImageEncoder : public torch::nn::Module {
  public:
-  // Throws Error{kData} when the batch lacks the field, or it has another shape.
+  // Throws Error{kData} when the batch lacks the field, or it has another shape; Error{kConfig} in
+  // training when a batch norm would see one number only.
   [[nodiscard]] virtual Regions forward(const SampleList& batch) = 0;
   // True for weights that come from elsewhere and are only fine-tuned, at a tenth of the rate.
   [[nodiscard]] virtual bool is_fine_tuned() const noexcept { return false; }

@@ -7,6 +7,7 @@
 #include "pergola/suggest.h"
 
 #include <map>
+#include <set>
 
 namespace pergola {
 namespace {
@@ -39,6 +40,19 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
   return result;
 }
 
+// Each parameter once, under its first name: torch lists those of a submodule that is registered
+// twice under both.
+std::vector<std::pair<std::string, at::Tensor>> distinct_parameters(
+    const torch::nn::Module& module) {
+  std::set<const void*> seen;
+  std::vector<std::pair<std::string, at::Tensor>> distinct;
+  for (const auto& item : module.named_parameters()) {
+    if (!seen.insert(item.value().unsafeGetTensorImpl()).second) continue;
+    distinct.emplace_back(item.key(), item.value());
+  }
+  return distinct;
+}
+
 // "missing: a, b, c (and 4 more)"
 std::string listing(const char* title, const std::vector<std::string>& keys) {
   constexpr std::size_t kMost = 10;
@@ -55,7 +69,14 @@ BaseModel::BaseModel(const Config& config) : config_(config) {}
 BaseModel::~BaseModel() = default;
 
 void BaseModel::init_losses(const Registry& registry) {
-  losses_ = std::make_shared<Losses>(config_.typed_list("losses"), registry);
+  constexpr const char* kName = "losses";
+  if (named_children().contains(kName)) {
+    throw Error(ErrorKind::kPlugin,
+                "the model has a submodule 'losses', the name that the losses of the config are "
+                "saved under; give it another name in build()");
+  }
+  losses_ =
+      register_module(kName, std::make_shared<Losses>(config_.typed_list("losses"), registry));
 }
 
 ModelOutput BaseModel::operator()(const SampleList& batch) {
@@ -122,10 +143,10 @@ void BaseModel::on_load_checkpoint(const Value& /*extras*/) {}
 std::vector<ParameterGroup> BaseModel::optimizer_parameters(
     const Config& /*optimizer_config*/) const {
   ParameterGroup group;
-  for (const auto& item : named_parameters()) {
-    if (!item.value().requires_grad()) continue;
-    group.names.push_back(item.key());
-    group.parameters.push_back(item.value());
+  for (const auto& [name, parameter] : distinct_parameters(*this)) {
+    if (!parameter.requires_grad()) continue;
+    group.names.push_back(name);
+    group.parameters.push_back(parameter);
   }
   return {group};
 }
@@ -137,13 +158,13 @@ std::vector<Value> BaseModel::format_for_prediction(std::vector<Value> results,
 
 std::int64_t BaseModel::num_parameters() const {
   std::int64_t count = 0;
-  for (const at::Tensor& parameter : parameters()) count += parameter.numel();
+  for (const auto& [name, parameter] : distinct_parameters(*this)) count += parameter.numel();
   return count;
 }
 
 std::int64_t BaseModel::num_trained_parameters() const {
   std::int64_t count = 0;
-  for (const at::Tensor& parameter : parameters()) {
+  for (const auto& [name, parameter] : distinct_parameters(*this)) {
     if (parameter.requires_grad()) count += parameter.numel();
   }
   return count;

@@ -161,8 +161,8 @@ Config Config::table(std::string_view key) const {
 TypedConfig Config::typed_at(const Value& value, const std::string& path) const {
   const std::string where = path + (value.origin().empty() ? "" : " (" + value.origin() + ")");
   if (value.is_string()) {
-    const Config empty(Value(Value::Table{}), path);
-    return {value.as_string(), empty, empty, where};
+    const Value none{Value::Table{}};
+    return {value.as_string(), Config(none, path + ".params"), Config(none, path), where};
   }
   if (!value.is_table()) {
     throw Error(ErrorKind::kConfig, where, " is ", value.type_name(),

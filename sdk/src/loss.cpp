@@ -11,6 +11,7 @@ Loss::~Loss() = default;
 
 Losses::Losses(const std::vector<TypedConfig>& config, const Registry& registry) {
   for (const TypedConfig& entry : config) {
+    entry.options.allow_only({"type", "params"});
     for (const Entry& earlier : losses_) {
       if (earlier.name == entry.type) {
         throw Error(ErrorKind::kConfig, entry.where, " names the loss '", entry.type,

@@ -50,7 +50,13 @@ std::int64_t size_of(const std::string& name, const Field& field) {
   if (const auto* list = std::get_if<std::vector<Strings>>(&field)) {
     return static_cast<std::int64_t>(list->size());
   }
-  return std::get<std::shared_ptr<const SampleList>>(field)->batch_size();
+  const auto& group = std::get<std::shared_ptr<const SampleList>>(field);
+  if (group == nullptr || group->fields().empty()) {
+    throw Error(ErrorKind::kData, "field '", name, "' is a group ",
+                group == nullptr ? "that is null" : "without fields",
+                "; a batch's group has at least one field, or is left out");
+  }
+  return group->batch_size();
 }
 
 // Visits the same field of every sample; all must hold a T.
@@ -141,6 +147,11 @@ Field map_tensors(const Field& field, const Change& change) {
 }  // namespace
 
 void Sample::set(std::string name, SampleField value) {
+  const auto* group = std::get_if<std::shared_ptr<const Sample>>(&value);
+  if (group != nullptr && *group == nullptr) {
+    throw Error(ErrorKind::kData, "field '", name,
+                "' is a group that is null; set it to a Sample, or leave it out");
+  }
   fields_.insert_or_assign(std::move(name), std::move(value));
 }
 

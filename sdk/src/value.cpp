@@ -13,8 +13,11 @@ namespace {
 template <class T>
 const T& require(const T* value, const Value& holder, const char* wanted) {
   if (value == nullptr) {
-    throw Error(ErrorKind::kUnexpected, "a value is ", holder.type_name(), ", expected ", wanted,
-                holder.origin().empty() ? "" : " at " + holder.origin());
+    const bool null = holder.is_null();
+    throw Error(ErrorKind::kCheckpoint, "a saved value is ", null ? "" : to_string(holder) + ", ",
+                holder.type_name(), holder.origin().empty() ? "" : " (" + holder.origin() + ")",
+                "; expected ", wanted, null ? ", and a NaN is saved as null" : "",
+                "; use a checkpoint that the same version of the model wrote");
   }
   return *value;
 }
@@ -111,10 +114,11 @@ void append(std::string& out, const Value& value) {
 // The child of `value` for one step of a path ("key" or "[3]"), or null.
 const Value* child(const Value& value, std::string_view step) {
   if (step.front() == '[') {
+    if (step.size() < 3 || step.back() != ']' || !value.is_array()) return nullptr;
     std::size_t index = 0;
     const char* end = step.data() + step.size() - 1;
     const auto parsed = std::from_chars(step.data() + 1, end, index);
-    if (parsed.ec != std::errc() || parsed.ptr != end || !value.is_array()) return nullptr;
+    if (parsed.ec != std::errc() || parsed.ptr != end) return nullptr;
     return index < value.as_array().size() ? &value.as_array()[index] : nullptr;
   }
   if (!value.is_table()) return nullptr;
@@ -163,7 +167,9 @@ const Value* Value::find(std::string_view path) const {
     const std::size_t end = std::min(path.find_first_of(".[", 1), path.size());
     value = child(*value, path.substr(0, end));
     path.remove_prefix(end);
-    if (!path.empty() && path.front() == '.') path.remove_prefix(1);
+    if (path.empty() || path.front() == '[') continue;
+    path.remove_prefix(1);
+    if (path.empty() || path.front() == '[') return nullptr;  // "a.", "a.[0]"
   }
   return value;
 }

@@ -39,6 +39,68 @@ TEST(CnnLstmConfigTest, DefaultsAreMmfs) {
   EXPECT_TRUE(config.classifier.batch_norm);
 }
 
+// What the parser makes of plugin.toml, written down again key by key. A member that is new stops
+// the bindings from compiling; one whose key is not in plugin.toml makes the tables differ.
+Value written_down(const CnnLstmConfig& config) {
+  const auto& [words, answers, lstm, layers, classifier] = config;
+  const auto& [input_size, hidden_size, num_layers, proj_size, dropout, bias, bidirectional] = lstm;
+  const auto& [in_dim, hidden_dim, hidden_layers, mlp_dropout, activation, batch_norm] = classifier;
+  EXPECT_EQ(hidden_dim, in_dim);  // no key: it follows in_dim
+  Value::Array input_dims;
+  Value::Array output_dims;
+  Value::Array kernel_sizes;
+  for (const auto& [in_channels, out_channels, kernel_size] : layers) {
+    input_dims.emplace_back(in_channels);
+    output_dims.emplace_back(out_channels);
+    kernel_sizes.emplace_back(kernel_size);
+  }
+  Value all;
+  all["losses"] = Value::Array{"logit_bce"};  // the host's
+  all["text_vocab_size"] = words;
+  all["num_final_outputs"] = answers;
+  all["text_embedding"]["embedding_dim"] = input_size;
+  all["lstm"] = Value::Table{
+      {"input_size", input_size}, {"hidden_size", hidden_size},
+      {"num_layers", num_layers}, {"proj_size", proj_size},
+      {"dropout", dropout},       {"bias", bias},
+      {"batch_first", true},      {"bidirectional", bidirectional},
+  };
+  all["cnn"]["layers"] = Value::Table{{"input_dims", std::move(input_dims)},
+                                      {"output_dims", std::move(output_dims)},
+                                      {"kernel_sizes", std::move(kernel_sizes)}};
+  all["classifier"]["type"] = "mlp";
+  all["classifier"]["params"] =
+      Value::Table{{"in_dim", in_dim},
+                   {"num_layers", hidden_layers},
+                   {"hidden_act", activation == Activation::kRelu ? "relu" : "another"},
+                   {"batch_norm", batch_norm},
+                   {"dropout", mlp_dropout}};
+  return all;
+}
+
+TEST(CnnLstmConfigTest, PluginTomlHasEveryKeyWithTheValueThatIsUsed) {
+  const Config defaults = model_config("cnn_lstm", {kSizes});
+  EXPECT_EQ(to_string(written_down(CnnLstmConfig::parse(defaults))), to_string(defaults.value()));
+}
+
+// torch's, for the keys that MMF's defaults leave out.
+TEST(CnnLstmConfigTest, AKeyThatIsLeftOutHasTheValueOfPluginToml) {
+  Value table = model_config("cnn_lstm", {kSizes}).value();
+  for (const char* key : {"num_layers", "proj_size", "dropout", "bias", "batch_first"}) {
+    table["lstm"].as_table().erase(key);
+  }
+  table["classifier"]["params"] = Value::Table{{"in_dim", 450}};
+  const CnnLstmConfig parsed = CnnLstmConfig::parse(Config(std::move(table)));
+  EXPECT_EQ(to_string(written_down(parsed)), to_string(model_config("cnn_lstm", {kSizes}).value()));
+}
+
+TEST(CnnLstmConfigTest, TheConfigChoosesTheActivation) {
+  EXPECT_EQ(parse("classifier.params.hidden_act = 'gelu'").classifier.activation,
+            Activation::kGelu);
+  EXPECT_EQ(parse("classifier.params.hidden_act = 'tanh'").classifier.activation,
+            Activation::kTanh);
+}
+
 TEST(CnnLstmConfigTest, SizesMustComeFromTheDataSet) {
   EXPECT_THAT(refusal("text_vocab_size = 0"),
               HasSubstr("model_config.cnn_lstm.text_vocab_size = 0 must be the number of words; "

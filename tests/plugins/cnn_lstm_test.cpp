@@ -142,9 +142,40 @@ TEST(CnnLstmTest, DropoutOfHiddenLayersActsInTrainingOnly) {
 TEST(CnnLstmTest, BatchNormCannotBeTrainedOnOneSample) {
   const auto model = build_small("classifier.params.num_layers = 1");
   EXPECT_THAT(error_of(ErrorKind::kConfig, [&] { (void)model->forward(small_batch(1)); }),
-              HasSubstr("classifier.params.batch_norm cannot be trained on a batch of one sample"));
+              HasSubstr("classifier.params.batch_norm = true cannot be trained on a batch of one "
+                        "sample"));
   model->eval();
   EXPECT_THAT(model->forward(small_batch(1)).scores.sizes().vec(), ElementsAre(1, 5));
+}
+
+// Two layers shrink an image of 4 x 4 to one pixel: 6 numbers, and 2 * 4 from the LSTM.
+TEST(CnnLstmTest, ConvolutionsCannotBeTrainedOnOneNumber) {
+  const auto model = build_small("classifier.params.in_dim = 14");
+  SampleList one = small_batch(1);
+  one.set_field("image", torch::rand({1, 3, 4, 4}));
+  EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)model->forward(one); }),
+            "cnn.layers cannot be trained on a batch of one image that they shrink to 1 x 1, "
+            "because batch norm needs more than one number; choose a training.batch_size that "
+            "leaves more than one for the last batch, fewer layers, or larger images");
+  SampleList two = small_batch(2);
+  two.set_field("image", torch::rand({2, 3, 4, 4}));
+  EXPECT_THAT(model->forward(two).scores.sizes().vec(), ElementsAre(2, 5));
+  model->eval();
+  EXPECT_THAT(model->forward(one).scores.sizes().vec(), ElementsAre(1, 5));
+}
+
+// The same weights with each activation, chosen in the config, score differently.
+TEST(CnnLstmTest, TheConfigChoosesTheActivation) {
+  const auto scores = [](const char* hidden_act) {
+    const auto model = build_small(
+        concat("classifier.params = {num_layers = 1, hidden_act = '", hidden_act, "'}"));
+    model->eval();
+    return model->forward(small_batch(2)).scores;
+  };
+  EXPECT_TRUE(torch::equal(scores("relu"), scores("relu")));
+  EXPECT_FALSE(close(scores("relu"), scores("gelu"), 1e-4));
+  EXPECT_FALSE(close(scores("relu"), scores("tanh"), 1e-4));
+  EXPECT_FALSE(close(scores("gelu"), scores("tanh"), 1e-4));
 }
 
 TEST(CnnLstmTest, StateDictHasMmfsNames) {

@@ -44,6 +44,90 @@ TEST(PythiaConfigTest, DefaultsAreMmfs) {
   EXPECT_EQ(config.classifier.text_hidden_dim, 300);
 }
 
+Value combine_table(const CombineConfig& config) {
+  const auto& [hidden_dim, dropout] = config;
+  return Value::Table{{"type", "non_linear_element_multiply"},
+                      {"params", Value::Table{{"hidden_dim", hidden_dim}, {"dropout", dropout}}}};
+}
+
+Value text_table(const TextAttentionConfig& config) {
+  const auto& [embedding_dim, hidden_dim, num_layers, bidirectional, conv1_out, conv2_out,
+               kernel_size, padding, dropout] = config;
+  return Value::Table{{"type", "attention"},
+                      {"params", Value::Table{{"embedding_dim", embedding_dim},
+                                              {"hidden_dim", hidden_dim},
+                                              {"num_layers", num_layers},
+                                              {"bidirectional", bidirectional},
+                                              {"conv1_out", conv1_out},
+                                              {"conv2_out", conv2_out},
+                                              {"kernel_size", kernel_size},
+                                              {"padding", padding},
+                                              {"dropout", dropout}}}};
+}
+
+Value image_table(const ImageAttentionConfig& config) {
+  const auto& [combine, normalization, glimpses] = config;
+  return Value::Table{
+      {"modal_combine", combine_table(combine)},
+      {"normalization", normalization == Normalization::kSoftmax ? "softmax" : "sigmoid"},
+      {"transform",
+       Value::Table{{"type", "linear"}, {"params", Value::Table{{"out_dim", glimpses}}}}}};
+}
+
+// What the parser makes of plugin.toml, written down again key by key. A member that is new stops
+// the bindings from compiling; one whose key is not in plugin.toml makes the tables differ.
+Value written_down(const PythiaConfig& config) {
+  const auto& [words, answers, texts, encoders, attentions, combine, classifier] = config;
+  const auto& [img_hidden_dim, text_hidden_dim] = classifier;
+  Value::Array text_tables;
+  for (const TextAttentionConfig& text : texts) text_tables.push_back(text_table(text));
+  Value::Array encoder_tables;
+  for (const EncoderConfig& encoder : encoders) {
+    const bool fc7 = encoder.type == EncoderType::kFc7;
+    encoder_tables.push_back(
+        Value::Table{{"type", fc7 ? "finetune_faster_rcnn_fpn_fc7" : "default"}});
+  }
+  Value::Array image_tables;
+  for (const ImageAttentionConfig& image : attentions) image_tables.push_back(image_table(image));
+  Value all;
+  all["losses"] = Value::Array{"logit_bce"};  // the host's
+  all["text_vocab_size"] = words;
+  all["num_final_outputs"] = answers;
+  all["image_feature_dim"] = encoders[0].dim;
+  all["text_embeddings"] = std::move(text_tables);
+  all["image_feature_encodings"] = std::move(encoder_tables);
+  all["image_feature_embeddings"] = std::move(image_tables);
+  all["image_text_modal_combine"] = combine_table(combine);
+  all["classifier"] = Value::Table{{"type", "logit"},
+                                   {"params", Value::Table{{"img_hidden_dim", img_hidden_dim},
+                                                           {"text_hidden_dim", text_hidden_dim}}}};
+  return all;
+}
+
+TEST(PythiaConfigTest, PluginTomlHasEveryKeyWithTheValueThatIsUsed) {
+  const Config defaults = model_config("pythia", {kSizes});
+  EXPECT_EQ(to_string(written_down(PythiaConfig::parse(defaults))), to_string(defaults.value()));
+}
+
+TEST(PythiaConfigTest, AKeyThatIsLeftOutHasTheValueOfPluginToml) {
+  const PythiaConfig parsed = parse(R"(
+      text_embeddings = ["attention"]
+      image_text_modal_combine = "non_linear_element_multiply"
+      classifier = "logit"
+      [[image_feature_embeddings]]
+      modal_combine = "non_linear_element_multiply"
+      transform = "linear")");
+  EXPECT_EQ(to_string(written_down(parsed)), to_string(model_config("pythia", {kSizes}).value()));
+}
+
+TEST(PythiaConfigTest, TheConfigChoosesNormalizationAndGlimpses) {
+  const PythiaConfig parsed = parse(
+      "image_feature_embeddings = [{modal_combine = 'non_linear_element_multiply', normalization = "
+      "'sigmoid', transform = {type = 'linear', params = {out_dim = 2}}}]");
+  EXPECT_EQ(parsed.image_attentions[0].normalization, Normalization::kSigmoid);
+  EXPECT_EQ(parsed.image_attentions[0].glimpses, 2);
+}
+
 TEST(PythiaConfigTest, ConvGridIsAsWideAsItsLastConvolution) {
   const PythiaConfig config =
       parse(R"(image_feature_encodings = [{type = "conv_grid", params = {channels = [8, 24]}}])");

@@ -25,9 +25,15 @@
 #define PERGOLA_COMPILER "gcc " PERGOLA_TEXT(__GNUC__)
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
+// GCC defines macros, Clang answers __has_feature.
+#if !defined(__has_feature)
+#define PERGOLA_HAS_FEATURE_(x) 0
+#else
+#define PERGOLA_HAS_FEATURE_(x) __has_feature(x)
+#endif
+#if defined(__SANITIZE_ADDRESS__) || PERGOLA_HAS_FEATURE_(address_sanitizer)
 #define PERGOLA_SANITIZERS "address"
-#elif defined(__SANITIZE_THREAD__)
+#elif defined(__SANITIZE_THREAD__) || PERGOLA_HAS_FEATURE_(thread_sanitizer)
 #define PERGOLA_SANITIZERS "thread"
 #else
 #define PERGOLA_SANITIZERS "none"

@@ -29,8 +29,11 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // Makes and registers all modules, and reads any file that they need.  [main-thread & once]
   virtual void build() = 0;
 
-  // Builds what `losses` of the config names. The host calls it right after build().
-  virtual void init_losses(const Registry& registry);
+  // Makes what `losses` of the config names, as the submodule `losses`: its parameters and buffers
+  // are the model's from then on (loss.h). The host calls it right after build().
+  // Throws Error{kConfig} for a loss that is unknown or named twice, Error{kPlugin} when the model
+  // has a submodule of that name.  [main-thread & built & once]
+  void init_losses(const Registry& registry);
 
   // Scores one batch. Returns `scores`, or its own `losses`, or both.
   // Throws Error{kData} when a required field is missing.  [train-thread & built]
@@ -40,41 +43,49 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // Throws Error{kPlugin} when forward returned neither scores nor losses.  [train-thread & built]
   ModelOutput operator()(const SampleList& batch);
 
-  // What the loops call; `batch_idx` counts from 0 in the epoch or split. All three are operator()
-  // unless a model has a reason.
+  // What the loops call for a batch of the split train, val or test; `batch_idx` counts from 0 in
+  // the epoch or split. All three are operator() unless a model has a reason, and fail as it does.
+  // [train-thread & built]
   virtual ModelOutput training_step(const SampleList& batch, std::int64_t batch_idx);
   virtual ModelOutput validation_step(const SampleList& batch, std::int64_t batch_idx);
   virtual ModelOutput test_step(const SampleList& batch, std::int64_t batch_idx);
 
-  // The current name of a weight that an older release saved as `key`.
+  // The current name of a weight that an older release saved as `key`; `key` itself otherwise.
+  // [main-thread & built]
   [[nodiscard]] virtual std::string format_state_key(const std::string& key) const;
 
   // Copies `state` into the model's parameters and buffers, each key renamed by format_state_key.
   // Throws Error{kCheckpoint} when shapes differ, two keys get the same name, or, with
   // Strict::kYes, any key is missing or unexpected; all of them are listed and nothing has changed.
+  // A submodule that is registered twice has two keys; the later one wins.  [main-thread & built]
   LoadReport load_state_dict(const StateDict& state, Strict strict);
 
-  // What the model wants saved besides its weights, and gets back; a table under its own keys.
+  // What the model wants saved besides its weights, and gets back after they are loaded: a table
+  // under its own keys. It passes through JSON, where a NaN becomes null. on_load_checkpoint throws
+  // Error{kCheckpoint} for what it cannot take.  [train-thread & built]
   virtual void on_save_checkpoint(Value& extras) const;
   virtual void on_load_checkpoint(const Value& extras);
 
   // Parameter groups; `optimizer_config` is the config's `optimizer` table. The default is one
-  // group of all parameters that require a gradient.  [main-thread & built]
+  // group of all parameters that require a gradient, each once, under its first name.
+  // Throws Error{kConfig} for options that it cannot take.  [main-thread & built]
   [[nodiscard]] virtual std::vector<ParameterGroup> optimizer_parameters(
       const Config& optimizer_config) const;
 
-  // The last word on the rows of a prediction file.
+  // The last word on the rows of a prediction file for one batch: `results` is what the data set
+  // made of `report`.  [train-thread & built]
   [[nodiscard]] virtual std::vector<Value> format_for_prediction(std::vector<Value> results,
                                                                  const Report& report) const;
 
   [[nodiscard]] const Config& config() const noexcept { return config_; }
-  // The number of elements of all parameters, and of those that require a gradient.
+  // The number of elements of all parameters, and of those that require a gradient; one that is
+  // registered twice counts once.  [main-thread]
   [[nodiscard]] std::int64_t num_parameters() const;
   [[nodiscard]] std::int64_t num_trained_parameters() const;
 
  private:
   Config config_;
-  std::shared_ptr<Losses> losses_;  // shared: torch::nn children are; not registered: not weights
+  std::shared_ptr<Losses> losses_;  // shared: torch::nn children are
   bool told_about_losses_ = false;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Callbacks: what happens around training besides training. The host calls every hook of all
-// callbacks in the order of the list: logging and the progress bar, those of `training.callbacks`,
+// callbacks in the order of the list: those of `training.callbacks`, logging and the progress bar,
 // and last the one that saves checkpoints. All hooks run on the training thread:
 //
 //   on_train_start
@@ -36,7 +36,9 @@ struct TrainerState {
   std::int64_t max_updates = 0;
   std::filesystem::path run_dir;
   BaseModel* model = nullptr;  // borrowed; never null in a hook
-  bool should_stop = false;  // set it, and training ends after this update, as if it were the last
+  // Set it, and training ends after this update. Set before the end of on_update_end, it makes this
+  // update the last one in every way: with its log line and its validation.
+  bool should_stop = false;
 };
 
 // Named numbers of one point in time: "val/easy_vqa/accuracy" → 0.93.

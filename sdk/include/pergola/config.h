@@ -13,17 +13,26 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace pergola {
 
 struct TypedConfig;
 
+// What Config::get reads.
+template <class T>
+inline constexpr bool kIsConfigType = std::disjunction_v<
+    std::is_same<T, bool>, std::is_same<T, std::int64_t>, std::is_same<T, double>,
+    std::is_same<T, std::string>, std::is_same<T, std::vector<std::int64_t>>,
+    std::is_same<T, std::vector<double>>, std::is_same<T, std::vector<std::string>>>;
+
 class PERGOLA_API Config {
  public:
   // An empty table.
   Config();
   // `path` is the dotted path of this table in the whole config, for messages.
+  // REQUIRES: `table` is a table.
   explicit Config(Value table, std::string path = "");
 
   // True when `key` (dotted paths allowed) is there and not null.
@@ -32,7 +41,11 @@ class PERGOLA_API Config {
   // T: bool, std::int64_t, double (takes integers), std::string, std::vector of the last three.
   // Throws Error{kConfig} when the key is missing or of another type.
   template <class T>
-  [[nodiscard]] T get(std::string_view key) const;
+  [[nodiscard]] T get(std::string_view /*key*/) const {  // those types are specialised below
+    static_assert(kIsConfigType<T>,
+                  "Config::get reads bool, std::int64_t, double, std::string, and std::vector of "
+                  "the last three; name the type: get<std::int64_t>(key, 0), not get(key, 0)");
+  }
   // The same, but `fallback` when the key is missing.
   template <class T>
   [[nodiscard]] T get(std::string_view key, T fallback) const {
@@ -42,20 +55,25 @@ class PERGOLA_API Config {
   [[nodiscard]] std::optional<T> find(std::string_view key) const {
     return has(key) ? std::optional<T>(get<T>(key)) : std::nullopt;
   }
-  // The same within bounds: throws Error{kConfig} when the number is not in [low, high].
+  // The number, or `fallback` when the key is missing. Throws Error{kConfig} when it is of another
+  // type, or not in [low, high].
   [[nodiscard]] std::int64_t get_integer(std::string_view key, std::int64_t fallback,
                                          std::int64_t low, std::int64_t high = INT64_MAX) const;
   [[nodiscard]] double get_float(std::string_view key, double fallback, double low,
                                  double high) const;
-  // One of `choices`, otherwise Error{kConfig} with the closest one.
+  // The word, or `fallback` when the key is missing. Throws Error{kConfig} when it is no string, or
+  // none of `choices`; the closest one is in the message.  REQUIRES: choices is not empty.
   [[nodiscard]] std::string get_choice(std::string_view key, const std::string& fallback,
                                        const std::vector<std::string>& choices) const;
 
-  // The table behind `key`; an empty one when it is missing.
+  // The table behind `key`; an empty one when it is missing. Throws Error{kConfig} when it is no
+  // table.
   [[nodiscard]] Config table(std::string_view key) const;
   // MMF's way to choose an implementation: a name, or {type = "name", params = {...}}.
+  // Throws Error{kConfig} when the key is missing or is neither.
   [[nodiscard]] TypedConfig typed(std::string_view key) const;
-  // An array of those; empty when the key is missing.
+  // An array of those; empty when the key is missing. Throws Error{kConfig} when it is no array, or
+  // an item is neither.
   [[nodiscard]] std::vector<TypedConfig> typed_list(std::string_view key) const;
 
   // Throws Error{kConfig} for a key that is not in `known`, with its place and the closest one.
@@ -80,8 +98,8 @@ class PERGOLA_API Config {
 
 struct TypedConfig {
   std::string type;
-  Config params;   // what the implementation is made from
-  Config options;  // the whole table (`weight` of a loss, `key` of a metric); empty for a bare name
+  Config params;      // what the implementation is made from
+  Config options;     // the whole table (`key` of a metric); empty for a bare name
   std::string where;  // "losses[0] (file:3:4)"
 };
 

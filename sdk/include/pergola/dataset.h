@@ -34,7 +34,7 @@ class PERGOLA_API Dataset {
   Dataset& operator=(const Dataset&) = delete;
   virtual ~Dataset();
 
-  // The number of samples.
+  // The number of samples, the same at each call.  [any thread, at the same time]
   [[nodiscard]] virtual std::int64_t size() const = 0;
 
   // Sample `index`. Throws Error{kData} that names the file or row.  REQUIRES: 0 <= index < size().
@@ -42,10 +42,11 @@ class PERGOLA_API Dataset {
   [[nodiscard]] virtual Sample get(std::int64_t index, Rng& rng) const = 0;
 
   // What a model may need to know before it is built: `text_vocab_size`, `num_final_outputs`, ...
-  // The host fills keys of the same name in model_config that are 0.
+  // A table; the host fills keys of the same name in model_config that are 0.  [main-thread]
   [[nodiscard]] virtual Value facts() const;
 
   // Rows of the prediction file for one batch, a table each; {} when the set has no such form.
+  // Throws Error{kData} when the report lacks what the rows are made of.  [train-thread]
   [[nodiscard]] virtual std::vector<Value> format_for_prediction(const Report& report) const;
 };
 

@@ -13,7 +13,7 @@ namespace pergola {
 
 // Who has to act. The numbers are the exit codes of the `pergola` program.
 enum class ErrorKind {
-  kUnexpected = 1,  // a defect of Pergola itself
+  kUnexpected = 1,  // a defect of the code, Pergola's or a plugin's
   kConfig = 2,      // usage, config file or command line
   kPlugin = 3,      // a plugin file, or the code in it
   kData = 4,        // a data set, a sample, an image

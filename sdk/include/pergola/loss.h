@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Losses: criteria that the host attaches to a model from its config's `losses`
 // (names and formulas are MMF's, mmf/modules/losses.py). Used on the training thread.
+// They are the model's submodules: what a loss registers moves to the device with the model,
+// follows train() and eval(), is saved as `losses.<place in the list>.<name>`, and, where it
+// requires a gradient, is trained. What need not be saved is a plain member, made anew from the
+// config.
 #pragma once
 
 #include "pergola/config.h"

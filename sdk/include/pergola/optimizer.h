@@ -24,7 +24,9 @@ struct ParameterGroup {
 
 class PERGOLA_API Optimizer {
  public:
-  // `base_lr`: the rate of each group, before any schedule.
+  // `base_lr`: the rate of each group, before any schedule. A class of its own reads it, and the
+  // other options, from `optimizer.params` and the groups, and throws Error{kConfig} for a bad one.
+  // REQUIRES: one rate for each group, one name for each parameter.  [main-thread]
   Optimizer(std::vector<ParameterGroup> groups, std::vector<double> base_lr);
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
@@ -32,7 +34,8 @@ class PERGOLA_API Optimizer {
 
   // Drops all gradients (they become undefined).
   void zero_grad();
-  // One update of every parameter that has a gradient, under no_grad.  [train-thread]
+  // One update of every parameter that has a gradient, under no_grad; the others, and their state,
+  // stay as they are.  [train-thread]
   virtual void step() = 0;
 
   // Every group's rate becomes its base rate times `factor`.

@@ -17,7 +17,8 @@ class PERGOLA_API Processor {
   virtual ~Processor();
 
   // Called once with every text of the training split that the processor will meet, before the
-  // first apply(): vocabularies are built here.  [main-thread]
+  // first apply(): vocabularies are built here. Throws Error{kData} for texts that it cannot take.
+  // [main-thread & once]
   virtual void fit(const Strings& texts);
 
   // Works in place. `rng` is a function of (seed, epoch, sample): the only source of randomness.
@@ -25,7 +26,7 @@ class PERGOLA_API Processor {
   virtual void apply(Sample& sample, Rng& rng) const = 0;
 
   // What a model may need to know before it is built, as a table: `text_vocab_size`,
-  // `num_final_outputs`, ...; merged over all processors of a data set.
+  // `num_final_outputs`, ...; merged over all processors of a data set.  [main-thread & fitted]
   [[nodiscard]] virtual Value facts() const;
 };
 

@@ -41,7 +41,7 @@ class PERGOLA_API Sample {
   Sample& operator=(const Sample&) = delete;
   ~Sample() = default;
 
-  // Adds or replaces a field.
+  // Adds or replaces a field. Throws Error{kData} naming it for a group that is null.
   void set(std::string name, SampleField value);
   void erase(std::string_view name);
   [[nodiscard]] bool has(std::string_view name) const;
@@ -78,8 +78,8 @@ class PERGOLA_API SampleList {
   // another kind, or another shape.  REQUIRES: samples is not empty.
   [[nodiscard]] static SampleList collate(const std::vector<Sample>& samples);
 
-  // Adds a field. Throws Error{kData} when its dimension 0 is not the batch size, it is a 0-d or
-  // undefined tensor, or the name is taken.
+  // Adds a field. Throws Error{kData} naming it when its dimension 0 is not the batch size, it is a
+  // 0-d or undefined tensor, a group that is null or has no fields, or the name is taken.
   void add_field(std::string name, Field value);
   // The same, but an existing field is replaced.
   void set_field(std::string name, Field value);

@@ -41,7 +41,9 @@ class PERGOLA_API Value {
   // "a string", "an integer", ...: for error sentences.
   [[nodiscard]] const char* type_name() const noexcept;
 
-  // REQUIRES: the value has that type (Error{kUnexpected} otherwise); as_float takes integers too.
+  // Throw Error{kCheckpoint} when the value has another type, because it is saved state that is
+  // read this way (a config is read through Config, which says more). A NaN that was saved comes
+  // back as null: look at type() where that may be. as_float takes integers too.
   [[nodiscard]] bool as_boolean() const;
   [[nodiscard]] std::int64_t as_integer() const;
   [[nodiscard]] double as_float() const;
@@ -51,8 +53,8 @@ class PERGOLA_API Value {
   [[nodiscard]] const Table& as_table() const;
   [[nodiscard]] Table& as_table();
 
-  // The value behind a dotted path with optional indices ("training.lr_steps[1]"), or null when
-  // there is none.
+  // The value behind a dotted path with optional indices ("training.lr_steps[1]", "[0]"), or null
+  // when there is none, or the path is not well-formed.
   [[nodiscard]] const Value* find(std::string_view path) const;
   // A table's member, made when it is missing; a null value becomes a table first.
   Value& operator[](std::string_view key);

@@ -2,7 +2,7 @@
 #include "pergola/base_model.h"
 
 #include "pergola/error.h"
-#include "pergola/registry.h"
+#include "pergola/plugin.h"
 
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
@@ -146,6 +146,143 @@ TEST_F(BaseModelTest, DefaultGroupHasEveryTrainedParameter) {
   ASSERT_EQ(groups.size(), 1U);
   EXPECT_THAT(groups[0].names, ElementsAre("linear.weight"));
   EXPECT_EQ(model_.num_trained_parameters(), 6);
+}
+
+// Two names for one linear layer [2] -> [2], as a model with tied weights has.
+class TiedModel final : public BaseModel {
+ public:
+  TiedModel() : BaseModel(Config()) {}
+  void build() override {
+    first = register_module("first", torch::nn::Linear(2, 2));
+    register_module("second", first);
+  }
+  ModelOutput forward(const SampleList& /*batch*/) override { return {}; }
+
+  torch::nn::Linear first = nullptr;
+};
+
+class TiedModelTest : public testing::Test {
+ protected:
+  TiedModelTest() { model_.build(); }
+  TiedModel model_;
+};
+
+TEST_F(TiedModelTest, ASharedSubmoduleIsTrainedOnceUnderItsFirstName) {
+  EXPECT_THAT(model_.optimizer_parameters(Config())[0].names,
+              ElementsAre("first.weight", "first.bias"));
+  EXPECT_EQ(model_.optimizer_parameters(Config())[0].parameters.size(), 2U);
+}
+
+TEST_F(TiedModelTest, ASharedSubmoduleCountsOnce) {
+  EXPECT_EQ(model_.num_parameters(), 2 * 2 + 2);
+  EXPECT_EQ(model_.num_trained_parameters(), 2 * 2 + 2);
+}
+
+// As torch's state_dict in Python.
+TEST_F(TiedModelTest, ASharedSubmoduleIsSavedUnderBothNamesAndComesBack) {
+  StateDict saved;
+  for (const auto& [key, tensor] : state_dict(model_)) saved.emplace_back(key, tensor + 1);
+  ASSERT_EQ(saved.size(), 4U);
+  EXPECT_EQ(saved[2].first, "second.weight");
+  model_.load_state_dict(saved, Strict::kYes);
+  EXPECT_TRUE(model_.first->weight.equal(saved[0].second));
+}
+
+// A loss that is as much of a module as one can be: a parameter, and a buffer.
+class ScaledLoss final : public Loss {
+ public:
+  explicit ScaledLoss(const Config& /*params*/) {
+    register_buffer("center", torch::ones({3}));
+    scale_ = register_parameter("scale", torch::full({}, 2.0));
+  }
+  LossMap compute(const SampleList& batch, const ModelOutput& output) override {
+    const at::Tensor center = named_buffers()["center"];
+    return {{"", scale_ * (output.scores - batch.tensor("targets") - center).square().mean()}};
+  }
+
+ private:
+  at::Tensor scale_;
+};
+
+// One linear layer, with ScaledLoss from the config.
+class ModelWithLoss final : public BaseModel {
+ public:
+  ModelWithLoss() : BaseModel(Config(Value::Table{{"losses", Value::Array{"scaled"}}})) {}
+  void build() override {
+    linear_ = register_module("linear", torch::nn::Linear(2, 3));
+    if (has_own_losses) register_module("losses", torch::nn::Linear(2, 3));
+  }
+  ModelOutput forward(const SampleList& batch) override {
+    return {.scores = linear_->forward(batch.tensor("x"))};
+  }
+
+  bool has_own_losses = false;
+
+ private:
+  torch::nn::Linear linear_ = nullptr;
+};
+
+class ConfiguredLossTest : public testing::Test {
+ protected:
+  ConfiguredLossTest() {
+    const auto make = &detail::make_from_config<ScaledLoss, std::shared_ptr<Loss>>;
+    registry_.publish({detail::node(Kind::kLoss, "scaled", static_cast<LossFactory>(make))},
+                      "test");
+  }
+  void build() {
+    model_.build();
+    model_.init_losses(registry_);
+  }
+
+  Registry registry_;
+  ModelWithLoss model_;
+};
+
+TEST_F(ConfiguredLossTest, BuffersMoveWithTheModel) {
+  build();
+  model_.to(at::kDouble);
+  EXPECT_EQ(model_.named_buffers()["losses.0.center"].scalar_type(), at::kDouble);
+  SampleList batch;
+  batch.add_field("x", torch::ones({4, 2}, at::kDouble));
+  batch.add_field("targets", torch::ones({4, 3}, at::kDouble));
+  batch.set_dataset("d", "train");
+  EXPECT_EQ(model_(batch).losses->at("train/d/scaled").scalar_type(), at::kDouble);
+}
+
+TEST_F(ConfiguredLossTest, TrainAndEvalReachALoss) {
+  build();
+  const auto loss = model_.named_children()["losses"]->children()[0];
+  model_.eval();
+  EXPECT_FALSE(loss->is_training());
+  model_.train();
+  EXPECT_TRUE(loss->is_training());
+}
+
+TEST_F(ConfiguredLossTest, ParametersOfALossAreTrained) {
+  build();
+  EXPECT_THAT(model_.optimizer_parameters(Config())[0].names,
+              ElementsAre("linear.weight", "linear.bias", "losses.0.scale"));
+}
+
+TEST_F(ConfiguredLossTest, WhatALossRegistersIsSavedAfterTheModelsOwn) {
+  build();
+  std::vector<std::string> keys;
+  for (const auto& [key, tensor] : state_dict(model_)) keys.push_back(key);
+  EXPECT_THAT(keys,
+              ElementsAre("linear.weight", "linear.bias", "losses.0.scale", "losses.0.center"));
+}
+
+TEST_F(ConfiguredLossTest, AModelWithASubmoduleOfThatNameIsRefused) {
+  model_.has_own_losses = true;
+  try {
+    build();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
+    EXPECT_STREQ(error.what(),
+                 "the model has a submodule 'losses', the name that the losses of the config are "
+                 "saved under; give it another name in build()");
+  }
 }
 
 TEST_F(BaseModelTest, TotalLossIsTheSumOfMeans) {

@@ -93,6 +93,37 @@ TEST_F(ConfigTest, TypedListTakesNamesAndTables) {
   EXPECT_EQ(losses[1].params.path(), "model_config.m.losses[1].params");
 }
 
+TEST_F(ConfigTest, AMissingParameterOfABareNameIsNamedWhereItWouldStand) {
+  const TypedConfig plain = config_.typed_list("losses")[0];
+  EXPECT_EQ(
+      error_of([&] { static_cast<void>(plain.params.get<double>("gamma")); }),
+      "model_config.m.losses[0].params.gamma is missing; set it in the config or on the command "
+      "line");
+  EXPECT_EQ(plain.options.path(), "model_config.m.losses[0]");
+}
+
+// Other types are a compile-time sentence, where they were an undefined symbol of the linker.
+TEST_F(ConfigTest, OnlyTypesOfTheConfigAreRead) {
+  static_assert(kIsConfigType<bool> && kIsConfigType<std::int64_t> && kIsConfigType<double>);
+  static_assert(kIsConfigType<std::string> && kIsConfigType<std::vector<std::string>>);
+  static_assert(!kIsConfigType<int> && !kIsConfigType<float> && !kIsConfigType<const char*>);
+  static_assert(!kIsConfigType<std::vector<bool>> && !kIsConfigType<std::vector<int>>);
+}
+
+TEST_F(ConfigTest, AConfigThatIsNoTableIsADefectOfWhoeverMadeIt) {
+  try {
+    static_cast<void>(Config(Value(3)));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnexpected);
+    EXPECT_THAT(error.what(), testing::StartsWith("a defect of "));
+    EXPECT_THAT(error.what(), testing::HasSubstr("config.cpp:"));
+    EXPECT_THAT(error.what(),
+                testing::EndsWith(": 'node_->is_table()' does not hold; please report it to its "
+                                  "author with the command and the config"));
+  }
+}
+
 TEST_F(ConfigTest, UnknownKeyIsRefusedWithTheClosestOne) {
   EXPECT_EQ(
       error_of([&] {

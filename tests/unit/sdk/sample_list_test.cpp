@@ -21,14 +21,20 @@ Sample sample(at::Tensor image, const std::string& word) {
   return result;
 }
 
-std::string collate_error(std::vector<Sample>& samples) {
+// What `action` throws.
+template <class Action>
+std::string data_error(Action action) {
   try {
-    static_cast<void>(SampleList::collate(samples));
+    action();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kData);
     return error.what();
   }
   return "(no error)";
+}
+
+std::string collate_error(std::vector<Sample>& samples) {
+  return data_error([&] { static_cast<void>(SampleList::collate(samples)); });
 }
 
 TEST(SampleListTest, CollateStacksTensorsAndListsStrings) {
@@ -140,6 +146,56 @@ TEST(SampleListTest, ToMovesEveryTensorAndKeepsTheRest) {
   EXPECT_THAT(moved.strings("word"), ElementsAre("x", "y"));
   EXPECT_EQ(moved.dataset_type(), "test");
   EXPECT_FALSE(batch.tensor("a").is_meta());
+}
+
+TEST(SampleListTest, CollateKeepsListsOfStrings) {
+  std::vector<Sample> samples(2);
+  samples[0].set("answers", Strings{"red", "blue"});
+  samples[1].set("answers", Strings{});
+  const SampleList batch = SampleList::collate(samples);
+  EXPECT_THAT(batch.string_lists("answers"), ElementsAre(Strings{"red", "blue"}, Strings{}));
+  EXPECT_THAT(batch.to(at::kMeta).string_lists("answers")[0], ElementsAre("red", "blue"));
+}
+
+TEST(SampleListTest, CollateRefusesAnotherKindThanListsOfStrings) {
+  std::vector<Sample> samples(2);
+  samples[0].set("answers", Strings{"red"});
+  samples[1].set("answers", std::string("red"));
+  EXPECT_THAT(collate_error(samples), HasSubstr("field 'answers' of sample 1 has another kind"));
+}
+
+// Nothing here is on the CPU, so that no page has to be locked, which needs CUDA.
+TEST(SampleListTest, PinningLeavesWhatIsNotOnTheCpuAsItIs) {
+  SampleList batch;
+  batch.add_field("a", torch::zeros({2}, at::kMeta));
+  batch.add_field("answers", std::vector<Strings>{{"x"}, {"y"}});
+  batch.set_dataset("d", "val");
+  const SampleList pinned = batch.pin_memory();
+  EXPECT_TRUE(pinned.tensor("a").is_same(batch.tensor("a")));
+  EXPECT_THAT(pinned.string_lists("answers")[1], ElementsAre("y"));
+  EXPECT_EQ(pinned.batch_size(), 2);
+  EXPECT_EQ(pinned.dataset_type(), "val");
+}
+
+TEST(SampleListTest, AGroupThatIsNullIsRefusedWhereItIsSet) {
+  Sample one;
+  EXPECT_EQ(data_error([&] { one.set("image_info_0", std::shared_ptr<const Sample>()); }),
+            "field 'image_info_0' is a group that is null; set it to a Sample, or leave it out");
+  EXPECT_FALSE(one.has("image_info_0"));
+  SampleList batch;
+  for (const auto add : {&SampleList::add_field, &SampleList::set_field}) {
+    EXPECT_EQ(data_error([&] { (batch.*add)("info", std::shared_ptr<const SampleList>()); }),
+              "field 'info' is a group that is null; a batch's group has at least one field, or is "
+              "left out");
+  }
+}
+
+TEST(SampleListTest, AGroupWithoutFieldsIsNamed) {
+  std::vector<Sample> samples(1);
+  samples[0].set("image_info_0", std::make_shared<const Sample>());
+  EXPECT_EQ(collate_error(samples),
+            "field 'image_info_0' is a group without fields; a batch's group has at least one "
+            "field, or is left out");
 }
 
 TEST(SampleListTest, AnEmptyBatchHasNoSize) {

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace pergola {
 namespace {
 
@@ -21,6 +23,17 @@ TEST(ValueTest, FindReturnsNullForWhatIsNotThere) {
   for (const char* path : {"b", "a.b", "a[1]", "a[-1]", "a[x]", "a[", "a[0].b", "a..b", "[0]"}) {
     EXPECT_EQ(value.find(path), nullptr) << path;
   }
+}
+
+TEST(ValueTest, AnIndexIsDigitsInBracketsAndNothingElse) {
+  const Value value = Value::Table{{"a", Value::Array{1}}};
+  for (const char* path : {"a[0", "a[00x", "a[0)", "a[0]b", "a[]", "a[+0]", "a[ 0]", "a[0 ]",
+                           "a[99999999999999999999]", "a.[0]", "a[0].", "a."}) {
+    EXPECT_EQ(value.find(path), nullptr) << path;
+  }
+  const Value array = Value::Array{5};
+  for (const char* path : {"[", "]", "[0", "[0][0]"}) EXPECT_EQ(array.find(path), nullptr) << path;
+  EXPECT_EQ(array.find("[0]")->as_integer(), 5);
 }
 
 TEST(ValueTest, ABooleanLiteralIsNotTakenForAString) {
@@ -50,13 +63,31 @@ TEST(ValueTest, OriginsDoNotCountInComparisons) {
   EXPECT_FALSE(Value(1) == Value(1.0));
 }
 
-TEST(ValueTest, WrongTypeIsAnErrorThatSaysWhatThereIs) {
+std::string saved_state_error(const Value& value) {
   try {
-    static_cast<void>(Value("x").as_integer());
-    FAIL();
+    static_cast<void>(value.as_float());
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "a value is a string, expected an integer");
+    EXPECT_EQ(error.kind(), ErrorKind::kCheckpoint);
+    return error.what();
   }
+  return "(no error)";
+}
+
+TEST(ValueTest, WrongTypeIsAnErrorThatSaysWhatThereIs) {
+  Value placed(Value::Array{1});
+  placed.set_origin("run/state.json");
+  EXPECT_EQ(saved_state_error("x"),
+            "a saved value is \"x\", a string; expected a float; use a checkpoint that the same "
+            "version of the model wrote");
+  EXPECT_EQ(saved_state_error(placed),
+            "a saved value is [1], an array (run/state.json); expected a float; use a checkpoint "
+            "that the same version of the model wrote");
+}
+
+TEST(ValueTest, ANanThatWasSavedIsExplained) {
+  EXPECT_EQ(saved_state_error(Value()),
+            "a saved value is null; expected a float, and a NaN is saved as null; use a checkpoint "
+            "that the same version of the model wrote");
 }
 
 }  // namespace
