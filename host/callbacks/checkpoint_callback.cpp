@@ -7,9 +7,21 @@
 #include "pergola/suggest.h"
 
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace pergola::host {
+namespace {
+
+// What state_dict() gave; the one of no validation when that is not there.
+BestResult read_best(const Value& state) {
+  const Value* update = state.find("best_update");
+  const Value* value = state.find("best_value");
+  if (update == nullptr || value == nullptr || value->is_null()) return {};
+  return {update->as_integer(), value->as_float()};
+}
+
+}  // namespace
 
 CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore store,
                                        const TrainingConfig& config, Value identity)
@@ -18,6 +30,35 @@ CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore s
       interval_(config.checkpoint_interval),
       monitor_(config.monitor),
       identity_(std::move(identity)) {}
+
+void CheckpointCallback::on_train_start(TrainerState& state) {
+  if (best_.update < 0) return;
+  const BestResult saved = saved_best();
+  if (saved == best_) return;
+  if (best_.update == state.progress.update) {
+    // The process ended between saving `last` and `best`, which were of the same update.
+    save_last(state);
+    store_.save_best();
+    log::info("[checkpoint] saved the best of update ", best_.update, ", which was missing");
+    return;
+  }
+  // What was resumed is older than `best`, or `best` is damaged: these weights are not there.
+  log::warning("[checkpoint] ", store_.best().string(), " is not of update ", best_.update,
+               ", the best one of the checkpoint that was resumed; ",
+               saved.update < 0 ? "the next validation makes a new one"
+                                : concat("it is of update ", saved.update, ", and is kept"));
+  best_ = saved;
+}
+
+BestResult CheckpointCallback::saved_best() const {
+  try {
+    const CheckpointContent best = load_checkpoint(store_.best(), CheckpointParts::kModel);
+    const Value* saved = best.state.find("callbacks.checkpoint");
+    return saved == nullptr ? BestResult() : read_best(*saved);
+  } catch (const Error&) {  // missing or damaged
+    return {};
+  }
+}
 
 void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
   saved_update_ = -1;  // what a stop saved before this validation does not have its result
@@ -32,11 +73,12 @@ void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& m
   const bool better = monitor_.minimize ? value < best_.value : value > best_.value;
   if (std::isnan(value) || (best_.update >= 0 && !better)) return;
   best_ = {state.progress.update, value};
+  improved_ = true;
 }
 
 void CheckpointCallback::on_update_complete(TrainerState& state) {
   const std::int64_t update = state.progress.update;
-  const bool improved = best_.update == update;
+  const bool improved = std::exchange(improved_, false);
   const bool interval = interval_ > 0 && update % interval_ == 0;
   if (!improved && !interval && !state.should_stop && stop_signal() == 0) return;
   save_last(state);
@@ -63,13 +105,7 @@ Value CheckpointCallback::state_dict() const {
   return Value::Table{{"best_update", best_.update}, {"best_value", best_.value}};
 }
 
-void CheckpointCallback::load_state_dict(const Value& state) {
-  const Value* update = state.find("best_update");
-  const Value* value = state.find("best_value");
-  if (update != nullptr && value != nullptr && !value->is_null()) {
-    best_ = {update->as_integer(), value->as_float()};
-  }
-}
+void CheckpointCallback::load_state_dict(const Value& state) { best_ = read_best(state); }
 
 void CheckpointCallback::set_resumed_from_last() {
   saved_update_ = trainer_.state().progress.update;

@@ -19,6 +19,8 @@ namespace pergola::host {
 struct BestResult {
   std::int64_t update = -1;  // -1: there was none yet
   double value = 0;
+
+  [[nodiscard]] bool operator==(const BestResult&) const = default;
 };
 
 class CheckpointCallback final : public Callback {
@@ -28,6 +30,9 @@ class CheckpointCallback final : public Callback {
   CheckpointCallback(const Trainer& trainer, CheckpointStore store, const TrainingConfig& config,
                      Value identity);
 
+  // Makes this run's best and the folder's `best` agree after a resume: saves `best` when it is to
+  // be what was just restored, otherwise takes the one that is there for the best.
+  void on_train_start(TrainerState& state) override;
   // Throws Error{kConfig} when the validation has no number of the monitored name.
   void on_validation_end(TrainerState& state, const Numbers& metrics) override;
   void on_update_complete(TrainerState& state) override;
@@ -43,6 +48,7 @@ class CheckpointCallback final : public Callback {
 
  private:
   void save_last(const TrainerState& state);
+  [[nodiscard]] BestResult saved_best() const;
 
   const Trainer& trainer_;
   CheckpointStore store_;
@@ -50,6 +56,7 @@ class CheckpointCallback final : public Callback {
   MonitorConfig monitor_;
   Value identity_;
   BestResult best_;
+  bool improved_ = false;  // by the validation of the update in hand
   std::int64_t saved_update_ = -1;
 };
 

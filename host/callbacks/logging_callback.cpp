@@ -53,4 +53,9 @@ void LoggingCallback::on_validation_end(TrainerState& state, const Numbers& metr
   log::info("[val] update ", state.progress.update, ": ", format_numbers(metrics));
 }
 
+void LoggingCallback::log_evaluation(const Progress& weights, const std::string& split,
+                                     const std::string& checkpoint, const Numbers& metrics) {
+  log_->write_final(weights, split, checkpoint, metrics);
+}
+
 }  // namespace pergola::host

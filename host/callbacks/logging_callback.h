@@ -26,6 +26,11 @@ class LoggingCallback final : public Callback {
                      const ModelOutput& output) override;
   void on_validation_end(TrainerState& state, const Numbers& metrics) override;
 
+  // Writes the line of a split that is evaluated after training, with the weights of `checkpoint`,
+  // which are from the point `weights`.  REQUIRES: training has started.
+  void log_evaluation(const Progress& weights, const std::string& split,
+                      const std::string& checkpoint, const Numbers& metrics);
+
  private:
   Trainer& trainer_;
   std::filesystem::path metrics_file_;

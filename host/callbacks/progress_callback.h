@@ -7,8 +7,24 @@
 #include "pergola/callback.h"
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
 
 namespace pergola::host {
+
+// What one drawing of the bar shows.
+struct ProgressPoint {
+  std::string doing;  // "training"
+  std::int64_t update = 0;
+  std::int64_t max_updates = 0;
+  std::int64_t samples_per_second = 0;
+  std::string time_left;
+};
+
+// "training [####....] 50%  6/12 updates  300 samples/s  0:00:02 left". The bar itself gives way
+// when all that has no room in so many columns.
+[[nodiscard]] std::string progress_line(const ProgressPoint& point, std::size_t columns);
 
 class ProgressCallback final : public Callback {
  public:

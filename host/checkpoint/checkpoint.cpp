@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char* kVersionKey = "format_version";
 // Folders, the manifest and the file system's own tables; generous, since it costs nothing.
 constexpr std::uint64_t kSlackBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMostStateBytes = 1'000'000'000;
 
 // What tools of the PyTorch world look for before they read a file.
 SafetensorsMetadata metadata() { return {{"format", "pt"}}; }
@@ -30,6 +31,11 @@ std::string encode_state(const Value& state, const fs::path& folder) {
   Value root = state;
   root[kVersionKey] = kCheckpointFormatVersion;
   std::string text = to_json(root, 2) + "\n";
+  if (text.size() > kMostStateBytes) {
+    throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", folder.string(), ": its ",
+                kStateFile, " would have ", text.size(), " bytes, more than the ", kMostStateBytes,
+                " allowed; keep large data in tensors");
+  }
   // A hook may have added anything; better to hear of it now than when the run is to be resumed.
   static_cast<void>(from_json(text, (folder / kStateFile).string(), ErrorKind::kCheckpoint));
   return text;
@@ -110,8 +116,8 @@ FileReport check_file(const fs::path& file, const std::string& name, const FileD
 }
 
 Value read_state(const fs::path& file) {
-  Value state =
-      from_json(read_file(file, ErrorKind::kCheckpoint), file.string(), ErrorKind::kCheckpoint);
+  Value state = from_json(read_file(file, ErrorKind::kCheckpoint, kMostStateBytes), file.string(),
+                          ErrorKind::kCheckpoint);
   check_format_version(state, file);
   state.as_table().erase(kVersionKey);
   return state;

@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uintmax_t kMostBytes = 1'000'000;  // three names, sizes and hashes
 constexpr const char* kOtherCheckpoint = "; use another checkpoint";
 
 const Value* member(const Value& table, const char* key, Value::Type type) {
@@ -49,12 +50,13 @@ std::string encode_manifest(const Manifest& manifest) {
 Manifest read_manifest(const fs::path& folder) {
   const fs::path file = folder / kManifestFile;
   std::error_code error;
-  if (!fs::exists(file, error)) {
+  // When the system does not say, reading it tells why.
+  if (!fs::exists(file, error) && !error) {
     throw Error(ErrorKind::kCheckpoint, folder.string(), " has no ", kManifestFile,
                 ": it is no checkpoint, or saving it was never finished", kOtherCheckpoint);
   }
-  const Value root =
-      from_json(read_file(file, ErrorKind::kCheckpoint), file.string(), ErrorKind::kCheckpoint);
+  const Value root = from_json(read_file(file, ErrorKind::kCheckpoint, kMostBytes), file.string(),
+                               ErrorKind::kCheckpoint);
   check_format_version(root, file);
   const Value* files = member(root, "files", Value::Type::kTable);
   Manifest manifest;

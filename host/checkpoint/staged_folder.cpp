@@ -52,9 +52,9 @@ std::optional<Leftover> parse_leftover(const fs::path& path, std::string_view pr
   return leftover;
 }
 
-std::vector<Leftover> leftovers(const fs::path& parent, std::string_view prefix) {
+std::vector<Leftover> leftovers(const fs::path& parent, std::string_view prefix,
+                                std::error_code& error) {
   std::vector<Leftover> found;
-  std::error_code error;
   fs::directory_iterator it(parent, error);
   for (; !error && it != fs::directory_iterator(); it.increment(error)) {
     if (auto leftover = parse_leftover(it->path(), prefix)) found.push_back(std::move(*leftover));
@@ -64,15 +64,6 @@ std::vector<Leftover> leftovers(const fs::path& parent, std::string_view prefix)
 
 bool is_other_live_process(pid_t pid) {
   return pid != ::getpid() && (::kill(pid, 0) == 0 || errno == EPERM);
-}
-
-// A new folder is lost in a power cut until the one above it is synced.
-void make_durable(const fs::path& folder) {
-  std::error_code error;
-  if (fs::exists(folder, error)) return;
-  make_durable(parent_of(folder));
-  make_directories(folder);
-  sync_directory(parent_of(folder));
 }
 
 void warn_if(const std::error_code& error, const char* action, const fs::path& folder) {
@@ -102,19 +93,28 @@ bool exchange_folders(const fs::path& a, const fs::path& b) {
 
 }  // namespace
 
-fs::path present_folder(const fs::path& folder) {
+std::optional<fs::path> find_folder(const fs::path& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) == 0) return folder;
+  if (errno != ENOENT) throw file_error(ErrorKind::kCheckpoint, "read", folder, errno);
   std::error_code error;
-  if (fs::exists(folder, error)) return folder;
-  const auto aside = leftovers(parent_of(folder), kAsidePrefix);
+  const fs::path parent = parent_of(folder);
+  const auto aside = leftovers(parent, kAsidePrefix, error);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw file_error(ErrorKind::kCheckpoint, "read", parent, error.value());
+  }
   const auto it = std::ranges::find(aside, folder.filename().string(), &Leftover::name);
-  return it == aside.end() ? folder : it->path;
+  if (it == aside.end()) return std::nullopt;
+  return it->path;
 }
+
+fs::path present_folder(const fs::path& folder) { return find_folder(folder).value_or(folder); }
 
 void recover_folders(const fs::path& parent,
                      const std::function<bool(const std::string& name)>& owns) {
   std::error_code error;
   for (const auto prefix : {kStagedPrefix, kAsidePrefix}) {
-    for (const auto& [path, name, writer] : leftovers(parent, prefix)) {
+    for (const auto& [path, name, writer] : leftovers(parent, prefix, error)) {
       if (!owns(name) || is_other_live_process(writer)) continue;
       if (prefix == kAsidePrefix && !fs::exists(parent / name, error)) {
         fs::rename(path, parent / name, error);
@@ -141,7 +141,7 @@ StagedFolder::StagedFolder(const fs::path& target, const SaveHooks& hooks)
     throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", target_.string(),
                 ": a file of this name is there, expected a folder or nothing; move it away");
   }
-  make_durable(parent_of(target_));
+  make_directories(parent_of(target_));
   recover();
   if (::mkdir(staged_.c_str(), 0777) != 0) {
     throw file_error(ErrorKind::kCheckpoint, "make the folder", staged_, errno);
@@ -163,9 +163,16 @@ void StagedFolder::replace_target() {
   if (!fs::exists(target_, error)) {
     rename_folder(staged_, target_);
   } else if (!hooks_.allow_exchange || !exchange_folders(staged_, target_)) {
-    rename_folder(target_, sibling(target_, kAsidePrefix));
+    const fs::path aside = sibling(target_, kAsidePrefix);
+    rename_folder(target_, aside);
     hooks_.reached("old folder moved aside");
-    rename_folder(staged_, target_);
+    try {
+      rename_folder(staged_, target_);
+    } catch (const Error&) {
+      fs::rename(aside, target_, error);
+      warn_if(error, "put back", aside);
+      throw;
+    }
   }
   // From here on the staged name is the old folder's, or nobody's.
   published_ = true;

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,7 +23,12 @@ struct SaveHooks {
 };
 
 // Where the content of `folder` is: there, or, when a crash came between the two renames of a file
-// system that cannot exchange folders, in the copy beside it that was moved out of the way.
+// system that cannot exchange folders, in the copy beside it that was moved out of the way; nothing
+// when there is neither. Throws Error{kCheckpoint} when the system does not say, such as for a
+// folder that may not be looked into: that it is absent is known only when it is looked for.
+[[nodiscard]] std::optional<std::filesystem::path> find_folder(const std::filesystem::path& folder);
+
+// The same, or `folder` when there is neither.
 [[nodiscard]] std::filesystem::path present_folder(const std::filesystem::path& folder);
 
 // Puts right what interrupted saves of the folders `parent`/<name>, for which owns(name), left
@@ -49,7 +55,8 @@ class StagedFolder {
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return staged_; }
 
   // Puts the folder in its place, durably, and then removes the one that was there.
-  // Throws Error{kCheckpoint}.  REQUIRES: each file in it was synced; called once.
+  // Throws Error{kCheckpoint}, and then the one that was there is in its place.  REQUIRES: each
+  // file in it was synced; called once.
   void publish();
 
  private:

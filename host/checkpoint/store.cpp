@@ -62,6 +62,9 @@ std::vector<std::pair<std::int64_t, fs::path>> CheckpointStore::updates() const 
       found.emplace_back(*number, it->path());
     }
   }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw file_error(ErrorKind::kCheckpoint, "read", root_, error.value());
+  }
   std::ranges::sort(found, std::greater());
   return found;
 }
@@ -104,8 +107,7 @@ void CheckpointStore::retain(std::int64_t newest) const {
 
 std::optional<ResumePoint> CheckpointStore::find_resume() const {
   std::vector<fs::path> candidates;
-  std::error_code error;
-  if (fs::exists(present_folder(last()), error)) candidates.push_back(last());
+  if (find_folder(last())) candidates.push_back(last());
   for (const auto& [number, folder] : updates()) candidates.push_back(folder);
   if (candidates.empty()) return std::nullopt;
 
@@ -122,7 +124,22 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
   }
   throw Error(ErrorKind::kCheckpoint, "none of the ", candidates.size(), " checkpoints in ",
               root_.string(), " can be used; the newest: ", point.failures.front(),
-              "; start again with --overwrite");
+              next_step_without_resume());
+}
+
+// --overwrite would remove a `best` that is whole, and with it the only result of the run.
+std::string CheckpointStore::next_step_without_resume() const {
+  if (!verify_checkpoint(best()).ok()) return "; start again with --overwrite";
+  return concat("; ", best().string(), " is whole and is kept: evaluate it with `pergola test ",
+                "CONFIG --checkpoint ", best().string(),
+                "`, and train again in another folder with --run-dir");
+}
+
+std::optional<fs::path> CheckpointStore::find_weights() const {
+  for (const fs::path& folder : {best(), last()}) {
+    if (find_folder(folder)) return folder;
+  }
+  return std::nullopt;
 }
 
 }  // namespace pergola::host

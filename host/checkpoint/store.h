@@ -33,7 +33,8 @@ class CheckpointStore {
   [[nodiscard]] std::filesystem::path best() const { return root_ / "best"; }
   // update_00001000: eight digits or more.
   [[nodiscard]] std::filesystem::path update(std::int64_t number) const;
-  // Those that are there, highest number first, verified or not.
+  // Those that are there, highest number first, verified or not. Throws Error{kCheckpoint} when the
+  // folder is there and cannot be listed.
   [[nodiscard]] std::vector<std::pair<std::int64_t, std::filesystem::path>> updates() const;
 
   // Each throws Error{kCheckpoint} as save_checkpoint does, and then what was there is as before.
@@ -45,10 +46,16 @@ class CheckpointStore {
 
   // The newest checkpoint that is whole: `last`, then update_* from the highest number down.
   // Nothing when there is no checkpoint. Throws Error{kCheckpoint} when there are some and none is
-  // whole.
+  // whole, and when the system does not say whether there are any: a run that is to be resumed
+  // never starts anew by mistake.
   [[nodiscard]] std::optional<ResumePoint> find_resume() const;
 
+  // The weights that an evaluation takes: `best`, or `last`, verified or not; nothing when there is
+  // neither. Throws Error{kCheckpoint} as find_resume does.
+  [[nodiscard]] std::optional<std::filesystem::path> find_weights() const;
+
  private:
+  [[nodiscard]] std::string next_step_without_resume() const;
   void link_last(const std::filesystem::path& target) const;
   void retain(std::int64_t newest) const;
 

@@ -15,21 +15,31 @@
 namespace pergola::host {
 namespace {
 
-// Collects what would stop a run, while it prints what it finds.
+// Collects what would stop every run, and what could stop some, while it prints what it finds.
 class Doctor {
  public:
   void fact(const std::string& area, const std::string& text) {
     std::cout << "[" << area << "] " << text << '\n';
+  }
+  // Of no matter to runs that do not need it.
+  void warning(const std::string& area, const std::string& text) {
+    ++warnings_;
+    std::cout << "[" << area << "] warning: " << text << '\n';
   }
   // `kind` is what the run would end with.
   void problem(const std::string& area, ErrorKind kind, const std::string& text) {
     if (problems_++ == 0) exit_code_ = static_cast<int>(kind);
     std::cout << "[" << area << "] PROBLEM: " << text << '\n';
   }
-  [[nodiscard]] int problems() const noexcept { return problems_; }
+  [[nodiscard]] std::string verdict() const {
+    const std::string found = warnings_ == 0 ? "" : concat(warnings_, " warning(s); ");
+    if (problems_ == 0) return found + "nothing would stop a run";
+    return concat(found, problems_, " problem(s) would stop a run");
+  }
   [[nodiscard]] int exit_code() const noexcept { return exit_code_; }  // the first problem's, or 0
 
  private:
+  int warnings_ = 0;
   int problems_ = 0;
   int exit_code_ = 0;
 };
@@ -55,25 +65,27 @@ void check_cuda(Doctor& doctor) {
   if (problem.empty()) {
     doctor.fact("cuda", "libtorch_cuda.so is loaded");
   } else {
-    doctor.problem(
-        "cuda", ErrorKind::kConfig,
-        problem + "; run tools/setup --cuda, or name LibTorch's folder in LD_LIBRARY_PATH");
+    doctor.warning("cuda", problem +
+                               "; runs use the CPU until you run tools/setup --cuda, or name "
+                               "LibTorch's folder in LD_LIBRARY_PATH");
   }
 }
 
 void check_plugins(const Arguments& arguments, Doctor& doctor) {
   const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
+  bool usable = false;
   for (const PluginFile& file : catalog.files()) {
     if (file.usable()) {
+      usable = true;
       doctor.fact("plugin", concat(file.manifest->name, " ", file.manifest->version, " in ",
                                    file.path.string()));
     } else {
-      doctor.problem("plugin", ErrorKind::kPlugin, file.problem);
+      doctor.warning("plugin", file.problem);
     }
   }
-  if (catalog.files().empty()) {
+  if (!usable) {
     doctor.problem("plugin", ErrorKind::kPlugin,
-                   "none in " + default_plugin_folder().string() +
+                   "none that can be used in " + default_plugin_folder().string() +
                        "; build the plugins, or name a folder with --plugin-path");
   }
 }
@@ -101,9 +113,7 @@ int doctor_command(const Words& words) {
   check_cuda(doctor);
   check_plugins(arguments, doctor);
   check_disk(doctor);
-  std::cout << (doctor.problems() == 0
-                    ? "nothing would stop a run\n"
-                    : concat(doctor.problems(), " problem(s) would stop a run\n"));
+  std::cout << doctor.verdict() << '\n';
   return doctor.exit_code();
 }
 

@@ -50,6 +50,9 @@ class Resolver {
   }
 
  private:
+  // What a table takes for a member besides its value: the name and the links of the tree.
+  static constexpr std::size_t kMemberBytes = sizeof(std::string) + 4 * sizeof(void*);
+
   // A string that is being resolved.
   struct Frame {
     const Value* value;
@@ -57,10 +60,11 @@ class Resolver {
   };
 
   Value resolve_data(const Value& value, const std::string& path) {
-    spend(1);
+    spend(sizeof(Value) + value.origin().size());
     if (value.is_table()) {
       Value::Table table;
       for (const auto& [key, child] : value.as_table()) {
+        spend(kMemberBytes + key.size());
         table.emplace(key, resolve(child, member(path, key)));
       }
       return table;

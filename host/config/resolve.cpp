@@ -26,6 +26,7 @@ struct Section {
   const char* nobody;   // why a name is unknown
   const std::function<std::optional<Value>(const std::string&)>& defaults_of;
   const std::function<std::vector<std::string>()>& known;
+  const std::function<std::string()>& note;
   std::map<std::string, Value> defaults = {};  // of each name that the config has
 };
 
@@ -38,7 +39,7 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
   std::optional<Value> defaults = section.defaults_of(name);
   if (!defaults) {
     throw Error(ErrorKind::kConfig, where, " is unknown: ", section.nobody,
-                did_you_mean(name, section.known()));
+                did_you_mean(name, section.known()), section.note ? section.note() : "");
   }
   section.defaults.emplace(name, std::move(*defaults));
 }
@@ -54,7 +55,13 @@ void collect_defaults(Section& section, const Value& user, const std::vector<Ove
     }
   }
   for (const Override& change : overrides) {
-    if (change.path.size() < 2 || change.path[0] != Override::Step(section.table)) continue;
+    if (change.path[0] != Override::Step(section.table)) continue;
+    if (change.path.size() == 1 && change.value.is_table()) {
+      for (const auto& [name, value] : change.value.as_table()) {
+        add_defaults(section, name, concat(section.table, ".", name, " (command line)"));
+      }
+    }
+    if (change.path.size() < 2) continue;
     const auto* name = std::get_if<std::string>(&change.path[1]);
     if (name != nullptr) add_defaults(section, *name, change.key + " (command line)");
   }
@@ -179,9 +186,9 @@ ConfigDraft::ConfigDraft(Value user, const std::string& source,
 ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   Section sections[] = {
       {"model_config", "model", model_, "losses", "no plugin found has a model of that name",
-       provider.model_defaults, provider.known_models},
+       provider.model_defaults, provider.known_models, provider.note},
       {"dataset_config", "dataset", dataset_, "", "neither the host nor a plugin has that data set",
-       provider.dataset_defaults, provider.known_datasets},
+       provider.dataset_defaults, provider.known_datasets, provider.note},
   };
   Value root = default_config();
   for (Section& section : sections) {

@@ -129,7 +129,8 @@ Config scheduler_params(const Config& root, const std::string& type) {
     params[key] = *root.table("training").value().find(key);
   }
   merge(params, own.value());
-  return Config(std::move(params), "scheduler.params");
+  // Errors name the table that the user wrote.
+  return Config(std::move(params), own.value().as_table().empty() ? "training" : own.path());
 }
 
 std::optional<ComponentConfig> parse_scheduler(const Config& root) {

@@ -6,6 +6,7 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -127,17 +128,20 @@ void check_type(const Config& config, const KeySpec& key, const Value& value) {
   }
 }
 
+// 1000000, not 1e+06.
+std::string bound_text(double bound) { return concat(static_cast<std::int64_t>(bound)); }
+
 void check_bounds(const Config& config, const KeySpec& key, const Value& value) {
   const Bounds& bounds = *key.bounds;
   const double number = value.as_float();
   const bool excluded = bounds.kind == Bounds::Low::kExcluded;
   if ((excluded ? number > bounds.low : number >= bounds.low) && number <= bounds.high) return;
   const bool has_high = bounds.high < std::numeric_limits<double>::infinity();
-  throw config.error(key.path, concat("is out of range; expected ",
-                                      has_high   ? ""
-                                      : excluded ? "more than "
-                                                 : "at least ",
-                                      bounds.low, has_high ? concat(" to ", bounds.high) : ""));
+  const std::string low = bound_text(bounds.low);
+  std::string expected = concat(excluded ? "more than " : "at least ", low);
+  if (has_high && excluded) expected += concat(" and at most ", bound_text(bounds.high));
+  if (has_high && !excluded) expected = concat(low, " to ", bound_text(bounds.high));
+  throw config.error(key.path, concat("is out of range; expected ", expected));
 }
 
 void check_table(const Value& table, const std::string& path) {

@@ -23,7 +23,8 @@ enum class KeyType {
   kTable,          // whatever is in it is checked by who reads it
 };
 
-// What a number may be: low <= number <= high, or low < number when `low` itself is excluded.
+// What a number may be: low <= number <= high, or low < number when `low` itself is excluded. Both
+// are whole numbers, or infinite.
 struct Bounds {
   double low;
   double high;

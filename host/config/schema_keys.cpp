@@ -14,6 +14,9 @@ constexpr double kAny = std::numeric_limits<double>::infinity();
 constexpr Bounds kAtLeastZero{0, kAny};
 constexpr Bounds kAtLeastOne{1, kAny};
 constexpr Bounds kMinusOneOrMore{-1, kAny};
+// Finite, so that the number of updates that follows from them is one of 64 bits.
+constexpr Bounds kFrequency{1, 1'000'000};
+constexpr Bounds kEpochs{0, 1'000'000, Bounds::Low::kExcluded};
 constexpr Bounds kPositive{0, kAny, Bounds::Low::kExcluded};
 constexpr Bounds kFraction{0, 1};
 constexpr Bounds kThreads{0, 1024};
@@ -37,11 +40,11 @@ constexpr KeySpec kKeys[] = {
      &kThreads},
     {"training.batch_size", kInteger, "512", "Samples in a batch.", &kAtLeastOne},
     {"training.update_frequency", kInteger, "1",
-     "Batches whose gradients are added up for one update.", &kAtLeastOne},
+     "Batches whose gradients are added up for one update.", &kFrequency},
     {"training.max_updates", kInteger, "22000", "Updates until training ends.", &kAtLeastOne},
     {"training.max_epochs", kFloat, "",
      "Passes over the data until training ends, fractions allowed; wins over max_updates.",
-     &kPositive},
+     &kEpochs},
     {"training.log_interval", kInteger, "100", "Updates from one log line to the next.",
      &kAtLeastOne},
     {"training.checkpoint_interval", kInteger, "1000",
@@ -61,12 +64,11 @@ constexpr KeySpec kKeys[] = {
     {"training.lr_scheduler", kBoolean, "false", "Change the learning rate as `scheduler` says."},
     {"training.lr_steps", kIntegers, "[]",
      "Scheduler `pythia`: the updates at which the rate is multiplied by lr_ratio."},
-    {"training.lr_ratio", kFloat, "0.1", "Scheduler `pythia`: see lr_steps.", &kAtLeastZero},
+    {"training.lr_ratio", kFloat, "0.1", "Scheduler `pythia`: see lr_steps."},
     {"training.use_warmup", kBoolean, "false",
      "Scheduler `pythia`: begin with a part of the rate, and let it grow."},
     {"training.warmup_factor", kFloat, "0.2", "Scheduler `pythia`: that part.", &kFraction},
-    {"training.warmup_iterations", kInteger, "1000", "Scheduler `pythia`: for so many updates.",
-     &kAtLeastZero},
+    {"training.warmup_iterations", kInteger, "1000", "Scheduler `pythia`: for so many updates."},
     {"training.callbacks", kTypedList, "[]",
      "Further callbacks, {type = \"name\", params = {...}} or just the name."},
     {"training.early_stop.criteria", kString, "\"total_loss\"",

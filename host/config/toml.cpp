@@ -218,7 +218,8 @@ Value parse_toml(std::string_view text, const std::string& source, ErrorKind kin
 }
 
 Value load_toml(const std::filesystem::path& path) {
-  return parse_toml(read_file(path, ErrorKind::kConfig), path.string());
+  constexpr std::uintmax_t kMostBytes = 16'000'000;
+  return parse_toml(read_file(path, ErrorKind::kConfig, kMostBytes), path.string());
 }
 
 std::string to_toml(const Value& table, Origins origins) {

@@ -144,14 +144,16 @@ void EasyVqa::check_texts() const {
       text_processor_->apply(sample, rng);
     });
   }
+  // Only the host's own processor can be asked. Another one throws for what it cannot take: what
+  // its `targets` hold is not known here, and class number 0 is as good as any.
+  const auto* const known = dynamic_cast<const VqaAnswerProcessor*>(answer_processor_.get());
   for (std::size_t i = 0; i < file_.answers.size(); ++i) {
     const std::string& answer = file_.answers[i];
     blame_row(file_, file_.first_answer_row[i], [&] {
       Sample sample;
       sample.set("answers", Strings{answer});
       answer_processor_->apply(sample, rng);
-      if (!sample.has("targets") || sample.tensor("targets").count_nonzero().item<int>() > 0)
-        return;
+      if (known == nullptr || known->knows(answer)) return;
       throw Error(ErrorKind::kData, "the answer '", answer,
                   "' is not in the answer vocabulary; add it there, or correct the row");
     });
@@ -233,6 +235,11 @@ std::vector<Value> EasyVqa::format_for_prediction(const Report& report) const {
   if (answers == nullptr) return {};
   const at::Tensor& ids_B = report.batch.tensor("question_id");
   const at::Tensor& scores_BA = report.output.scores;
+  if (!scores_BA.defined()) {
+    throw Error(ErrorKind::kConfig, "predictions are made from scores, and the model returned none",
+                ", only losses of its own; return scores of [batch, ", answers->vocab().size(),
+                "] from the model, or set evaluation.predict = false");
+  }
   if (scores_BA.dim() != 2 || scores_BA.size(1) != answers->vocab().size()) {
     throw Error(ErrorKind::kConfig, "the model's scores are ", scores_BA.sizes(),
                 ", but there are ", answers->vocab().size(),

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace pergola::host {
@@ -57,7 +58,11 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
   };
   {
     std::vector<std::jthread> helpers;
-    for (std::int64_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(run);
+    try {
+      for (std::int64_t i = 1; i < std::min(threads, count); ++i) helpers.emplace_back(run);
+    } catch (const std::system_error&) {
+      // The system gives no more threads: those that started do all of the work.
+    }
     run();
   }
   if (failure) std::rethrow_exception(failure);

@@ -40,6 +40,7 @@ class DataLoader {
   DataLoader& operator=(const DataLoader&) = delete;
   ~DataLoader() = default;
 
+  [[nodiscard]] const LoaderOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::int64_t num_batches() const noexcept { return num_batches_; }
 
   // Begins `epoch` at batch `first_batch`, whatever was going on; num_batches() is an epoch that is

@@ -106,7 +106,9 @@ RgbImage decode_png(std::string_view bytes, const std::filesystem::path& file) {
 }
 
 RgbImage read_png(const std::filesystem::path& file) {
-  return decode_png(read_file(file, ErrorKind::kData), file);
+  // 64 million pixels of four channels of 16 bits that cannot be compressed, and a little.
+  constexpr std::uintmax_t kMostBytes = 600'000'000;
+  return decode_png(read_file(file, ErrorKind::kData, kMostBytes), file);
 }
 
 }  // namespace pergola::host

@@ -12,10 +12,10 @@ namespace pergola::host {
 namespace {
 
 // The words of `vocab_file`, or nothing when the vocabulary is built from texts.
-std::optional<Strings> configured_words(const Config& params) {
+std::optional<Strings> configured_words(const Config& params, WordFile kind) {
   const auto file = params.get<std::string>("vocab_file", "");
   if (file.empty()) return std::nullopt;
-  return read_word_file(file);
+  return read_word_file(file, kind);
 }
 
 // The tokens of all texts; equal texts, which are many, are split once.
@@ -66,7 +66,8 @@ VocabProcessor::VocabProcessor(const Config& params) {
   constexpr std::int64_t kLongest = 1'000'000;
   max_length_ = params.get_integer("max_length", 14, 1, kLongest);
   min_count_ = params.get_integer("min_count", 1, 1);
-  if (const auto words = configured_words(params)) vocab_ = make_text_vocab(*words);
+  if (const auto words = configured_words(params, WordFile::kWords))
+    vocab_ = make_text_vocab(*words);
 }
 
 void VocabProcessor::fit(const Strings& texts) {
@@ -99,8 +100,10 @@ Value VocabProcessor::facts() const {
 VqaAnswerProcessor::VqaAnswerProcessor(const Config& params) {
   params.allow_only({"vocab_file", "num_answers"});
   constexpr std::int64_t kMostAnswers = 1'000;
-  num_answers_ = params.get_integer("num_answers", 10, 1, kMostAnswers);
-  if (auto words = configured_words(params)) vocab_ = make_answer_vocab(*std::move(words));
+  // Of one person, leaving each out leaves nobody: every target would be 0.
+  num_answers_ = params.get_integer("num_answers", 10, 2, kMostAnswers);
+  if (auto words = configured_words(params, WordFile::kAnswers))
+    vocab_ = make_answer_vocab(*std::move(words));
 }
 
 void VqaAnswerProcessor::fit(const Strings& texts) {
@@ -143,6 +146,10 @@ void VqaAnswerProcessor::apply(Sample& sample, Rng& /*rng*/) const {
     targets[answer] = static_cast<float>(sum / static_cast<double>(num_answers_));
   }
   sample.set("targets", std::move(targets_A));
+}
+
+bool VqaAnswerProcessor::knows(const std::string& answer) const {
+  return vocab().index(normalize_answer(answer)) != vocab().unknown();
 }
 
 Value VqaAnswerProcessor::facts() const {

@@ -40,8 +40,9 @@ class VocabProcessor final : public Processor {
 // them out, of min(1, matches among the others / 3). Unknown answers score nothing.
 class VqaAnswerProcessor final : public Processor {
  public:
-  // params: num_answers = 10; vocab_file = "", one answer a line, or empty: the training answers,
-  // the most frequent first. <unk> is put before them unless they have it.
+  // params: num_answers = 10, at least 2; vocab_file = "", one answer a line, compared as all
+  // answers are (normalize_answer), or empty: the training answers, the most frequent first. <unk>
+  // is put before them unless they have it.
   explicit VqaAnswerProcessor(const Config& params);
 
   void fit(const Strings& texts) override;
@@ -50,7 +51,8 @@ class VqaAnswerProcessor final : public Processor {
   // num_final_outputs
   [[nodiscard]] Value facts() const override;
 
-  // REQUIRES: vocab_file, or fit() was called.
+  // REQUIRES of both: vocab_file, or fit() was called.
+  [[nodiscard]] bool knows(const std::string& answer) const;
   [[nodiscard]] const Vocab& vocab() const;
 
  private:

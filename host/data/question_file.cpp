@@ -121,7 +121,8 @@ class RowReader final : public Json::json_sax_t {
 }  // namespace
 
 QuestionFile read_question_file(const std::filesystem::path& path) {
-  const std::string text = read_file(path, ErrorKind::kData);
+  constexpr std::uintmax_t kMostBytes = 1'000'000'000;
+  const std::string text = read_file(path, ErrorKind::kData, kMostBytes);
   QuestionFile file{path, {}, {}, {}, {}, {}};
   RowReader reader(file);
   if (!Json::sax_parse(text, &reader)) {

@@ -111,17 +111,24 @@ Strings words_by_frequency(const Strings& words, std::int64_t min_count) {
   return result;
 }
 
-Strings read_word_file(const std::filesystem::path& file) {
-  const std::string content = read_file(file, ErrorKind::kData);
+Strings read_word_file(const std::filesystem::path& file, WordFile kind) {
+  constexpr std::uintmax_t kMostBytes = 1'000'000'000;
+  const std::string content = read_file(file, ErrorKind::kData, kMostBytes);
   Strings words;
-  std::unordered_map<std::string_view, std::int64_t> lines;  // views into `content`
+  std::unordered_map<std::string, std::int64_t> lines;
   std::int64_t line = 0;
   for (std::size_t begin = 0; begin < content.size();) {
     const std::size_t end = std::min(content.find('\n', begin), content.size());
-    const auto word = strip(std::string_view(content).substr(begin, end - begin));
+    const auto written = strip(std::string_view(content).substr(begin, end - begin));
     begin = end + 1;
     ++line;
-    if (word.empty()) continue;
+    if (written.empty()) continue;
+    const std::string word =
+        kind == WordFile::kAnswers ? normalize_answer(written) : std::string(written);
+    if (word.empty()) {
+      throw Error(ErrorKind::kData, "vocabulary ", file.string(), ":", line, " has '", written,
+                  "', of which nothing is left without punctuation; remove the line");
+    }
     const auto [first, is_new] = lines.emplace(word, line);
     if (!is_new) {
       throw Error(ErrorKind::kData, "vocabulary ", file.string(), ":", line, " has the word '",

@@ -64,8 +64,12 @@ inline constexpr std::int64_t kPadIndex = 0;
 // equally frequent ones in the order of their bytes.
 [[nodiscard]] Strings words_by_frequency(const Strings& words, std::int64_t min_count);
 
+// What is in a file of words. Answers are read in the form of normalize_answer().
+enum class WordFile { kWords, kAnswers };
+
 // The words of a file, one a line, spaces around them and empty lines dropped. Throws Error{kData}
-// when it cannot be read, holds no word, or one of them twice.
-[[nodiscard]] Strings read_word_file(const std::filesystem::path& file);
+// when it cannot be read, holds no word, one of them twice, or an answer of which nothing is left.
+[[nodiscard]] Strings read_word_file(const std::filesystem::path& file,
+                                     WordFile kind = WordFile::kWords);
 
 }  // namespace pergola::host

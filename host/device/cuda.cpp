@@ -23,6 +23,8 @@ struct Driver {
   int (*device_attribute)(int* value, int attribute, int device) = nullptr;
 };
 
+constexpr int kNoDevice = 100;  // CUresult of the driver API
+constexpr const char* kNoGpu = "the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?";
 constexpr int kComputeCapabilityMajor = 75;  // CUdevice_attribute of the driver API
 constexpr int kComputeCapabilityMinor = 76;
 
@@ -62,6 +64,11 @@ std::string describe(const Driver& driver, int device) {
 
 }  // namespace
 
+std::string describe_init_failure(int code) {
+  if (code == kNoDevice) return kNoGpu;
+  return concat("the NVIDIA driver could not start (cuInit returned ", code, ")");
+}
+
 CudaState probe_cuda() {
   CudaState state;
   void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -79,13 +86,13 @@ CudaState probe_cuda() {
     state.driver = concat(version / 1000, ".", version % 1000 / 10);
   const int failed = driver.init(0);
   if (failed != 0) {
-    state.problem = concat("the NVIDIA driver could not start (cuInit returned ", failed, ")");
+    state.problem = describe_init_failure(failed);
     return state;
   }
   int count = 0;
   driver.device_count(&count);
   for (int device = 0; device < count; ++device) state.devices.push_back(describe(driver, device));
-  if (count == 0) state.problem = "the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?";
+  if (count == 0) state.problem = kNoGpu;
   return state;
 }
 

@@ -20,6 +20,9 @@ struct CudaState {
 // Asks the driver, without LibTorch: quick, and no context is made.
 [[nodiscard]] CudaState probe_cuda();
 
+// Why cuInit returned `code`, which is not 0.
+[[nodiscard]] std::string describe_init_failure(int code);
+
 // Loads libtorch_cuda.so. Returns the reason when that fails, "" when CUDA is ready. Nothing may
 // have asked LibTorch about CUDA before.
 [[nodiscard]] std::string load_cuda();

@@ -7,7 +7,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <charconv>
 
@@ -72,10 +71,6 @@ void prepare_cpu(std::int64_t num_threads) {
   // full of denormal numbers, and each of them costs the CPU a hundred cycles.
   at::globalContext().setFlushDenormal(true);
   if (num_threads > 0) at::set_num_threads(static_cast<int>(num_threads));
-}
-
-void synchronize(c10::Device device) {
-  if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
 }
 
 }  // namespace pergola::host

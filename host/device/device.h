@@ -21,7 +21,4 @@ namespace pergola::host {
 // threads; 0 takes all cores. Before any tensor work.
 void prepare_cpu(std::int64_t num_threads);
 
-// Waits for the device's work, so that a clock read afterwards is true. Nothing on the CPU.
-void synchronize(c10::Device device);
-
 }  // namespace pergola::host

@@ -11,38 +11,77 @@
 namespace pergola::host {
 namespace {
 
+// Sizes of a model's first and last layer: one that is too small fails only in the middle of a run.
+bool is_size(const std::string& key) {
+  return key == "text_vocab_size" || key == "num_final_outputs";
+}
+
 // `config` with what the data set knows.
 Config with_facts(const Config& config, const Value& facts) {
   Value filled = config.value();
   for (const auto& [key, fact] : facts.as_table()) {
     const Value* given = filled.find(key);
-    if (given == nullptr || !(*given == Value(0))) continue;
-    filled[key] = fact;
-    filled[key].set_origin("data set");
+    if (given == nullptr) continue;
+    if (*given == Value(0)) {
+      filled[key] = fact;
+      filled[key].set_origin("data set");
+    } else if (is_size(key) && given->type() == Value::Type::kInteger &&
+               fact.type() == Value::Type::kInteger && given->as_integer() < fact.as_integer()) {
+      throw config.error(key, concat("is less than the ", fact.as_integer(),
+                                     " of the data set; set it to 0, which takes over the data "
+                                     "set's number, or to at least that"));
+    }
   }
   return Config(std::move(filled), config.path());
+}
+
+// The key of a model that build_model made: its config is model_config.<key>.
+std::string key_of(const BaseModel& model) {
+  const std::string& path = model.config().path();
+  return path.substr(path.rfind('.') + 1);
+}
+
+// Every name is that of its tensor in the model, because a checkpoint knows state by its name.
+void check_names(const ParameterGroup& group,
+                 const torch::OrderedDict<std::string, at::Tensor>& own, const std::string& hook) {
+  if (group.names.size() != group.parameters.size()) {
+    throw Error(ErrorKind::kPlugin, hook, " gives a group with ", group.names.size(), " names for ",
+                group.parameters.size(), " parameters; expected one for each");
+  }
+  for (std::size_t i = 0; i < group.names.size(); ++i) {
+    const at::Tensor* parameter = own.find(group.names[i]);
+    if (parameter != nullptr && parameter->is_same(group.parameters[i])) continue;
+    throw Error(
+        ErrorKind::kPlugin, hook, " gives a parameter the name '", group.names[i], "', ",
+        parameter == nullptr ? "which the model does not have" : "which is that of another one",
+        parameter == nullptr ? did_you_mean(group.names[i], own.keys()) : "",
+        "; expected names as named_parameters() has them");
+  }
 }
 
 // Every parameter that is trained belongs to exactly one group.
 void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& groups,
                   bool allow_unused) {
+  const std::string hook = "optimizer_parameters() of model '" + key_of(model) + "'";
+  const auto own = model.named_parameters();
   std::set<const void*> seen;
   for (const ParameterGroup& group : groups) {
+    check_names(group, own, hook);
     for (std::size_t i = 0; i < group.parameters.size(); ++i) {
       if (seen.insert(group.parameters[i].unsafeGetTensorImpl()).second) continue;
-      throw Error(ErrorKind::kPlugin, "parameter ", group.names[i],
-                  " is in optimizer_parameters() twice; a parameter belongs to one group");
+      throw Error(ErrorKind::kPlugin, "parameter ", group.names[i], " is in ", hook,
+                  " twice; a parameter belongs to one group");
     }
   }
   std::vector<std::string> unused;
-  for (const auto& item : model.named_parameters()) {
+  for (const auto& item : own) {
     if (item.value().requires_grad() && !seen.contains(item.value().unsafeGetTensorImpl())) {
       unused.push_back(item.key());
     }
   }
   if (unused.empty() || allow_unused) return;
   throw Error(
-      ErrorKind::kPlugin, "optimizer_parameters() leaves out ", join(unused),
+      ErrorKind::kPlugin, hook, " leaves out ", join(unused),
       "; they would never be trained: add them to a group, let them not require a gradient, "
       "or set optimizer.allow_unused_parameters = true");
 }
@@ -64,11 +103,14 @@ std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::stri
 
 std::unique_ptr<Optimizer> build_optimizer(const Registry& registry, const BaseModel& model,
                                            const Config& config) {
-  std::vector<ParameterGroup> groups = model.optimizer_parameters(config);
+  std::vector<ParameterGroup> groups =
+      guarded("optimizer_parameters() of model '" + key_of(model) + "'",
+              [&] { return model.optimizer_parameters(config); });
   check_groups(model, groups, config.get<bool>("allow_unused_parameters", false));
   const TypedConfig typed{config.get<std::string>("type"), config.table("params"), config,
                           "optimizer.type"};
-  return registry.make_optimizer(typed, std::move(groups));
+  return guarded("the constructor of optimizer '" + typed.type + "'",
+                 [&] { return registry.make_optimizer(typed, std::move(groups)); });
 }
 
 std::unique_ptr<Scheduler> build_scheduler(const Registry& registry, const std::string& type,
@@ -77,8 +119,9 @@ std::unique_ptr<Scheduler> build_scheduler(const Registry& registry, const std::
   if (type.rfind("warmup_", 0) == 0 && filled.find("num_training_steps") == nullptr) {
     filled["num_training_steps"] = max_updates;
   }
-  return registry.make_scheduler(
-      {type, Config(std::move(filled), params.path()), {}, "scheduler.type"});
+  const TypedConfig typed{type, Config(std::move(filled), params.path()), {}, "scheduler.type"};
+  return guarded("the constructor of scheduler '" + type + "'",
+                 [&] { return registry.make_scheduler(typed); });
 }
 
 }  // namespace pergola::host

@@ -11,15 +11,17 @@ namespace pergola::host {
 
 // The model `key` from model_config.<key>: constructed, built, its losses attached, on the CPU.
 // Keys of `facts` that the config has as 0 are filled in (the vocabulary's size, the number of
-// answers). An exception of the plugin becomes an Error{kPlugin} naming model and hook.
+// answers). An exception of the plugin becomes an Error{kPlugin} naming model and hook, here and
+// below. Throws Error{kConfig} when the config's text_vocab_size or num_final_outputs is less than
+// the data set's.
 [[nodiscard]] std::shared_ptr<BaseModel> build_model(const Registry& registry,
                                                      const std::string& key,
                                                      const Config& model_config,
                                                      const Value& facts);
 
 // The optimizer over the model's parameter groups. Throws Error{kPlugin} when the groups leave out
-// a parameter that requires a gradient, or have one twice; `allow_unused_parameters` permits
-// leaving out. `config` is the `optimizer` table.
+// a parameter that requires a gradient, have one twice, or under another name than the model;
+// `allow_unused_parameters` permits leaving out. `config` is the `optimizer` table.
 [[nodiscard]] std::unique_ptr<Optimizer> build_optimizer(const Registry& registry,
                                                          const BaseModel& model,
                                                          const Config& config);

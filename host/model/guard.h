@@ -3,6 +3,7 @@
 // the plugin's hook.
 #pragma once
 
+#include "host/support/signals.h"
 #include "pergola/error.h"
 
 #include <c10/util/Exception.h>
@@ -22,13 +23,16 @@ inline bool is_out_of_memory(const std::exception& error) {
 }
 
 // Runs `call` and returns its result. `what` is the hook, "forward() of model 'pythia'". An Error
-// passes through, because its sentence is for the user already; memory that ran out becomes an
-// Error{kUnexpected}, any other exception an Error{kPlugin}. Both begin with `what`.
+// passes through, because its sentence is for the user already, and so does Stopped; memory that
+// ran out becomes an Error{kUnexpected}, any other exception an Error{kPlugin}. Both begin with
+// `what`.
 template <class Call>
 auto guarded(const std::string& what, Call call) {
   try {
     return call();
   } catch (const Error&) {
+    throw;
+  } catch (const Stopped&) {
     throw;
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's messages go on with a stack trace

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The optimizers that Pergola brings: torch.optim's sgd, adam, adamw and adamax, with its names,
-// defaults and numbers, each as one fused or multi-tensor operation for each group. State tensors
-// have torch's names, so that a checkpoint says what they are.
+// defaults, bounds and numbers, each as one fused or multi-tensor operation for each group. State
+// tensors have torch's names, so that a checkpoint says what they are.
+//
+// Constructors throw Error{kConfig} for an option of the wrong type, out of bounds or missing, and
+// for an unknown key of `params`; Error{kPlugin} for an unknown key of a group's options.
 #pragma once
 
 #include "pergola/optimizer.h"
@@ -28,70 +31,96 @@ class MultiTensorOptimizer : public Optimizer {
     std::vector<bool> first;  // whether this is the first update of parameter i
   };
 
-  MultiTensorOptimizer(std::vector<ParameterGroup> groups, const Config& params,
-                       std::vector<std::string> state_names, double default_lr);
+  // `keys`: the options that there are. `state_names`: what a parameter's state is, at most.
+  MultiTensorOptimizer(const std::vector<ParameterGroup>& groups, const Config& params,
+                       const std::vector<std::string>& keys, std::vector<std::string> state_names,
+                       double default_lr);
 
-  // State of a parameter before its first update, in the order of the state names.
-  [[nodiscard]] virtual std::vector<at::Tensor> initial_state(
-      const at::Tensor& parameter) const = 0;
-  // One update; `options` are the group's, over `optimizer.params`.
-  virtual void update(Batch& batch, double lr, const Config& options) = 0;
+  // State of a parameter of group `group` before its first update, in the order of the state names;
+  // a group that needs less leaves out the last ones.
+  [[nodiscard]] virtual std::vector<at::Tensor> initial_state(const at::Tensor& parameter,
+                                                              std::size_t group) const = 0;
+  // One update of parameters of group `group`.
+  virtual void update(Batch& batch, double lr, std::size_t group) = 0;
 
  private:
   struct Slot {
     std::string name;
     std::vector<at::Tensor> state;  // empty before the first update
   };
-  std::vector<Config> options_;           // one for each group
   std::vector<std::string> state_names_;  // what a slot's tensors are
   std::vector<std::vector<Slot>> slots_;  // [group][parameter]
+};
+
+struct SgdOptions {
+  double momentum;
+  double dampening;
+  double weight_decay;
+  bool nesterov;  // needs momentum, and no dampening
+  static SgdOptions parse(const Config& options);
+};
+
+// adam's, adamw's and adamax's.
+struct AdamOptions {
+  double beta1;
+  double beta2;
+  double eps;
+  double weight_decay;
+  bool amsgrad;
+  static AdamOptions parse(const Config& options, double default_decay);
 };
 
 // sgd: lr (no default), momentum 0, dampening 0, weight_decay 0, nesterov false.
 class Sgd final : public MultiTensorOptimizer {
  public:
-  Sgd(std::vector<ParameterGroup> groups, const Config& params);
+  Sgd(const std::vector<ParameterGroup>& groups, const Config& params);
 
  protected:
-  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter) const override;
-  void update(Batch& batch, double lr, const Config& options) override;
+  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter,
+                                                      std::size_t group) const override;
+  void update(Batch& batch, double lr, std::size_t group) override;
 
  private:
-  bool has_momentum_;
+  std::vector<SgdOptions> options_;  // one for each group, as in the classes below
 };
 
 // adam: lr 1e-3, betas [0.9, 0.999], eps 1e-8, weight_decay 0 (added to the gradient), amsgrad
 // false. Kingma, Ba, "Adam", 2015.
 class Adam : public MultiTensorOptimizer {
  public:
-  Adam(std::vector<ParameterGroup> groups, const Config& params);
+  Adam(const std::vector<ParameterGroup>& groups, const Config& params);
 
  protected:
   enum class Decay { kGradient, kDecoupled };
-  Adam(std::vector<ParameterGroup> groups, const Config& params, Decay decay);
-  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter) const override;
-  void update(Batch& batch, double lr, const Config& options) override;
+  Adam(const std::vector<ParameterGroup>& groups, const Config& params, Decay decay);
+  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter,
+                                                      std::size_t group) const override;
+  void update(Batch& batch, double lr, std::size_t group) override;
 
  private:
   Decay decay_;
-  bool amsgrad_;
+  std::vector<AdamOptions> options_;
 };
 
 // adamw: adam with weight_decay 0.01 taken off the weights directly. Loshchilov, Hutter,
 // "Decoupled weight decay regularization", 2019.
 class AdamW final : public Adam {
  public:
-  AdamW(std::vector<ParameterGroup> groups, const Config& params);
+  AdamW(const std::vector<ParameterGroup>& groups, const Config& params);
 };
 
 // adamax: lr 2e-3, betas [0.9, 0.999], eps 1e-8, weight_decay 0; Adam with the infinity norm.
 class Adamax final : public MultiTensorOptimizer {
  public:
-  Adamax(std::vector<ParameterGroup> groups, const Config& params);
+  Adamax(const std::vector<ParameterGroup>& groups, const Config& params);
 
  protected:
-  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter) const override;
-  void update(Batch& batch, double lr, const Config& options) override;
+  [[nodiscard]] std::vector<at::Tensor> initial_state(const at::Tensor& parameter,
+                                                      std::size_t group) const override;
+  void update(Batch& batch, double lr, std::size_t group) override;
+
+ private:
+  std::vector<AdamOptions> options_;
 };
 
 }  // namespace pergola::host

@@ -22,13 +22,19 @@ double warmup_progress(std::int64_t update, std::int64_t warmup) {
 
 StepsScheduler::StepsScheduler(const Config& params)
     : lr_steps_(params.get<std::vector<std::int64_t>>("lr_steps", {})),
-      lr_ratio_(params.get_float("lr_ratio", 0.1, 0.0, 1.0)),
+      lr_ratio_(params.get<double>("lr_ratio", 0.1)),
       use_warmup_(params.get<bool>("use_warmup", false)),
-      warmup_factor_(params.get_float("warmup_factor", 0.2, 0.0, 1.0)),
-      warmup_iterations_(params.get_integer("warmup_iterations", 1000, 1)) {
+      warmup_factor_(params.get<double>("warmup_factor", 0.2)),
+      warmup_iterations_(params.get<std::int64_t>("warmup_iterations", 1000)) {
   params.allow_only({"lr_steps", "lr_ratio", "use_warmup", "warmup_factor", "warmup_iterations"});
   if (!std::is_sorted(lr_steps_.begin(), lr_steps_.end())) {
     throw params.error("lr_steps", "is not in ascending order");
+  }
+  // Bounds hold where a number has an effect.
+  if (!lr_steps_.empty()) static_cast<void>(params.get_float("lr_ratio", lr_ratio_, 0.0, 1.0));
+  if (use_warmup_) {
+    static_cast<void>(params.get_float("warmup_factor", warmup_factor_, 0.0, 1.0));
+    static_cast<void>(params.get_integer("warmup_iterations", warmup_iterations_, 1));
   }
 }
 

@@ -12,7 +12,8 @@ namespace pergola::host {
 
 // pythia and multi_step: from `warmup_factor` linearly to 1 over `warmup_iterations` updates (when
 // `use_warmup`), then times `lr_ratio` at each of `lr_steps`. The host gives `pythia` the keys of
-// these names in training.*.
+// these names in training.*. warmup_iterations >= 1, warmup_factor and lr_ratio from 0 to 1,
+// checked where they have an effect: without warm-up or steps any number will do.
 class StepsScheduler : public Scheduler {
  public:
   explicit StepsScheduler(const Config& params);

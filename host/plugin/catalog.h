@@ -33,13 +33,16 @@ class PluginCatalog {
                                           std::string_view where = "",
                                           const std::vector<std::string>& also_known = {}) const;
 
+  // For the end of a message about what is missing: a line for each of the first files that could
+  // not be used, "" when all could.
+  [[nodiscard]] std::string note_of_unusable() const;
+
   // All keys of a kind that usable files offer; sorted, each once.
   [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
 
  private:
   void add(const std::filesystem::path& path);
   void add_folder(const std::filesystem::path& folder);
-  [[nodiscard]] std::string note_of_unusable() const;
 
   std::vector<PluginFile> files_;
 };

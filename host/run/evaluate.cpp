@@ -12,9 +12,7 @@ namespace {
 std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const RunConfig& config) {
   if (request.checkpoint) return *request.checkpoint;
   const CheckpointStore store(config.env.save_dir);
-  for (const std::filesystem::path& folder : {store.best(), store.last()}) {
-    if (std::filesystem::exists(folder)) return folder;
-  }
+  if (const auto folder = store.find_weights()) return *folder;
   throw Error(ErrorKind::kCheckpoint, "there is no checkpoint in ", config.env.save_dir.string(),
               "; name one with --checkpoint, or train first");
 }

@@ -4,8 +4,7 @@
 #include "host/config/merge.h"
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
-
-#include <algorithm>
+#include "pergola/suggest.h"
 
 namespace pergola::host {
 namespace {
@@ -20,22 +19,28 @@ PluginCatalog scan(const std::vector<std::string>& options,
   return PluginCatalog(plugin_search_path(sources));
 }
 
-// The plugin with that model or data set; null when no plugin could have it.
+// The plugin with that model or data set; null when no plugin has it.
 const PluginFile* find_plugin(const PluginCatalog& catalog, const char* kind,
-                              const std::string& name) {
+                              const std::string& name, const std::vector<std::string>& known) {
   const PluginFile* file = catalog.find(kind, name);
-  const auto usable = [](const PluginFile& f) { return f.usable(); };
-  if (file == nullptr && !std::all_of(catalog.files().begin(), catalog.files().end(), usable)) {
-    // It may be in a file that could not be used: that is the plugin's error then.
+  // A name that is almost a known one is a typo, whatever other files there are. Otherwise it may
+  // be in a file that could not be used, and then that is the error.
+  if (file == nullptr && !catalog.note_of_unusable().empty() && closest(name, known).empty()) {
     static_cast<void>(catalog.require(kind, name, kind));
   }
   return file;
 }
 
+std::vector<std::string> known_datasets(const PluginCatalog& catalog) {
+  std::vector<std::string> all = catalog.keys("dataset");
+  all.emplace_back(kEasyVqa);
+  return all;
+}
+
 DefaultsProvider defaults_of(const PluginCatalog& catalog) {
   DefaultsProvider provider;
   provider.model_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
-    const PluginFile* file = find_plugin(catalog, "model", name);
+    const PluginFile* file = find_plugin(catalog, "model", name, catalog.keys("model"));
     if (file == nullptr) return std::nullopt;
     return file->manifest->models.at(name).config;
   };
@@ -45,16 +50,13 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
       set_origins(defaults, "easy_vqa");
       return defaults;
     }
-    const PluginFile* file = find_plugin(catalog, "dataset", name);
+    const PluginFile* file = find_plugin(catalog, "dataset", name, known_datasets(catalog));
     if (file == nullptr) return std::nullopt;
     return file->manifest->datasets.at(name).config;
   };
   provider.known_models = [&catalog] { return catalog.keys("model"); };
-  provider.known_datasets = [&catalog] {
-    std::vector<std::string> all = catalog.keys("dataset");
-    all.emplace_back(kEasyVqa);
-    return all;
-  };
+  provider.known_datasets = [&catalog] { return known_datasets(catalog); };
+  provider.note = [&catalog] { return catalog.note_of_unusable(); };
   return provider;
 }
 

@@ -5,12 +5,16 @@
 #include "host/device/device.h"
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
+#include "host/model/guard.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
 #include "host/train/predictions.h"
 #include "pergola/error.h"
+#include "pergola/suggest.h"
 
 #include <ATen/Context.h>
+
+#include <algorithm>
 
 namespace pergola::host {
 namespace {
@@ -39,17 +43,40 @@ std::vector<Wanted> wanted_keys(const RunConfig& config) {
   std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"},
                                 {Kind::kDataset, config.dataset, "dataset"}};
   add(Kind::kLoss, config.model_config.typed_list("losses"), wanted);
-  for (const auto& [name, value] : config.dataset_config.table("processors").value().as_table()) {
-    const TypedConfig processor = config.dataset_config.table("processors").typed(name);
+  const Config processors = config.dataset_config.table("processors");  // owns what it gives
+  for (const auto& [name, value] : processors.value().as_table()) {
+    const TypedConfig processor = processors.typed(name);
     wanted.push_back({Kind::kProcessor, processor.type, processor.where});
   }
   add(Kind::kMetric, config.evaluation.metrics, wanted);
   add(Kind::kCallback, config.training.callbacks, wanted);
+  for (const TypedConfig& callback : config.training.callbacks) {
+    callback.options.allow_only({"type", "params"});
+  }
   if (config.optimizer)
     wanted.push_back({Kind::kOptimizer, config.optimizer->type, "optimizer.type"});
   if (config.scheduler)
     wanted.push_back({Kind::kScheduler, config.scheduler->type, "scheduler.type"});
   return wanted;
+}
+
+// A key that neither the host nor a plugin has. The suggestions are those of plugins that were not
+// loaded too.
+[[noreturn]] void refuse(const Wanted& wanted, const Registry& registry,
+                         const PluginCatalog& catalog) {
+  const std::string kind = kind_name(wanted.kind);
+  std::vector<std::string> known = registry.keys(wanted.kind);
+  const std::vector<std::string> offered = catalog.keys(kind);
+  known.insert(known.end(), offered.begin(), offered.end());
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+  throw Error(ErrorKind::kConfig, wanted.where, ": ", kind, " '", wanted.key, "' is not registered",
+              did_you_mean(wanted.key, known), "; `pergola list ", kind,
+              wanted.kind == Kind::kLoss ? "es" : "s", "` shows all");
+}
+
+std::string dataset_hook(const char* hook, const std::string& name) {
+  return concat(hook, " of data set '", name, "'");
 }
 
 }  // namespace
@@ -72,26 +99,36 @@ void Session::load_plugins(const PluginCatalog& catalog) {
       const PluginFile* file = catalog.find(kind_name(wanted.kind), wanted.key);
       if (file != nullptr) loader_.load(file->path);
     }
-    registry_.require(wanted.kind, wanted.key, wanted.where);
+    if (!registry_.has(wanted.kind, wanted.key)) refuse(wanted, registry_, catalog);
   }
   for (const LoadedPlugin* plugin : loader_.loaded()) {
     log::info("[plugin] ", plugin->manifest.name, " ", plugin->manifest.version, " from ",
               plugin->path.string());
   }
+  plugin_ = plugin_identity();  // now: who rebuilds the file during a run does not change the run
 }
 
 void Session::build_model(const std::string& split, std::int64_t seed) {
-  const Value facts = dataset(split).facts();
+  const Dataset& data = dataset(split);
+  const Value facts =
+      guarded(dataset_hook("facts()", config_.dataset), [&] { return data.facts(); });
+  if (!facts.is_table()) {
+    throw Error(ErrorKind::kPlugin, dataset_hook("facts()", config_.dataset), " is ",
+                facts.type_name(), "; expected a table, such as {num_final_outputs = 2}");
+  }
   at::manual_seed(static_cast<std::uint64_t>(seed));
   model_ = host::build_model(registry_, config_.model, config_.model_config, facts);
-  model_->to(device_);
+  guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
 }
 
 void Session::load_weights(const CheckpointContent& content) {
   check_identity(content.state);
-  model_->load_state_dict(content.model, Strict::kYes);
+  guarded("load_state_dict() of model '" + config_.model + "'",
+          [&] { model_->load_state_dict(content.model, Strict::kYes); });
   const Value* extras = content.state.find("extras");
-  if (extras != nullptr) model_->on_load_checkpoint(*extras);
+  if (extras == nullptr) return;
+  guarded("on_load_checkpoint() of model '" + config_.model + "'",
+          [&] { model_->on_load_checkpoint(*extras); });
 }
 
 const Dataset& Session::dataset(const std::string& split) {
@@ -99,8 +136,19 @@ const Dataset& Session::dataset(const std::string& split) {
   if (slot == nullptr) {
     const DatasetOptions options{config_.dataset, split, config_.dataset_config,
                                  config_.env.data_dir, registry_};
-    slot = registry_.make_dataset(options, "dataset");
-    log::info("[data] ", config_.dataset, " ", split, ": ", slot->size(), " samples");
+    const std::string hook = dataset_hook("the constructor", config_.dataset);
+    std::unique_ptr<Dataset> made = guarded(
+        hook + " or of its processors", [&] { return registry_.make_dataset(options, "dataset"); });
+    const std::int64_t size =
+        guarded(dataset_hook("size()", config_.dataset), [&] { return made->size(); });
+    if (size < (split == "train" ? 1 : 0)) {
+      throw Error(ErrorKind::kData, "data set '", config_.dataset,
+                  "' has no samples to train on (its "
+                  "size() is ",
+                  size, "); look at dataset_config.", config_.dataset, " and env.data_dir");
+    }
+    log::info("[data] ", config_.dataset, " ", split, ": ", size, " samples");
+    slot = std::move(made);
   }
   return *slot;
 }
@@ -126,9 +174,11 @@ Numbers Session::evaluate(const std::string& split, const std::filesystem::path&
   const EvaluationInput input{*model_, *batches, metrics, device_, step};
   if (predictions.empty()) return host::evaluate(input);
   PredictionWriter writer(predictions);
-  const Numbers numbers = host::evaluate(input, [&](const Report& report) {
-    writer.write(
-        model_->format_for_prediction(dataset(split).format_for_prediction(report), report));
+  Numbers numbers = host::evaluate(input, [&](const Report& report) {
+    std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", config_.dataset),
+                                      [&] { return dataset(split).format_for_prediction(report); });
+    writer.write(guarded("format_for_prediction() of model '" + config_.model + "'",
+                         [&] { return model_->format_for_prediction(std::move(rows), report); }));
   });
   log::info("[predict] ", writer.finish(), " rows in ", predictions.string());
   return numbers;
@@ -151,7 +201,7 @@ Value Session::identity(const std::string& config_text) const {
   return Value::Table{{"model", config_.model},
                       {"dataset", config_.dataset},
                       {"config", config_text},
-                      {"plugin", plugin_identity()}};
+                      {"plugin", plugin_}};
 }
 
 void Session::check_identity(const Value& state) const {

@@ -37,7 +37,8 @@ class Session {
   // Loads a checkpoint's weights. Throws Error{kCheckpoint} when it is of another model.
   void load_weights(const CheckpointContent& content);
 
-  // The data of a split, read when it is asked for the first time.
+  // The data of a split, read when it is asked for the first time. Throws what the data set throws,
+  // and Error{kData} when there are no samples to train on.
   [[nodiscard]] const Dataset& dataset(const std::string& split);
   [[nodiscard]] std::unique_ptr<DataLoader> loader(const std::string& split, std::uint64_t seed);
 
@@ -57,12 +58,13 @@ class Session {
 
  private:
   void load_plugins(const PluginCatalog& catalog);
-  [[nodiscard]] Value plugin_identity() const;
+  [[nodiscard]] Value plugin_identity() const;  // reads the whole file
 
   RunConfig config_;
   c10::Device device_;
   Registry registry_;
   PluginLoader loader_;
+  Value plugin_ = Value::Table{};  // of the model, as it was loaded
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
   std::shared_ptr<BaseModel> model_;  // shared: torch::nn modules are
 };

@@ -4,14 +4,15 @@
 #include "host/callbacks/progress_callback.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
+#include "host/model/guard.h"
 #include "host/run/commands.h"
+#include "host/run/run_checks.h"
 #include "host/run/session.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
-#include "pergola/suggest.h"
 #include "pergola/version.h"
 
 #include <algorithm>
@@ -60,12 +61,16 @@ class TrainCommand {
   }
 
   void build() {
+    check_callbacks(config_.training.callbacks);
     const CheckpointStore store(folder_.path(), config_.checkpoint.max_to_keep);
     std::optional<ResumePoint> resumed;
     if (existing() == ExistingRun::kResume) resumed = store.find_resume();
     choose_seed(resumed);
-    session_.emplace(config_, request_.catalog);
-    if (resumed) session_->check_identity(resumed->content.state);
+    load_plugins();
+    if (resumed) {
+      session_->check_identity(resumed->content.state);
+      check_continuation(resumed->content.state, identity());
+    }
     session_->build_model("train", seed_);
     // A test split that cannot be read is to be known before the night, not after it.
     if (config_.run_type.test) static_cast<void>(session_->dataset("test"));
@@ -83,6 +88,23 @@ class TrainCommand {
     if (existing() == ExistingRun::kOverwrite) folder_.clear();
     write_file_atomic(folder_.config(), request_.config.to_file());
     began_ = true;
+  }
+
+  // A static constructor of a plugin that throws ends the process, and nobody can catch that: until
+  // the plugins are loaded, the summary says what has happened if nobody replaces it.
+  void load_plugins() {
+    write_summary("failed", "the process ended while it loaded plugins");
+    session_.emplace(config_, request_.catalog);
+    std::error_code ignored;
+    if (!folder_.holds_run()) std::filesystem::remove(folder_.summary(), ignored);
+  }
+
+  // What the checkpoints say about this run.
+  [[nodiscard]] Value identity() {
+    Value identity = session_->identity(request_.config.to_file());
+    identity["seed"] = seed_;
+    identity["train_samples"] = session_->dataset("train").size();
+    return identity;
   }
 
   // A seed that was drawn belongs to the run: it goes on with the same order of samples.
@@ -134,7 +156,7 @@ class TrainCommand {
     trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_,
                                   validate, session_->device()},
                      options, std::move(state));
-    check_criteria();
+    check_criteria(config_, *validation_metrics_);
     add_callbacks(store);
   }
 
@@ -144,36 +166,22 @@ class TrainCommand {
     if (config_.training.evaluate_metrics) {
       train_metrics = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
     }
-    trainer_->add_callback("logging", std::make_unique<LoggingCallback>(
-                                          *trainer_, folder_.metrics(), std::move(train_metrics)));
+    for (const TypedConfig& callback : config_.training.callbacks) {
+      trainer_->add_callback(callback.type,
+                             guarded("the constructor of callback '" + callback.type + "'",
+                                     [&] { return registry.make_callback(callback); }));
+    }
+    auto logging =
+        std::make_unique<LoggingCallback>(*trainer_, folder_.metrics(), std::move(train_metrics));
+    logging_callback_ = logging.get();
+    trainer_->add_callback("logging", std::move(logging));
     if (request_.progress_bar && stderr_is_terminal()) {
       trainer_->add_callback("progress", std::make_unique<ProgressCallback>(*trainer_));
     }
-    for (const TypedConfig& callback : config_.training.callbacks) {
-      trainer_->add_callback(callback.type, registry.make_callback(callback));
-    }
-    Value identity = session_->identity(request_.config.to_file());
-    identity["seed"] = seed_;
-    auto checkpoint = std::make_unique<CheckpointCallback>(*trainer_, store, config_.training,
-                                                           std::move(identity));
+    auto checkpoint =
+        std::make_unique<CheckpointCallback>(*trainer_, store, config_.training, identity());
     checkpoint_callback_ = checkpoint.get();
     trainer_->add_callback("checkpoint", std::move(checkpoint));
-  }
-
-  // A name that the first validation will not have is said now, not after an epoch. A model without
-  // `losses` in its config makes its own, whose names are not known yet.
-  void check_criteria() const {
-    if (config_.model_config.typed_list("losses").empty()) return;
-    const std::string prefix = "val/" + config_.dataset + "/";
-    std::vector<std::string> known = {"val/total_loss"};
-    for (const auto& [key, number] : validation_metrics_->compute(prefix)) known.push_back(key);
-    for (const TypedConfig& loss : config_.model_config.typed_list("losses")) {
-      known.push_back(prefix + loss.type);
-    }
-    const std::string& criteria = config_.training.monitor.criteria;
-    if (std::find(known.begin(), known.end(), criteria) != known.end()) return;
-    throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", criteria,
-                ", which the validation does not have", did_you_mean(criteria, known));
   }
 
   // After training: the best weights on the splits of run_type.
@@ -182,16 +190,20 @@ class TrainCommand {
     const bool has_best = checkpoint_callback_->best().update >= 0;
     result_.checkpoint = has_best ? store.best() : store.last();
     if (!config_.run_type.val && !config_.run_type.test) return;
-    session_->load_weights(load_checkpoint(result_.checkpoint, CheckpointParts::kModel));
+    const CheckpointContent weights = load_checkpoint(result_.checkpoint, CheckpointParts::kModel);
+    session_->load_weights(weights);
+    Progress progress;
+    progress.epoch = weights.state.find("progress.epoch")->as_integer();
+    progress.update = weights.state.find("progress.update")->as_integer();
     for (const char* split : {"val", "test"}) {
       const bool wanted =
           split == std::string("val") ? config_.run_type.val : config_.run_type.test;
       if (!wanted) continue;
       const std::filesystem::path predictions =
           config_.evaluation.predict ? folder_.predictions(config_.dataset, split) : "";
-      for (const auto& [key, number] : session_->evaluate(split, predictions)) {
-        result_.metrics[key] = number;
-      }
+      const Numbers numbers = session_->evaluate(split, predictions);
+      logging_callback_->log_evaluation(progress, split, has_best ? "best" : "last", numbers);
+      for (const auto& [key, number] : numbers) result_.metrics[key] = number;
       if (!predictions.empty()) result_.files.push_back(predictions);
     }
     log::info("[", config_.run_type.test ? "test" : "val", "] ", format_numbers(result_.metrics));
@@ -243,7 +255,8 @@ class TrainCommand {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Scheduler> scheduler_;
   std::optional<Trainer> trainer_;
-  CheckpointCallback* checkpoint_callback_ = nullptr;  // the trainer's
+  LoggingCallback* logging_callback_ = nullptr;  // the trainer's, as is the next
+  CheckpointCallback* checkpoint_callback_ = nullptr;
 };
 
 }  // namespace

@@ -54,6 +54,11 @@ fs::path parent_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+Error too_large(ErrorKind kind, const fs::path& path, std::uintmax_t size, std::uintmax_t limit) {
+  return Error(kind, "cannot read ", path.string(), ": it has ", size, " bytes, more than the ",
+               limit, " allowed; name the right file, or make it smaller");
+}
+
 // Removes a file that was not finished.
 class FileRemover {
  public:
@@ -108,14 +113,16 @@ UniqueFd open_file(const fs::path& path, ErrorKind kind) {
   return fd;
 }
 
-std::string read_file(const fs::path& path, ErrorKind kind) {
+std::string read_file(const fs::path& path, ErrorKind kind, std::uintmax_t limit) {
   const UniqueFd fd = open_file(path, kind);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) throw file_error(kind, "read", path, errno);
+  const auto expected = static_cast<std::uintmax_t>(info.st_size);
+  if (expected > limit) throw too_large(kind, path, expected, limit);
   std::string content;
   std::size_t size = 0;
   // The size is a first guess only: files of /proc say 0, and others may be growing.
-  content.resize(static_cast<std::size_t>(info.st_size) + 1);
+  content.resize(static_cast<std::size_t>(expected) + 1);
   while (true) {
     const ssize_t count = ::read(fd.get(), content.data() + size, content.size() - size);
     if (count == 0) break;
@@ -124,6 +131,7 @@ std::string read_file(const fs::path& path, ErrorKind kind) {
       throw file_error(kind, "read", path, errno);
     }
     size += static_cast<std::size_t>(count);
+    if (size > limit) throw too_large(kind, path, size, limit);
     if (size == content.size()) content.resize(2 * size);
   }
   content.resize(size);
@@ -183,8 +191,14 @@ void sync_directory(const fs::path& path, ErrorKind kind) {
 
 void make_directories(const fs::path& path, ErrorKind kind) {
   std::error_code error;
-  fs::create_directories(path, error);
+  if (fs::is_directory(path, error)) return;
+  const fs::path parent = parent_of(path);
+  if (path.has_parent_path() && !fs::exists(parent, error)) make_directories(parent, kind);
+  fs::create_directory(path, error);
   if (error) throw file_error(kind, "make the folder", path, error.value());
+  // A new folder is lost in a power cut until the one above it is synced. One that may be written
+  // but not read cannot be opened for that.
+  if (::faccessat(AT_FDCWD, parent.c_str(), R_OK, AT_EACCESS) == 0) sync_directory(parent, kind);
 }
 
 std::uintmax_t free_space(const fs::path& path, ErrorKind kind) {

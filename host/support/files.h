@@ -44,8 +44,13 @@ class UniqueFd {
 // Opens a regular file for reading. Throws for anything else: a folder, a pipe, a device.
 [[nodiscard]] UniqueFd open_file(const std::filesystem::path& path, ErrorKind kind);
 
-// The whole content of a regular file.
-[[nodiscard]] std::string read_file(const std::filesystem::path& path, ErrorKind kind);
+// What no file that is read whole may exceed, unless its reader knows better.
+inline constexpr std::uintmax_t kMostFileBytes = 4'000'000'000;
+
+// The whole content of a regular file. Throws for one of more than `limit` bytes, before memory is
+// taken for them: such a file is the wrong one, or a hole that somebody made by mistake.
+[[nodiscard]] std::string read_file(const std::filesystem::path& path, ErrorKind kind,
+                                    std::uintmax_t limit = kMostFileBytes);
 
 // Makes a new empty file, or empties the one that is there, for writing.
 [[nodiscard]] UniqueFd create_file(const std::filesystem::path& path,
@@ -65,7 +70,7 @@ void sync_fd(int fd, const std::filesystem::path& path, ErrorKind kind = ErrorKi
 void sync_file(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 void sync_directory(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 
-// Makes a folder and those above it; one that is there already is fine.
+// Makes a folder and those above it, durably; one that is there already is fine.
 void make_directories(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 
 // Bytes that this user may still write where `path` is or, when it does not exist yet, will be.

@@ -107,6 +107,8 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void show_status(std::string_view text) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    // One that is wrapped could not be cleared any more, and each redrawing would leave a line.
+    text = text.substr(0, terminal_width() - 1);
     if (!is_terminal_ || text == status_) return;
     status_ = text;
     write_quietly(STDERR_FILENO, std::string(kClearLine) + status_);

@@ -26,12 +26,13 @@ void init_log(LogLevel level);
 // is said once on stderr.
 void add_log_file(const std::filesystem::path& path);
 
-// Shows `text` (one line, no newline) below the log, in place of the last such line; log lines
-// appear above it. Nothing happens when stderr is not a terminal.
+// Shows `text` (one line of ASCII, no newline) below the log, in place of the last such line; log
+// lines appear above it. What the terminal has no room for is cut off. Nothing happens when stderr
+// is not a terminal.
 void set_status_line(std::string_view text);
 void clear_status_line();
 
-// Is stderr a terminal, and how many columns has it (80 when it does not say)?
+// Is stderr a terminal, and how many columns has it (at least 1; 80 when it does not say)?
 [[nodiscard]] bool stderr_is_terminal() noexcept;
 [[nodiscard]] std::size_t terminal_width() noexcept;
 

@@ -66,32 +66,51 @@ ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std:
   });
 }
 
+std::string metric_hook(const char* hook, const std::string& key) {
+  return concat(hook, " of metric '", key, "'");
+}
+
 }  // namespace
+
+std::optional<SampleList> next_batch(DataLoader& loader) {
+  const std::string what = concat("get() of data set '", loader.options().dataset_name, "' (",
+                                  loader.options().dataset_type, ") or of its processors");
+  return guarded(what, [&] { return loader.next(); });
+}
 
 MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry) {
   for (const TypedConfig& entry : config) {
+    entry.options.allow_only({"type", "params", "key"});
     const std::string key = entry.options.get<std::string>("key", entry.type);
     for (const Entry& earlier : entries_) {
       if (earlier.key != key) continue;
       throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", key,
                   "'; give it another one: {type = \"", entry.type, "\", key = \"...\"}");
     }
-    entries_.push_back({key, registry.make_metric(entry)});
+    entries_.push_back({key, guarded(metric_hook("the constructor", entry.type),
+                                     [&] { return registry.make_metric(entry); })});
   }
 }
 
 void MetricList::reset() {
-  for (Entry& entry : entries_) entry.metric->reset();
+  for (Entry& entry : entries_) {
+    guarded(metric_hook("reset()", entry.key), [&] { entry.metric->reset(); });
+  }
 }
 
 void MetricList::update(const SampleList& batch, const ModelOutput& output) {
-  for (Entry& entry : entries_) entry.metric->update(batch, output);
+  const at::NoGradGuard no_grad;
+  for (Entry& entry : entries_) {
+    guarded(metric_hook("update()", entry.key), [&] { entry.metric->update(batch, output); });
+  }
 }
 
 Numbers MetricList::compute(const std::string& prefix) const {
   Numbers numbers;
   for (const Entry& entry : entries_) {
-    for (const auto& [child, value] : entry.metric->compute()) {
+    const std::map<std::string, double> values =
+        guarded(metric_hook("compute()", entry.key), [&] { return entry.metric->compute(); });
+    for (const auto& [child, value] : values) {
       numbers[prefix + entry.key + (child.empty() ? "" : "/" + child)] = value;
     }
   }
@@ -108,14 +127,17 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   bool measured = false;
   std::int64_t index = 0;
   input.loader.start_epoch(0);
-  while (std::optional<SampleList> loaded = input.loader.next()) {
+  while (std::optional<SampleList> loaded = next_batch(input.loader)) {
     stop_if_asked();
     const SampleList batch = loaded->to(input.device, /*non_blocking=*/true);
     type = batch.dataset_type();
     name = batch.dataset_name();
     const ModelOutput output = run_step(input, batch, index++);
     if (batch.has("targets")) {
-      if (output.losses) losses.add(*output.losses, batch.batch_size());
+      if (output.losses) {
+        guarded("the mean of the model's losses",
+                [&] { losses.add(*output.losses, batch.batch_size()); });
+      }
       input.metrics.update(batch, output);
       measured = true;
     }

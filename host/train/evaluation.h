@@ -14,18 +14,24 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace pergola::host {
 
-// The metrics that evaluation.metrics names.
+// loader.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
+[[nodiscard]] std::optional<SampleList> next_batch(DataLoader& loader);
+
+// The metrics that evaluation.metrics names. What a plugin's metric throws becomes an
+// Error{kPlugin}, here and below.
 class MetricList {
  public:
-  // Throws Error{kConfig} for an unknown metric, or two of one key.
+  // Throws Error{kConfig} for an unknown metric, two of one key, or an option that there is not.
   MetricList(const std::vector<TypedConfig>& config, const Registry& registry);
 
   void reset();
+  // No gradient is recorded.
   void update(const SampleList& batch, const ModelOutput& output);
   // "{dataset_type}/{dataset_name}/{key}[/{child}]" → value
   [[nodiscard]] Numbers compute(const std::string& prefix) const;

@@ -13,6 +13,8 @@
 namespace pergola::host {
 namespace {
 
+constexpr const char* kCheckpoint = "checkpoint";  // in the lines of write_final() alone
+
 // The lines that a run resumed after `last_update` keeps. A last line without its end was being
 // written when the process died.
 std::string kept_lines(const std::string& text, const std::string& path, std::int64_t last_update) {
@@ -23,6 +25,7 @@ std::string kept_lines(const std::string& text, const std::string& path, std::in
     begin = end + 1;
     const Value row = from_json(line, path, ErrorKind::kCheckpoint);
     const Value* update = row.find("update");
+    if (row.find(kCheckpoint) != nullptr) continue;
     if (update != nullptr && update->type() == Value::Type::kInteger &&
         update->as_integer() <= last_update) {
       kept += line;
@@ -45,9 +48,18 @@ MetricsLog::MetricsLog(std::filesystem::path path, std::int64_t last_update)
 }
 
 void MetricsLog::write(const Progress& progress, const std::string& split, const Numbers& numbers) {
+  append(progress, split, Value::Table{}, numbers);
+}
+
+void MetricsLog::write_final(const Progress& weights, const std::string& split,
+                             const std::string& checkpoint, const Numbers& numbers) {
+  append(weights, split, Value::Table{{kCheckpoint, checkpoint}}, numbers);
+}
+
+void MetricsLog::append(const Progress& progress, const std::string& split, Value row,
+                        const Numbers& numbers) {
   using std::chrono::system_clock;
   const std::chrono::duration<double> now = system_clock::now().time_since_epoch();
-  Value row;
   row["time"] = now.count();
   row["epoch"] = progress.epoch;
   row["update"] = progress.update;

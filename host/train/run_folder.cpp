@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <string_view>
@@ -28,20 +29,37 @@ UniqueFd take(const fs::path& folder) {
 }
 
 // What --overwrite removes: all that a run writes but log.txt and config.toml.
-constexpr const char* kOfARun[] = {"metrics.jsonl", "summary.json", "checkpoints", "predictions",
-                                   "tensorboard"};
+constexpr const char* kOfARun[] = {"metrics.jsonl", "summary.json", "checkpoints", "predictions"};
 
-// Anybody's folder may hold `checkpoints`; a run's has a config.toml, which is written first.
-void require_a_runs_folder(const fs::path& folder) {
+// What .lock holds in a folder that was empty of all these when a run took it. Anybody's folder may
+// hold `checkpoints` and a config.toml; nobody else writes this.
+constexpr std::string_view kMark = "This folder is of a Pergola run.\n";
+
+bool is_marked(const UniqueFd& lock) {
+  char text[kMark.size()];
+  const ssize_t count = ::pread(lock.get(), text, sizeof(text), 0);
+  return count == static_cast<ssize_t>(sizeof(text)) &&
+         std::string_view(text, kMark.size()) == kMark;
+}
+
+// What --overwrite would remove; empty when there is nothing.
+fs::path something_of_a_run(const fs::path& folder) {
   std::error_code ignored;
-  if (fs::exists(folder / "config.toml", ignored)) return;
   for (const char* name : kOfARun) {
-    // The summary of a run that never began stands alone.
-    if (name == std::string_view("summary.json") || !fs::exists(folder / name, ignored)) continue;
-    throw Error(ErrorKind::kCheckpoint, "--overwrite would remove ", (folder / name).string(),
-                ", but the folder has no config.toml of a run, so it is somebody else's; choose "
-                "another folder with --run-dir, or remove it yourself");
+    if (fs::exists(folder / name, ignored)) return folder / name;
   }
+  return {};
+}
+
+// Marks a folder that nobody has used; refuses to overwrite what is in one without a mark.
+void mark_or_refuse(const fs::path& folder, const UniqueFd& lock, ExistingRun existing) {
+  if (is_marked(lock)) return;
+  const fs::path theirs = something_of_a_run(folder);
+  if (theirs.empty()) return write_all(lock.get(), std::string(kMark), folder / ".lock");
+  if (existing != ExistingRun::kOverwrite) return;
+  throw Error(ErrorKind::kCheckpoint, "--overwrite would remove ", theirs.string(),
+              ", but the folder's .lock does not say that it is a run's, so it is somebody else's; "
+              "choose another folder with --run-dir, or remove it yourself");
 }
 
 }  // namespace
@@ -54,7 +72,7 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
                 " already holds a run; continue it with --resume, start again with --overwrite, or "
                 "choose another folder with --run-dir");
   }
-  if (existing == ExistingRun::kOverwrite) require_a_runs_folder(folder_);
+  mark_or_refuse(folder_, lock_, existing);
 }
 
 bool RunFolder::holds_run() const {

@@ -15,16 +15,17 @@ enum class ExistingRun { kRefuse, kResume, kOverwrite };
 
 class RunFolder {
  public:
-  // Makes the folder and takes it for this process; what is in it stays. Throws Error{kCheckpoint}
-  // when it holds a run and `existing` says kRefuse, when it holds something else that kOverwrite
-  // would remove, when another process has it, or when it cannot be written.
+  // Makes the folder and takes it for this process; what is in it stays. Its .lock says from then
+  // on that it is a run's, unless there was something that could be somebody else's. Throws
+  // Error{kCheckpoint} when it holds a run and `existing` says kRefuse, when it holds what
+  // kOverwrite would remove and its .lock does not say that, when another process has it, or when
+  // it cannot be written.
   RunFolder(std::filesystem::path folder, ExistingRun existing);
 
   // Is there something to lose: metrics or checkpoints of a run that has begun?
   [[nodiscard]] bool holds_run() const;
   // Removes what an old run wrote, but for its log, which the new one continues, and its
-  // config.toml, which says that the folder is a run's until the new one has replaced it; nothing
-  // else.
+  // config.toml, which the new one replaces; nothing else.
   void clear() const;
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return folder_; }

@@ -4,6 +4,7 @@
 #include "host/model/guard.h"
 #include "host/support/signals.h"
 #include "host/train/clip.h"
+#include "host/train/evaluation.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -76,9 +77,7 @@ Outcome Trainer::loop() {
   return interrupted ? Outcome::kInterrupted : Outcome::kFinished;
 }
 
-bool Trainer::finished() const {
-  return state_.progress.update >= options_.max_updates || state_.should_stop || stop_signal() != 0;
-}
+bool Trainer::finished() const { return last_update() || stop_signal() != 0; }
 
 // One update; false when the epoch is over.
 bool Trainer::run_update() {
@@ -90,7 +89,7 @@ bool Trainer::run_update() {
   SampleList batch;
   ModelOutput output;
   for (std::int64_t i = 0; i < group_size; ++i) {
-    std::optional<SampleList> loaded = parts_.loader.next();
+    std::optional<SampleList> loaded = next_batch(parts_.loader);
     PERGOLA_ASSERT(loaded.has_value());
     batch = loaded->to(parts_.device, /*non_blocking=*/true);
     output = forward_backward(batch, group_size);
@@ -130,8 +129,10 @@ ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t grou
         "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
         "data set give targets");
   }
-  meter_.add(*output.losses);
-  const at::Tensor loss = total_loss(*output.losses) / group_size;
+  const at::Tensor loss = guarded("the mean of the model's losses", [&] {
+    meter_.add(*output.losses);
+    return total_loss(*output.losses) / group_size;
+  });
   guarded(concat("the backward pass at update ", state_.progress.update + 1),
           [&] { loss.backward(); });
   return output;
@@ -140,19 +141,27 @@ ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t grou
 void Trainer::step() {
   if (options_.max_grad_l2_norm) clip_grad_norm(parts_.optimizer, *options_.max_grad_l2_norm);
   if (parts_.scheduler != nullptr) {
-    parts_.optimizer.set_lr_factor(parts_.scheduler->factor(state_.progress.update));
+    parts_.optimizer.set_lr_factor(
+        guarded(concat("factor() of the scheduler at update ", state_.progress.update + 1),
+                [&] { return parts_.scheduler->factor(state_.progress.update); }));
   }
-  parts_.optimizer.step();
+  guarded(concat("step() of the optimizer at update ", state_.progress.update + 1), [&] {
+    const at::NoGradGuard no_grad;
+    parts_.optimizer.step();
+  });
 }
 
 bool Trainer::log_due() const {
-  return state_.progress.update % options_.log_interval == 0 ||
-         state_.progress.update == options_.max_updates;
+  return state_.progress.update % options_.log_interval == 0 || last_update();
+}
+
+bool Trainer::last_update() const {
+  return state_.progress.update >= options_.max_updates || state_.should_stop;
 }
 
 bool Trainer::validation_due(bool epoch_ended) const {
   if (!parts_.validate) return false;
-  if (state_.progress.update == options_.max_updates) return true;
+  if (last_update()) return true;
   return options_.evaluation_interval == 0
              ? epoch_ended
              : state_.progress.update % options_.evaluation_interval == 0;
@@ -185,7 +194,9 @@ bool Trainer::validate() {
 CheckpointContent Trainer::content() const {
   CheckpointContent content;
   content.model = state_dict(parts_.model);
-  for (const auto& [key, tensor] : parts_.optimizer.state_dict()) {
+  const std::map<std::string, at::Tensor> optimizer_state =
+      guarded("state_dict() of the optimizer", [&] { return parts_.optimizer.state_dict(); });
+  for (const auto& [key, tensor] : optimizer_state) {
     content.trainer.emplace_back(kOptimizerPrefix + key, tensor);
   }
   content.trainer.emplace_back(rng_key(parts_.device), generator(parts_.device).get_state());
@@ -196,20 +207,25 @@ CheckpointContent Trainer::content() const {
                                            {"samples_seen", progress.samples_seen},
                                            {"validation_pending", validation_pending_}};
   content.state["meter"] = meter_.state_dict();
-  content.state["scheduler"] =
-      parts_.scheduler != nullptr ? parts_.scheduler->state_dict() : Value(Value::Table{});
+  content.state["scheduler"] = parts_.scheduler == nullptr
+                                   ? Value(Value::Table{})
+                                   : guarded("state_dict() of the scheduler",
+                                             [&] { return parts_.scheduler->state_dict(); });
   content.state["callbacks"] = Value::Table{};
   for (const NamedCallback& entry : callbacks_) {
-    content.state["callbacks"][entry.key] = entry.callback->state_dict();
+    content.state["callbacks"][entry.key] =
+        guarded(concat("state_dict() of callback '", entry.key, "'"),
+                [&] { return entry.callback->state_dict(); });
   }
   Value extras{Value::Table{}};
-  parts_.model.on_save_checkpoint(extras);
+  guarded("on_save_checkpoint() of the model", [&] { parts_.model.on_save_checkpoint(extras); });
   content.state["extras"] = std::move(extras);
   return content;
 }
 
 void Trainer::restore(const CheckpointContent& content) {
-  parts_.model.load_state_dict(content.model, Strict::kYes);
+  guarded("load_state_dict() of the model",
+          [&] { parts_.model.load_state_dict(content.model, Strict::kYes); });
   std::map<std::string, at::Tensor> optimizer_state;
   const std::string prefix = kOptimizerPrefix;
   for (const auto& [key, tensor] : content.trainer) {
@@ -217,7 +233,8 @@ void Trainer::restore(const CheckpointContent& content) {
     // A run that moves to another kind of device keeps its weights, not its random numbers.
     if (key == rng_key(parts_.device)) set_generator_state(parts_.device, tensor);
   }
-  parts_.optimizer.load_state_dict(optimizer_state);
+  guarded("load_state_dict() of the optimizer",
+          [&] { parts_.optimizer.load_state_dict(optimizer_state); });
   Progress& progress = state_.progress;
   progress.epoch = require(content.state, "progress.epoch").as_integer();
   progress.update = require(content.state, "progress.update").as_integer();
@@ -227,14 +244,18 @@ void Trainer::restore(const CheckpointContent& content) {
   validation_pending_ = pending != nullptr && pending->as_boolean();
   meter_.load_state_dict(require(content.state, "meter"));
   if (parts_.scheduler != nullptr) {
-    parts_.scheduler->load_state_dict(require(content.state, "scheduler"));
+    guarded("load_state_dict() of the scheduler",
+            [&] { parts_.scheduler->load_state_dict(require(content.state, "scheduler")); });
   }
   for (NamedCallback& entry : callbacks_) {
     const Value& states = require(content.state, "callbacks");
     const auto found = states.as_table().find(entry.key);
-    if (found != states.as_table().end()) entry.callback->load_state_dict(found->second);
+    if (found == states.as_table().end()) continue;
+    guarded(concat("load_state_dict() of callback '", entry.key, "'"),
+            [&] { entry.callback->load_state_dict(found->second); });
   }
-  parts_.model.on_load_checkpoint(require(content.state, "extras"));
+  guarded("on_load_checkpoint() of the model",
+          [&] { parts_.model.on_load_checkpoint(require(content.state, "extras")); });
 }
 
 }  // namespace pergola::host

@@ -90,6 +90,8 @@ class Trainer {
   bool validate();
   [[nodiscard]] bool losses_are_read(bool epoch_ended) const;
   [[nodiscard]] bool validation_due(bool epoch_ended) const;
+  // Is no update to come after this one, unless it is by a stop signal?
+  [[nodiscard]] bool last_update() const;
   [[nodiscard]] bool finished() const;
 
   struct NamedCallback {

@@ -264,6 +264,21 @@ TEST_F(RefusedSaveTest, TooLittleSpaceIsToldBeforeAnythingIsWritten) {
   EXPECT_TRUE(same_content(store_.find_resume()->content, content_at(1)));
 }
 
+TEST_F(RefusedSaveTest, AFolderThatCannotComeToItsPlaceLetsTheOldOneBack) {
+  // Without exchange, and the new folder is gone when it is to be put in place of the old one.
+  store_.save_last(content_at(1));
+  SaveHooks hooks{{}, /*allow_exchange=*/false};
+  hooks.on_step = [this](std::string_view step) {
+    if (step != "old folder moved aside") return;
+    fs::remove_all(run_ / concat("checkpoints/.tmp-last-", ::getpid()));
+  };
+  const CheckpointStore store(run_.path(), kKept, hooks);
+  EXPECT_THAT(error_of([&] { store.save_last(content_at(2)); }),
+              HasSubstr("cannot put the checkpoint at " + store_.last().string()));
+  EXPECT_THAT(names_in(run_ / "checkpoints"), ElementsAre("last"));
+  EXPECT_TRUE(same_content(load_checkpoint(store_.last()), content_at(1)));
+}
+
 TEST_F(RefusedSaveTest, ARunFolderBelowAFileIsAnError) {
   write_bytes(run_ / "file", "text");
   const CheckpointStore store(run_ / "file");

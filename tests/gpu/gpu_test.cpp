@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Training and evaluation on a GPU agree with the CPU.
+#include "host/device/cuda.h"
 #include "integration/run_test.h"
 
 namespace pergola::test {
@@ -10,15 +11,24 @@ using ::testing::StartsWith;
 
 class GpuTest : public RunTest, public ::testing::WithParamInterface<const char*> {
  protected:
+  void SetUp() override {
+    const host::CudaState state = host::probe_cuda();
+    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
+  }
+
   [[nodiscard]] Result train_on(const std::string& device, const std::string& folder,
                                 const Words& more = {}) const {
     // Dropout draws other numbers on a GPU, and Adam makes whole steps of the rounding noise that
     // is the gradient of a bias before batch norm. Without both, the two devices do the same sums,
     // and small steps keep rounding small: at lr = 0.05 ties of the max pooling in the one-coloured
     // images grow one ulp of the input to 0.04 in cnn_lstm's losses, on the CPU alone.
-    Words words = {
-        "train", std::string(GetParam()) + ".toml",           "--run-dir", folder, "--device",
-        device,  "optimizer={type=\"sgd\", params={lr=0.005}}"};
+    Words words = {"train",
+                   std::string(GetParam()) + ".toml",
+                   "--run-dir",
+                   folder,
+                   "--device",
+                   device,
+                   "optimizer={type=\"sgd\", params={lr=0.005}}"};
     words.insert(words.end(), no_dropout_.at(GetParam()).begin(), no_dropout_.at(GetParam()).end());
     words.insert(words.end(), more.begin(), more.end());
     Launch launch = RunTest::launch(words);

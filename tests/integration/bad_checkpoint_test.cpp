@@ -2,6 +2,9 @@
 // Checkpoints that are wrong: exit code 5, and which file is wrong and how.
 #include "integration/run_test.h"
 
+#include <linux/capability.h>
+#include <sys/prctl.h>
+
 namespace pergola::test {
 namespace {
 
@@ -33,6 +36,40 @@ TEST_F(BadCheckpoint, RunThatIsMissing) {
   expect_error(pergola({"test", "boring.toml", "--run-dir", "nowhere"}), kCheckpoint,
                {"there is no checkpoint in nowhere", "--checkpoint"});
   EXPECT_FALSE(fs::exists(path("nowhere")));
+}
+
+TEST_F(BadCheckpoint, BestThatACrashLeftAsideIsStillTaken) {
+  fs::rename(path("run/checkpoints/best"), path("run/checkpoints/.old-best-4194305"));
+  fs::remove_all(path(kFolder));
+  expect_success(pergola({"test", "boring.toml", "--run-dir", "run"}));
+}
+
+TEST_F(BadCheckpoint, FolderThatIsClosedIsNoMissingCheckpoint) {
+  fs::permissions(path("run/checkpoints"), fs::perms::none);
+  for (const Words& words : {Words{"test", "boring.toml", "--run-dir", "run"},
+                             Words{"train", "boring.toml", "--run-dir", "run", "--resume"}}) {
+    Launch closed = launch(words);
+    // Root looks into everything, unless it gives that up.
+    closed.prepare = [] {
+      ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+      ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+    };
+    expect_error(run(closed), kCheckpoint, {"run/checkpoints", "Permission denied"});
+  }
+  fs::permissions(path("run/checkpoints"), fs::perms::owner_all);
+}
+
+TEST_F(BadCheckpoint, DamagedLastLeavesAWholeBestThatIsNamed) {
+  for (const auto& entry : fs::directory_iterator(path("run/checkpoints"))) {
+    if (entry.path().filename().string().starts_with("update_")) fs::remove_all(entry.path());
+  }
+  replace(kModel, "short");
+  const Result result = train({"--resume"});
+  expect_error(result, kCheckpoint,
+               {"run/checkpoints/best is whole and is kept",
+                "`pergola test CONFIG --checkpoint run/checkpoints/best`"});
+  EXPECT_THAT(result.err, ::testing::Not(::testing::HasSubstr("--overwrite")));
+  expect_success(pergola({"test", "boring.toml", "--checkpoint", "run/checkpoints/best"}));
 }
 
 TEST_F(BadCheckpoint, FileThatIsMissing) {

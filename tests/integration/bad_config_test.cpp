@@ -58,6 +58,23 @@ TEST_F(BadConfig, IncludeThatIsMissing) {
   expect_refused(pergola({"train", "a.toml", "--run-dir", "run"}), {"nowhere.toml", "a.toml:1:"});
 }
 
+TEST_F(BadConfig, TypoOfTheDatasetBesideABrokenPlugin) {
+  write("plugins/broken.so", "not a library\n");
+  std::string config = text("boring.toml");
+  config.replace(config.find("\"easy_vqa\""), 10, "\"easy_vqq\"");  // the first line, column 11
+  write("boring.toml", config);
+  expect_refused(train({"--plugin-path", "plugins"}),
+                 {"dataset = \"easy_vqq\" (boring.toml:1:11) is unknown",
+                  "did you mean 'easy_vqa'?\n", "not usable: ", "plugins/broken.so"});
+}
+
+TEST_F(BadConfig, TypoOfTheModelBesideABrokenPlugin) {
+  write("plugins/broken.so", "not a library\n");
+  expect_refused(train({"--plugin-path", "plugins", "model=borng"}),
+                 {"model = \"borng\" (command line) is unknown", "did you mean 'boring'?\n",
+                  "plugins/broken.so"});
+}
+
 TEST_F(BadConfig, NoConfigAtAll) {
   expect_refused(pergola({"train"}), {"CONFIG is missing", "usage: pergola train CONFIG"});
 }
@@ -77,6 +94,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"UnknownDataset",
                  {"dataset=easy_vqq"},
                  {"dataset = \"easy_vqq\"", "is unknown", "did you mean 'easy_vqa'?"}},
+        BadWords{"UnknownModelInATable",
+                 {"model_config={borng={hidden_dim=3}}"},
+                 {"model_config.borng (command line) is unknown", "did you mean 'boring'?"}},
+        BadWords{"EpochsWithoutEnd",
+                 {"training.max_epochs=inf"},
+                 {"training.max_epochs = inf (command line)", "at most 1000000"}},
         BadWords{"UnknownLoss",
                  {"model_config.boring.losses=[\"cross_entropi\"]"},
                  {"loss 'cross_entropi' is not registered", "did you mean 'cross_entropy'?"}},
@@ -89,6 +112,35 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"UnknownScheduler",
                  {"training.lr_scheduler=true", "scheduler.type=warmup_cosin"},
                  {"scheduler 'warmup_cosin' is not registered", "did you mean 'warmup_cosine'?"}},
+        BadWords{"MetricOfAPluginThatIsNotLoaded",
+                 {"evaluation.metrics=[\"throws_im\"]", "--plugin-path",
+                  fixture_folder("throws_in").string()},
+                 {"evaluation.metrics[0] (command line): metric 'throws_im' is not registered; did "
+                  "you mean 'throws_in'?; `pergola list metrics` shows all"}},
+        BadWords{"UnknownOptionOfALoss",
+                 {"model_config.boring.losses=[{type=\"cross_entropy\", weight=0.5}]"},
+                 {"model_config.boring.losses[0].weight (command line) is not a known key"}},
+        BadWords{"UnknownOptionOfAMetric",
+                 {"evaluation.metrics=[{type=\"accuracy\", parms={topk=5}}]"},
+                 {"evaluation.metrics[0].parms (command line) is not a known key",
+                  "did you mean 'params'?"}},
+        BadWords{"UnknownOptionOfACallback",
+                 {"training.callbacks=[{type=\"throws_in\", parms={}}]"},
+                 {"training.callbacks[0].parms (command line) is not a known key"}},
+        BadWords{"FewerAnswersThanTheDataSet",
+                 {"model_config.boring.num_final_outputs=1"},
+                 {"model_config.boring.num_final_outputs = 1 (command line) is less than the"}},
+        BadWords{"WarmupOfNoUpdates",
+                 {"training.lr_scheduler=true", "training.use_warmup=true",
+                  "training.warmup_iterations=0"},
+                 {"training.warmup_iterations = 0 (command line)", "expected at least 1"}},
+        BadWords{
+            "RatioOutOfRange",
+            {"training.lr_scheduler=true", "scheduler.params.lr_ratio=2", "training.lr_steps=[3]"},
+            {"scheduler.params.lr_ratio = 2 (command line)", "expected 0 to 1"}},
+        BadWords{"WrongTypeOfTheOptimizer",
+                 {"optimizer.params.weight_decay=much"},
+                 {"optimizer.params.weight_decay = \"much\" (command line)", "expected a number"}},
         BadWords{"UnknownCallback",
                  {"training.callbacks=[\"nobody\"]"},
                  {"callback 'nobody' is not registered"}},

@@ -66,6 +66,11 @@ TEST_F(BadData, AnswerOutsideTheVocabulary) {
   expect_refused({"questions.json row 7", "the answer 'mauve' is not in the answer vocabulary"});
 }
 
+TEST_F(BadData, AnswerThatIsThereTwiceButForItsCase) {
+  write("data/easy_vqa/answers.txt", text("data/easy_vqa/answers.txt") + "\nYES\nyes\n");
+  expect_refused({"data/easy_vqa/answers.txt:", "has the word 'yes' again"});
+}
+
 TEST_F(BadData, AnswersThatAreMissing) {
   fs::remove(path("data/easy_vqa/answers.txt"));
   expect_refused({"data/easy_vqa/answers.txt"});
@@ -89,6 +94,11 @@ TEST_F(BadData, ImageThatIsNone) {
 TEST_F(BadData, ImageThatIsEmpty) {
   write(kImage, "");
   expect_refused({"data/easy_vqa/train/images/5.png", "empty"});
+}
+
+TEST_F(BadData, ImageThatIsAHugeHole) {
+  fs::resize_file(path(kImage), 200'000'000'000);
+  expect_refused({"data/easy_vqa/train/images/5.png: it has 200000000000 bytes", "allowed"});
 }
 
 TEST_F(BadData, ImageOfAnotherSize) {

@@ -115,7 +115,8 @@ TEST_F(ResumeTest, WithoutAnyWholeCheckpointItEndsAndTouchesNothing) {
   damage("last");
   damage("update_00000003");
   expect_error(train({"--resume"}), kCheckpoint,
-               {"none of the 2 checkpoints in run/checkpoints can be used", "--overwrite"});
+               {"none of the 2 checkpoints in run/checkpoints can be used",
+                "run/checkpoints/best is whole and is kept", "--run-dir"});
   EXPECT_EQ(text("run/metrics.jsonl"), metrics);
 }
 
@@ -150,6 +151,38 @@ TEST_F(ResumeTest, DrawnSeedStaysTheSame) {
   const Json seed = json("run/checkpoints/last/state.json").at("seed");
   expect_success(train({"training.seed=-1", "--resume"}));
   EXPECT_EQ(json("run/checkpoints/last/state.json").at("seed"), seed);
+}
+
+TEST_F(ResumeTest, EvaluationIsInTheMetricsOnceHoweverOftenTheRunIsResumed) {
+  expect_success(train({"training.max_updates=4"}));
+  expect_success(train({"--resume", "training.max_updates=8"}));
+  expect_success(train({"--resume", "training.max_updates=8"}));
+  int lines = 0;
+  for (const Json& row : metrics()) lines += row.contains("checkpoint") ? 1 : 0;
+  EXPECT_EQ(lines, 2);  // of val and of test
+  EXPECT_TRUE(metrics().back().contains("checkpoint"));
+}
+
+// Of a run that was killed after it saved `last`, and before `best`.
+TEST_F(ResumeTest, BestThatIsMissingIsMadeOfTheSameUpdate) {
+  const Result trained = train({"training.max_updates=4"});
+  expect_success(trained);
+  std::filesystem::remove_all(path("run/checkpoints/best"));
+  const Result resumed = train({"--resume", "training.max_updates=4"});
+  expect_success(resumed);
+  EXPECT_EQ(resumed.out, trained.out);
+  EXPECT_EQ(json("run/checkpoints/best/state.json").at("progress").at("update"), 4);
+}
+
+TEST_F(ResumeTest, BestThatIsOlderThanTheStateSaysIsReplaced) {
+  const Result trained = train({"training.max_updates=4"});
+  expect_success(trained);
+  std::filesystem::remove_all(path("run/checkpoints/best"));
+  std::filesystem::rename(path("run/checkpoints/update_00000003"), path("run/checkpoints/best"));
+  const Result resumed = train({"--resume", "training.max_updates=4"});
+  expect_success(resumed);
+  EXPECT_EQ(resumed.out, trained.out);
+  EXPECT_TRUE(same_bytes("run/checkpoints/best/model.safetensors", weights()));
 }
 
 TEST_F(ResumeTest, RetentionKeepsTheNewestCheckpoints) {

@@ -65,9 +65,13 @@ TEST_F(RunFolderTest, OverwriteStartsAgainAndLeavesWhatIsNotOfTheRun) {
 TEST_F(RunFolderTest, OverwriteRemovesNothingOfAFolderThatIsNoRuns) {
   for (const char* name : {"checkpoints/theirs.bin", "predictions/theirs.json", "metrics.jsonl"}) {
     write(std::string("run/") + name, "theirs");
-    expect_error(train({"--overwrite"}), kCheckpoint,
-                 {"--overwrite would remove run/", "no config.toml of a run", "--run-dir"});
-    EXPECT_EQ(text(std::string("run/") + name), "theirs");
+    write("run/config.toml", "theirs");
+    for (int attempt = 0; attempt < 2; ++attempt) {  // the first one must not make the folder ours
+      expect_error(
+          train({"--overwrite"}), kCheckpoint,
+          {"--overwrite would remove run/", ".lock does not say that it is a run's", "--run-dir"});
+      EXPECT_EQ(text(std::string("run/") + name), "theirs");
+    }
     fs::remove_all(path("run"));
   }
 }
@@ -77,7 +81,7 @@ TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
   write("before", text(weights()));
   EXPECT_EQ(train({"--overwrite", "env.data_dir=nowhere"}).exit_code, kData);
   EXPECT_TRUE(same_bytes(weights(), "before"));
-  EXPECT_EQ(metrics().size(), 15U);
+  EXPECT_EQ(metrics().size(), 17U);  // 12 of training, 3 of validation, 2 of the evaluation
 }
 
 TEST_F(RunFolderTest, ResumeAndOverwriteExcludeEachOther) {
@@ -89,6 +93,16 @@ TEST_F(RunFolderTest, ResumeAndOverwriteExcludeEachOther) {
 TEST_F(RunFolderTest, RunThatNeverBeganDoesNotBlockTheFolder) {
   expect_error(train({"env.data_dir=nowhere"}), kData, {"has no folder nowhere/easy_vqa"});
   expect_success(train({"training.max_updates=1"}));
+}
+
+TEST_F(RunFolderTest, PluginThatEndsTheProcessLeavesASummaryAllTheSame) {
+  const Words words = {"plugins.path=[\"" + fixture_folder("static_throw").string() + "\"]",
+                       "model=static_throw"};
+  EXPECT_EQ(train(words).exit_code, kPlugin);
+  EXPECT_EQ(json("run/summary.json").at("status"), "failed");
+  EXPECT_EQ(json("run/summary.json").at("error"), "the process ended while it loaded plugins");
+  expect_success(train({"training.max_updates=1", "run_type=train"}));
+  EXPECT_EQ(json("run/summary.json").at("status"), "finished");
 }
 
 TEST_F(RunFolderTest, FileInItsPlaceIsAnError) {

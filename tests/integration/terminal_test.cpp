@@ -17,6 +17,17 @@ class TerminalTest : public RunTest {
     launch.terminal = true;
     return run(launch);
   }
+
+  // What is between two redrawings of the line at the bottom, or between one and a line's end.
+  static std::vector<std::string> drawn(const std::string& err) {
+    const std::string clear = "\r\x1b[2K";
+    std::vector<std::string> lines;
+    for (std::size_t at = err.find(clear); at != std::string::npos; at = err.find(clear, at)) {
+      at += clear.size();
+      lines.push_back(err.substr(at, err.find_first_of("\r\n", at) - at));
+    }
+    return lines;
+  }
 };
 
 TEST_F(TerminalTest, FileGetsPlainLinesOnly) {
@@ -40,6 +51,25 @@ TEST_F(TerminalTest, TerminalGetsABarWithSpeedAndTimeLeft) {
               ContainsRegex("training \\[#*\\.*\\] [0-9]+%  [0-9]+/300 updates  [0-9]+ samples/s  "
                             "[0-9]+:[0-9][0-9]:[0-9][0-9] left"));
   EXPECT_THAT(text("run/log.txt"), Not(HasSubstr("\x1b")));
+}
+
+TEST_F(TerminalTest, BarIsNoWiderThanTheTerminal) {
+  const Result result = train_on_terminal({"training.max_epochs=20", "run_type=train"});
+  expect_success(result);
+  int bars = 0;
+  for (const std::string& line : drawn(result.err)) {
+    if (line.find("updates  ") == std::string::npos) continue;
+    ++bars;
+    EXPECT_LT(line.size(), 80U) << line;
+  }
+  EXPECT_GT(bars, 0);
+}
+
+TEST_F(TerminalTest, RunThatIsBeyondANewEndHasAFullBar) {
+  expect_success(train({"training.max_updates=12", "run_type=train"}));
+  const Result result = train_on_terminal({"--resume", "training.max_updates=6", "run_type=train"});
+  expect_success(result);
+  EXPECT_THAT(result.err, ContainsRegex("training \\[#+\\] 100%  12/6 updates"));
 }
 
 TEST_F(TerminalTest, BarIsGoneAtTheEnd) {

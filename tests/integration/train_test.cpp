@@ -50,11 +50,29 @@ TEST_F(TrainTest, MetricsLineForEachLogAndEvaluationPoint) {
   }
   EXPECT_THAT(points, ElementsAre("train1", "train2", "train3", "train4", "val4", "train5",
                                   "train6", "train7", "train8", "val8", "train9", "train10",
-                                  "train11", "train12", "val12"));
+                                  "train11", "train12", "val12", "val12", "test12"));
+}
+
+TEST_F(TrainTest, MetricsEndWithTheEvaluationOfTheBestWeights) {
+  expect_success(train({"optimizer.params.lr=0.3"}));  // so that the last are not the best
+  const Json summary = json("run/summary.json");
+  const std::vector<Json> rows = metrics();
+  ASSERT_GE(rows.size(), 2U);
+  const Json& val = rows[rows.size() - 2];
+  const Json& test = rows.back();
+  EXPECT_EQ(val.at("split"), "val");
+  EXPECT_EQ(test.at("split"), "test");
+  for (const Json& row : {val, test}) {
+    EXPECT_EQ(row.at("checkpoint"), "best");
+    EXPECT_EQ(row.at("update"), summary.at("best").at("update"));
+  }
+  EXPECT_EQ(val.at("val/total_loss"), summary.at("metrics").at("val/total_loss"));
+  EXPECT_EQ(test.at("test/easy_vqa/accuracy"), summary.at("metrics").at("test/easy_vqa/accuracy"));
 }
 
 TEST_F(TrainTest, MetricsLinesHaveMmfsKeys) {
-  expect_success(train({"training.max_updates=4", "training.evaluate_metrics=true"}));
+  expect_success(
+      train({"training.max_updates=4", "training.evaluate_metrics=true", "run_type=train"}));
   const std::vector<Json> rows = metrics();
   ASSERT_EQ(rows.size(), 5U);
   const auto keys = [](const Json& row) {
@@ -180,6 +198,25 @@ TEST_F(TrainTest, RunTypeWithoutTrainEvaluatesTheRunThatIsThere) {
   expect_success(result);
   const std::string metrics_of_training = trained.out.substr(0, trained.out.find("status "));
   EXPECT_THAT(result.out, ::testing::StartsWith(metrics_of_training));
+}
+
+// All that is said about the plugin is of the file that was loaded.
+TEST_F(TrainTest, PluginThatIsRemovedDuringTheRunDoesNotDisturbIt) {
+  write("plugins/good.so", read_file(fixture_plugin("good")));
+  const Words words = {"plugins.path=[]",
+                       "--plugin-path",
+                       "plugins",
+                       "training.max_updates=1000",
+                       "training.evaluation_interval=1000",
+                       "training.checkpoint_interval=100"};
+  Process process(train_launch(words));
+  ASSERT_TRUE(wait_until(process, [&] { return !text("run/metrics.jsonl").empty(); }));
+  std::filesystem::remove(path("plugins/good.so"));
+  const Result result = process.wait();
+  expect_success(result);
+  const Json plugin = json("run/summary.json").at("plugin");
+  EXPECT_EQ(plugin.at("sha256").get<std::string>().size(), 64U);
+  EXPECT_EQ(json("run/checkpoints/last/state.json").at("plugin"), plugin);
 }
 
 class EachModel : public RunTest, public ::testing::WithParamInterface<const char*> {};

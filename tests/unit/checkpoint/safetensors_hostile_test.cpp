@@ -5,6 +5,7 @@
 #include "unit/checkpoint/checkpoint_test_kit.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 namespace pergola::host::checkpoint_test {
 namespace {
@@ -176,6 +177,9 @@ TEST_F(HostileSafetensorsTest, AFolderAPipeAndNothingAreRefused) {
               HasSubstr("it is a folder"));
   EXPECT_THAT(error_of([&] { static_cast<void>(read_safetensors(folder_ / "nothing")); }),
               AllOf(HasSubstr("nothing"), HasSubstr("No such file")));
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { static_cast<void>(read_safetensors(folder_ / "pipe")); }),
+              HasSubstr("it is a pipe or a device"));
 }
 
 // Every change of a small file either is refused or gives tensors that can be used.

@@ -11,7 +11,9 @@ namespace {
 
 using testing::AllOf;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 
 class CheckpointStoreTest : public testing::Test {
@@ -168,6 +170,78 @@ TEST_F(CheckpointStoreTest, OnlyBrokenCheckpointsAreAnErrorNotAFreshStart) {
   EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }),
               AllOf(HasSubstr("none of the 2 checkpoints in"), HasSubstr("last/model.safetensors"),
                     HasSubstr("start again with --overwrite")));
+}
+
+TEST_F(CheckpointStoreTest, AWholeBestIsNamedAndNotOfferedToBeOverwritten) {
+  store_.save_last(content_at(1));
+  store_.save_best();
+  damage(store_.last());
+  const std::string best = store_.best().string();
+  const std::string error = error_of([&] { static_cast<void>(store_.find_resume()); });
+  EXPECT_THAT(error, EndsWith("; " + best +
+                              " is whole and is kept: evaluate it with `pergola test CONFIG "
+                              "--checkpoint " +
+                              best + "`, and train again in another folder with --run-dir"));
+  EXPECT_THAT(error, Not(HasSubstr("--overwrite")));
+}
+
+TEST_F(CheckpointStoreTest, ABrokenBestIsNotOffered) {
+  store_.save_last(content_at(1));
+  store_.save_best();
+  damage(store_.last());
+  damage(store_.best());
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }),
+              EndsWith("; start again with --overwrite"));
+}
+
+// With a link to itself in its place, every look into the folder is refused, as it is with a disk
+// that fails or a folder that is closed; and root is refused too.
+TEST_F(CheckpointStoreTest, AFolderThatCannotBeLookedIntoIsNoNewRun) {
+  fs::create_symlink("checkpoints", temp_ / "checkpoints");
+  const auto refused = AllOf(HasSubstr("cannot read " + (temp_ / "checkpoints").string()),
+                             HasSubstr("Too many levels of symbolic links"));
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }), refused);
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_weights()); }), refused);
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.updates()); }), refused);
+}
+
+TEST_F(CheckpointStoreTest, AManifestThatCannotBeLookedIntoIsNotSaidToBeMissing) {
+  store_.save_last(content_at(1));
+  fs::remove(store_.last() / kManifestFile);
+  fs::create_symlink(kManifestFile, store_.last() / kManifestFile);
+  EXPECT_THAT(error_of([&] { static_cast<void>(load_checkpoint(store_.last())); }),
+              HasSubstr("last/MANIFEST.json: Too many levels of symbolic links"));
+}
+
+TEST_F(CheckpointStoreTest, AFileInPlaceOfTheFolderIsNoNewRun) {
+  write_bytes(temp_ / "checkpoints", "text");
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }),
+              AllOf(HasSubstr("checkpoints/last: Not a directory"),
+                    HasSubstr("a file where a folder is expected")));
+}
+
+TEST_F(CheckpointStoreTest, TheWeightsAreThoseOfBestOrElseOfLast) {
+  EXPECT_FALSE(store_.find_weights().has_value());
+  store_.save_last(content_at(1));
+  EXPECT_EQ(store_.find_weights(), store_.last());
+  store_.save_best();
+  EXPECT_EQ(store_.find_weights(), store_.best());
+}
+
+TEST_F(CheckpointStoreTest, ABestThatACrashLeftAsideIsStillTheBest) {
+  store_.save_last(content_at(1));
+  store_.save_best();
+  store_.save_last(content_at(2));
+  fs::rename(store_.best(), temp_ / "checkpoints/.old-best-4194305");
+  EXPECT_EQ(store_.find_weights(), store_.best());
+  EXPECT_TRUE(same_content(load_checkpoint(store_.best()), content_at(1)));
+}
+
+TEST_F(CheckpointStoreTest, AManifestWithAHugeHoleIsRefusedUnread) {
+  store_.save_last(content_at(1));
+  fs::resize_file(store_.last() / kManifestFile, 200'000'000'000);
+  EXPECT_THAT(error_of([&] { static_cast<void>(load_checkpoint(store_.last())); }),
+              HasSubstr("MANIFEST.json: it has 200000000000 bytes, more than the 1000000 allowed"));
 }
 
 }  // namespace

@@ -128,6 +128,18 @@ TEST_F(InterpolateTest, DoesNotUnfoldToTheWholeMemory) {
             "the config's ${...} references unfold to more than 64 MB; refer to smaller values");
 }
 
+// Each of ten arrays is four times the next: 4^10 booleans are some bytes of text, and 64 times as
+// much of memory.
+TEST_F(InterpolateTest, CountsWhatSmallValuesTakeInMemory) {
+  std::string text = "x = '${k0}'\n";
+  for (int i = 0; i < 10; ++i) {
+    const std::string next = concat("'${k", i + 1, "}'");
+    text += concat("k", i, " = [", next, ",", next, ",", next, ",", next, "]\n");
+  }
+  EXPECT_EQ(complaint(text + "k10 = true\n"),
+            "the config's ${...} references unfold to more than 64 MB; refer to smaller values");
+}
+
 TEST_F(InterpolateTest, RefusesLongChainsAndDeepDefaults) {
   std::string chain = "x = '${k0}'\n";
   for (int i = 0; i < 1000; ++i) {

@@ -15,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -283,6 +284,27 @@ TEST_F(ResolveTest, TakesLessThanTenMilliseconds) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   // Slack for sanitizers and for machines that do other things; without, it is well below 1 ms.
   EXPECT_LT(seconds.count() / kTimes, 0.010);
+}
+
+TEST_F(ResolveTest, AnInlineTableOfTheCommandLineNamesModelsAndDataSetsToo) {
+  write_run("");
+  EXPECT_EQ(complaint({"model_config={pythai={hidden_dim=3}}"}),
+            "model_config.pythai (command line) is unknown: no plugin found has a model of that "
+            "name; did you mean 'pythia'?");
+  EXPECT_THAT(complaint({"dataset_config={easy_vqq={}}"}),
+              HasSubstr("dataset_config.easy_vqq (command line) is unknown"));
+  EXPECT_EQ(resolve({"model_config={cnn_lstm={hidden_dim=3}}"})
+                .get<std::int64_t>("model_config.cnn_lstm.hidden_dim"),
+            3);
+}
+
+TEST_F(ResolveTest, TheProvidersNoteEndsTheMessageAboutAnUnknownName) {
+  DefaultsProvider with_note = provider();
+  with_note.note = [] { return std::string("\n  not usable: x.so is empty"); };
+  write_run("");
+  EXPECT_THAT(testing::error_of(
+                  [&] { (void)resolve_config(folder_ / "run.toml", {"model=pythai"}, with_note); }),
+              EndsWith("did you mean 'pythia'?\n  not usable: x.so is empty"));
 }
 
 }  // namespace

@@ -129,8 +129,16 @@ TEST(SchemaTest, RefusesAPlainValueForATable) {
 TEST(SchemaTest, RefusesNumbersOutOfBounds) {
   EXPECT_EQ(complaint("training.batch_size = 0"),
             "training.batch_size = 0 (x.toml:1:23) is out of range; expected at least 1");
-  EXPECT_EQ(complaint("training.max_epochs = 0"),
-            "training.max_epochs = 0 (x.toml:1:23) is out of range; expected more than 0");
+  EXPECT_EQ(complaint("training.max_grad_l2_norm = 0"),
+            "training.max_grad_l2_norm = 0 (x.toml:1:29) is out of range; expected more than 0");
+  for (const char* many : {"0", "inf", "1e+30"}) {
+    EXPECT_EQ(complaint(concat("training.max_epochs = ", many)),
+              concat("training.max_epochs = ", many,
+                     " (x.toml:1:23) is out of range; expected more than 0 and at most 1000000"));
+  }
+  EXPECT_EQ(complaint("training.update_frequency = 9000000000000000000"),
+            "training.update_frequency = 9000000000000000000 (x.toml:1:29) is out of range; "
+            "expected 1 to 1000000");
   EXPECT_EQ(complaint("training.num_workers = 5000"),
             "training.num_workers = 5000 (x.toml:1:24) is out of range; expected 0 to 1024");
   EXPECT_EQ(complaint("training.warmup_factor = nan"),

@@ -189,6 +189,14 @@ TEST(TomlTest, ErrorsHaveTheKindOfTheCaller) {
               StartsWith("plugin.toml:1:"));
 }
 
+TEST(TomlTest, RefusesAHugeHoleUnread) {
+  const testing::TempFolder folder;
+  const auto file = folder.write("x.toml", "");
+  std::filesystem::resize_file(file, 200'000'000'000);
+  EXPECT_THAT(error_of([&] { (void)load_toml(file); }),
+              HasSubstr("x.toml: it has 200000000000 bytes, more than the 16000000 allowed"));
+}
+
 TEST(TomlTest, LoadsAFile) {
   const testing::TempFolder folder;
   EXPECT_EQ(load_toml(folder.write("x.toml", "a = 1"))["a"].origin(),

@@ -3,6 +3,7 @@
 
 #include "host/data/defaults.h"
 #include "host/data/loader.h"
+#include "pergola/plugin.h"
 #include "unit/data/fixture.h"
 
 #include <ATen/ATen.h>
@@ -163,6 +164,34 @@ TEST_F(EasyVqaTest, RefusesScoresOfAnotherNumberOfAnswers) {
   EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)dataset->format_for_prediction(report); }),
             "the model's scores are [1, 9], but there are 4 answers; leave num_final_outputs to "
             "the data set");
+}
+
+TEST_F(EasyVqaTest, SaysThatAModelWithoutScoresHasNoPredictions) {
+  const auto dataset = open("test");
+  std::vector<Sample> samples;
+  samples.push_back(sample(*dataset, 0));
+  const Report report{SampleList::collate(samples), {}};
+  EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)dataset->format_for_prediction(report); }),
+            "predictions are made from scores, and the model returned none, only losses of its "
+            "own; return scores of [batch, 4] from the model, or set evaluation.predict = false");
+}
+
+// An answer processor such as a plugin may have: the number of the answer, which may be 0.
+class ClassIndexProcessor final : public Processor {
+ public:
+  explicit ClassIndexProcessor(const Config& /*params*/) {}
+  void apply(Sample& sample, Rng& /*rng*/) const override {
+    const std::string& answer = sample.strings("answers").front();
+    sample.set("targets", at::scalar_tensor(answer == "red" ? 0 : 1, at::kLong));
+  }
+};
+
+TEST_F(EasyVqaTest, TakesClassNumberZeroOfAnotherAnswerProcessor) {
+  const ProcessorFactory factory =
+      &detail::make_from_config<ClassIndexProcessor, std::unique_ptr<Processor>>;
+  registry_.publish({detail::node(Kind::kProcessor, "class_index", factory)}, "test");
+  config_["processors"]["answer_processor"] = Value::Table{{"type", "class_index"}};
+  EXPECT_EQ(sample(*open("test"), 0).tensor("targets").item<int>(), 0);  // "red"
 }
 
 TEST_F(EasyVqaTest, LooksForItsFolderInTheDataDirByDefault) {

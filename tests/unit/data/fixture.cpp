@@ -5,6 +5,7 @@
 
 #include <png.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <atomic>
 #include <fstream>
@@ -57,6 +58,18 @@ std::string png_of(std::uint32_t width, std::uint32_t height, const std::vector<
   }
   bytes.resize(size);
   return bytes;
+}
+
+std::string png_chunk(const std::string& name, const std::string& content) {
+  const auto big_endian = [](std::uint64_t value) {
+    std::string bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xff);
+    return bytes;
+  };
+  const std::string checked = name + content;
+  const auto* const data = reinterpret_cast<const Bytef*>(checked.data());
+  const auto checksum = crc32(0, data, static_cast<uInt>(checked.size()));
+  return big_endian(content.size()) + checked + big_endian(checksum);
 }
 
 Registry data_registry() {

@@ -40,6 +40,10 @@ class TempFolder {
 [[nodiscard]] std::string png_of(std::uint32_t width, std::uint32_t height,
                                  const std::vector<Rgb>& pixels);
 
+// A chunk of a PNG: the length of the content, the name, the content, and a checksum of the last
+// two.
+[[nodiscard]] std::string png_chunk(const std::string& name, const std::string& content);
+
 // A registry with the host's own data sets and processors.
 [[nodiscard]] Registry data_registry();
 

@@ -7,12 +7,15 @@
 #include <ATen/ATen.h>
 
 #include <gmock/gmock.h>
-#include <zlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace pergola::host {
 namespace {
 
 using test::error_of;
+using test::png_chunk;
 using test::png_of;
 using test::Rgb;
 using test::TempFolder;
@@ -79,25 +82,12 @@ TEST(DecodePngTest, SurvivesEveryFlippedByte) {
   }
 }
 
-// A chunk: the length of the content, the name, the content, and a checksum of the last two.
-std::string chunk(const std::string& name, const std::string& content) {
-  const auto big_endian = [](std::uint64_t value) {
-    std::string bytes;
-    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xff);
-    return bytes;
-  };
-  const std::string checked = name + content;
-  const auto* const data = reinterpret_cast<const Bytef*>(checked.data());
-  const auto checksum = crc32(0, data, static_cast<uInt>(checked.size()));
-  return big_endian(content.size()) + checked + big_endian(checksum);
-}
-
 TEST(DecodePngTest, RefusesAnImageOfTooManyPixelsBeforeItDecodesIt) {
   using namespace std::string_literals;
   // 0x10000 x 0x1000 = 2^28 pixels, 8 bits a channel, colour type 2 (RGB)
   const std::string header = "\x00\x01\x00\x00\x00\x00\x10\x00\x08\x02\x00\x00\x00"s;
-  const std::string bytes =
-      "\x89PNG\r\n\x1a\n"s + chunk("IHDR", header) + chunk("IDAT", "?") + chunk("IEND", "");
+  const std::string bytes = "\x89PNG\r\n\x1a\n"s + png_chunk("IHDR", header) +
+                            png_chunk("IDAT", "?") + png_chunk("IEND", "");
   EXPECT_EQ(decode_error(bytes),
             "image a.png has 65536 x 4096 pixels, more than the 64000000 allowed; make it smaller");
 }
@@ -113,6 +103,14 @@ TEST(ReadImageTest, GivesPlanesOfRedGreenBlue) {
 TEST(ReadImageTest, NamesAFileThatIsMissing) {
   EXPECT_THAT(error_of(ErrorKind::kData, [] { (void)read_image("/nowhere/a.png"); }),
               HasSubstr("/nowhere/a.png: No such file or directory"));
+}
+
+TEST(ReadImageTest, RefusesAHugeHoleUnread) {
+  const TempFolder folder;
+  const auto file = folder.write("a.png", "");
+  std::filesystem::resize_file(file, 200'000'000'000);
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_image(file); }),
+              HasSubstr("a.png: it has 200000000000 bytes, more than the 600000000 allowed"));
 }
 
 class ReadImagesTest : public testing::Test {
@@ -134,6 +132,29 @@ TEST_F(ReadImagesTest, KeepsTheOrderOfTheList) {
   const at::Tensor images = read_images(files_, /*threads=*/4);
   EXPECT_EQ(images.sizes(), (at::IntArrayRef{20, 3, 2, 2}));
   EXPECT_TRUE(at::equal(images.select(1, 0).select(1, 1).select(1, 1), at::arange(20, at::kByte)));
+}
+
+TEST_F(ReadImagesTest, DoesWithoutThreadsThatTheSystemDoesNotGive) {
+  enum Outcome : int { kRead, kWrong, kThrown, kMayNot };
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // Nobody may have no threads at all; root may always have more.
+    constexpr uid_t kNobody = 65534;
+    const rlimit none{0, 0};
+    if (::setrlimit(RLIMIT_NPROC, &none) != 0) ::_exit(kMayNot);
+    if (::geteuid() == 0 && ::setuid(kNobody) != 0) ::_exit(kMayNot);
+    try {
+      ::_exit(read_images(files_, /*threads=*/4).size(0) == 20 ? kRead : kWrong);
+    } catch (...) {
+      ::_exit(kThrown);
+    }
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kMayNot) GTEST_SKIP() << "this user cannot limit itself";
+  EXPECT_EQ(WEXITSTATUS(status), kRead);
 }
 
 TEST_F(ReadImagesTest, NamesTheFirstBadFileOfTheList) {

@@ -133,6 +133,29 @@ TEST_F(VqaAnswerProcessorTest, ComparesAnswersInLowerCaseWithoutSpaceAround) {
   EXPECT_THAT(targets({" Yes?"}), ElementsAre(0, 1, 0, 0));
 }
 
+TEST_F(VqaAnswerProcessorTest, KnowsAnswersInTheFormThatTheyAreComparedIn) {
+  EXPECT_TRUE(processor_.knows(" Yes?"));
+  EXPECT_FALSE(processor_.knows("purple"));
+}
+
+TEST_F(VqaAnswerProcessorTest, ComparesTheWordsOfItsFileInTheSameForm) {
+  const TempFolder folder;
+  const auto file = folder.write("answers.txt", "Yes\nNo, thanks\n");
+  const VqaAnswerProcessor processor(params({{"vocab_file", file.string()}}));
+  EXPECT_TRUE(processor.knows("yes"));
+  EXPECT_TRUE(processor.knows("no, thanks"));
+  EXPECT_EQ(processor.vocab().word(1), "yes");
+}
+
+// Of one person, leaving each out leaves nobody to agree with: all targets would be 0.
+TEST_F(VqaAnswerProcessorTest, RefusesASinglePerson) {
+  EXPECT_THAT(error_of(ErrorKind::kConfig,
+                       [] {
+                         VqaAnswerProcessor(params({{"num_answers", 1}}));
+                       }),
+              HasSubstr("params.num_answers = 1"));
+}
+
 TEST_F(VqaAnswerProcessorTest, TellsTheNumberOfOutputs) {
   EXPECT_EQ(processor_.facts(), Value(Value::Table{{"num_final_outputs", 4}}));
 }

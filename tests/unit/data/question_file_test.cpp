@@ -46,6 +46,14 @@ TEST_F(QuestionFileTest, SaysWhereTheJsonIsBroken) {
   EXPECT_THAT(error(""), HasSubstr("is not valid JSON"));
 }
 
+TEST_F(QuestionFileTest, RefusesAHugeHoleUnread) {
+  const auto file = folder_.write("questions.json", "");
+  std::filesystem::resize_file(file, 200'000'000'000);
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_question_file(file); }),
+              HasSubstr("questions.json: it has 200000000000 bytes, more than the 1000000000 "
+                        "allowed"));
+}
+
 TEST_F(QuestionFileTest, RefusesAFileWithoutQuestions) {
   EXPECT_THAT(error("[]"), EndsWith("questions.json has no questions; expected rows [question, "
                                     "answer, image number]; restore the file"));

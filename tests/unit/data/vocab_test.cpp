@@ -113,5 +113,20 @@ TEST(ReadWordFileTest, NamesBothLinesOfAWordThatIsThereTwice) {
               EndsWith("v.txt:3 has the word 'yes' again, first in line 1; remove one of the two"));
 }
 
+TEST(ReadWordFileTest, NamesTheLineOfAnAnswerThatIsOneOfBeforeInItsForm) {
+  const TempFolder folder;
+  const auto file = folder.write("v.txt", "Yes\nno\n yes?\n");
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_word_file(file, WordFile::kAnswers); }),
+              EndsWith("v.txt:3 has the word 'yes' again, first in line 1; remove one of the two"));
+}
+
+TEST(ReadWordFileTest, NamesTheLineOfAnAnswerOfWhichNothingIsLeft) {
+  const TempFolder folder;
+  const auto file = folder.write("v.txt", "yes\n?\n");
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_word_file(file, WordFile::kAnswers); }),
+              EndsWith("v.txt:2 has '?', of which nothing is left without punctuation; remove the "
+                       "line"));
+}
+
 }  // namespace
 }  // namespace pergola::host

@@ -44,7 +44,15 @@ TEST(DeviceTest, AutoFallsBackToTheCpu) {
 }
 
 TEST(DeviceTest, DescriptionNamesTheThreads) {
-  EXPECT_THAT(describe_device(c10::Device(c10::kCPU)), HasSubstr(" threads)"));
+  prepare_cpu(3);
+  EXPECT_EQ(describe_device(c10::Device(c10::kCPU)), "cpu (3 threads)");
+}
+
+TEST(DeviceTest, ADriverWithoutADeviceAsksForTheVariableThatHidesThem) {
+  // CUDA_ERROR_NO_DEVICE is 100 and CUDA_ERROR_SYSTEM_DRIVER_MISMATCH 803.
+  EXPECT_EQ(describe_init_failure(100),
+            "the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?");
+  EXPECT_EQ(describe_init_failure(803), "the NVIDIA driver could not start (cuInit returned 803)");
 }
 
 }  // namespace

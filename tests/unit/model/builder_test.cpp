@@ -33,6 +33,10 @@ class Model final : public BaseModel {
     const std::string groups = config().get<std::string>("groups", "all");
     if (groups == "one") return {{{"a"}, {a_}, Value(Value::Table{})}};
     if (groups == "twice") return {{{"a", "b", "a"}, {a_, b_, a_}, Value(Value::Table{})}};
+    if (groups == "unnamed") return {{{"a"}, {a_, b_}, Value(Value::Table{})}};
+    if (groups == "swapped") return {{{"b", "a"}, {a_, b_}, Value(Value::Table{})}};
+    if (groups == "misnamed") return {{{"a", "c"}, {a_, b_}, Value(Value::Table{})}};
+    if (groups == "throwing") throw std::runtime_error("no groups");
     return {{{"a", "b"}, {a_, b_}, Value(Value::Table{})}};
   }
 
@@ -54,6 +58,13 @@ class BuilderTest : public testing::Test {
                                    const Value& facts = Value(Value::Table{})) {
     return build_model(registry_, "model", Config(std::move(config), "model_config.model"), facts);
   }
+  // The error of an optimizer for a model with such groups.
+  std::string error_of_groups(const std::string& groups) {
+    const auto model = build({{"groups", groups}});
+    const Config config(Value::Table{{"type", "adam"}}, "optimizer");
+    return error_of(ErrorKind::kPlugin,
+                    [&] { static_cast<void>(build_optimizer(registry_, *model, config)); });
+  }
   template <class Call>
   static std::string error_of(ErrorKind kind, Call call) {
     try {
@@ -71,10 +82,28 @@ class BuilderTest : public testing::Test {
 TEST_F(BuilderTest, FactsFillZerosAndNothingElse) {
   const Value facts =
       Value::Table{{"text_vocab_size", 28}, {"num_final_outputs", 14}, {"unasked", 1}};
-  const auto model = build({{"text_vocab_size", 0}, {"num_final_outputs", 5}}, facts);
+  const auto model = build({{"text_vocab_size", 0}, {"num_final_outputs", 15}}, facts);
   EXPECT_EQ(model->config().get<std::int64_t>("text_vocab_size"), 28);
-  EXPECT_EQ(model->config().get<std::int64_t>("num_final_outputs"), 5);
+  EXPECT_EQ(model->config().get<std::int64_t>("num_final_outputs"), 15);
   EXPECT_FALSE(model->config().has("unasked"));
+}
+
+TEST_F(BuilderTest, SizesBelowTheDataSetsAreRefusedWithBothNumbersAndTheirPlace) {
+  const Value facts = Value::Table{{"text_vocab_size", 28}, {"num_final_outputs", 14}};
+  Value five(5);
+  five.set_origin("run.toml:3:1");
+  EXPECT_EQ(error_of(ErrorKind::kConfig,
+                     [&] {
+                       build({{"num_final_outputs", five}}, facts);
+                     }),
+            "model_config.model.num_final_outputs = 5 (run.toml:3:1) is less than the 14 of the "
+            "data set; set it to 0, which takes over the data set's number, or to at least that");
+  EXPECT_THAT(error_of(ErrorKind::kConfig,
+                       [&] {
+                         build({{"text_vocab_size", 27}}, facts);
+                       }),
+              HasSubstr("text_vocab_size = 27 is less than the 28 of the data set"));
+  EXPECT_NE(build({{"text_vocab_size", 28}, {"num_final_outputs", 14}}, facts), nullptr);
 }
 
 TEST_F(BuilderTest, WhateverAPluginThrowsNamesModelAndHook) {
@@ -100,22 +129,50 @@ TEST_F(BuilderTest, UnknownLossIsAConfigError) {
               HasSubstr("loss 'logit_bec' is not registered; did you mean 'logit_bce'?"));
 }
 
+TEST_F(BuilderTest, UnknownOptionOfALossIsAConfigError) {
+  const Value loss = Value::Table{{"type", "cross_entropy"}, {"parms", Value::Table{}}};
+  EXPECT_EQ(error_of(ErrorKind::kConfig,
+                     [&] {
+                       build({{"losses", Value::Array{"logit_bce", loss}}});
+                     }),
+            "model_config.model.losses[1].parms is not a known key; did you mean 'params'?");
+}
+
 TEST_F(BuilderTest, NoParameterIsSilentlyLeftOut) {
   const auto model = build({{"groups", "one"}});
   const Config config(Value::Table{{"type", "adam"}});
-  EXPECT_THAT(error_of(ErrorKind::kPlugin,
-                       [&] { static_cast<void>(build_optimizer(registry_, *model, config)); }),
-              HasSubstr("optimizer_parameters() leaves out b; they would never be trained"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kPlugin,
+               [&] { static_cast<void>(build_optimizer(registry_, *model, config)); }),
+      HasSubstr(
+          "optimizer_parameters() of model 'model' leaves out b; they would never be trained"));
   const Config allowed(Value::Table{{"type", "adam"}, {"allow_unused_parameters", true}});
   EXPECT_NE(build_optimizer(registry_, *model, allowed), nullptr);
 }
 
 TEST_F(BuilderTest, NoParameterIsInTwoGroups) {
-  const auto model = build({{"groups", "twice"}});
-  const Config config(Value::Table{{"type", "adam"}});
-  EXPECT_THAT(error_of(ErrorKind::kPlugin,
-                       [&] { static_cast<void>(build_optimizer(registry_, *model, config)); }),
-              HasSubstr("parameter a is in optimizer_parameters() twice"));
+  EXPECT_EQ(error_of_groups("twice"),
+            "parameter a is in optimizer_parameters() of model 'model' twice; a parameter belongs "
+            "to one group");
+}
+
+TEST_F(BuilderTest, EveryParameterOfAGroupHasAName) {
+  EXPECT_EQ(error_of_groups("unnamed"),
+            "optimizer_parameters() of model 'model' gives a group with 1 names for 2 parameters; "
+            "expected one for each");
+}
+
+TEST_F(BuilderTest, ParametersOfAGroupHaveTheNamesOfTheModel) {
+  EXPECT_EQ(error_of_groups("swapped"),
+            "optimizer_parameters() of model 'model' gives a parameter the name 'b', which is that "
+            "of another one; expected names as named_parameters() has them");
+  EXPECT_THAT(error_of_groups("misnamed"),
+              HasSubstr("the name 'c', which the model does not have; did you mean 'a'?"));
+}
+
+TEST_F(BuilderTest, WhatOptimizerParametersThrowsNamesTheHook) {
+  EXPECT_THAT(error_of_groups("throwing"),
+              HasSubstr("optimizer_parameters() of model 'model' failed: no groups"));
 }
 
 TEST_F(BuilderTest, WarmupSchedulesEndWithTheRunByDefault) {

@@ -30,6 +30,12 @@ ParameterGroup group_of(const std::vector<at::Tensor>& parameters) {
   return {{"weight", "bias"}, parameters, Value(Value::Table{})};
 }
 
+// One group with options of its own, one without.
+std::vector<ParameterGroup> two_groups(const std::vector<at::Tensor>& parameters, Value options) {
+  return {{{"weight"}, {parameters[0]}, std::move(options)},
+          {{"bias"}, {parameters[1]}, Value(Value::Table{})}};
+}
+
 // A loss whose gradients change from step to step.
 void backward(const std::vector<at::Tensor>& parameters, int step) {
   at::Tensor loss = torch::zeros({});
@@ -124,12 +130,8 @@ TEST(OptimizersTest, AdamaxFollowsItsFormula) {
 }
 
 TEST(OptimizersTest, AGroupsOptionsWinOverTheRest) {
-  const auto parameters = make_parameters();
-  Value slow{Value::Table{}};
-  slow["lr"] = 0.25;
-  Sgd optimizer(
-      {{{"weight"}, {parameters[0]}, slow}, {{"bias"}, {parameters[1]}, Value(Value::Table{})}},
-      Config(Value::Table{{"lr", 1.0}}));
+  Sgd optimizer(two_groups(make_parameters(), Value::Table{{"lr", 0.25}}),
+                Config(Value::Table{{"lr", 1.0}}));
   optimizer.set_lr_factor(0.5);
   EXPECT_EQ(optimizer.lr(0), 0.125);
   EXPECT_EQ(optimizer.lr(1), 0.5);
@@ -211,6 +213,85 @@ TEST(OptimizersTest, BadOptionsAreRefused) {
   EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"betas", Value::Array{0.9}}})),
                Error);
   EXPECT_THROW(Adam({group_of(parameters)}, Config(Value::Table{{"learning_rate", 1.0}})), Error);
+}
+
+template <class Ours>
+std::string error_of(Value::Table params, const Value& group_options = Value(Value::Table{}),
+                     ErrorKind kind = ErrorKind::kConfig) {
+  ParameterGroup group = group_of(make_parameters());
+  group.options = group_options;
+  params.emplace("lr", 0.1);
+  try {
+    Ours optimizer({group}, Config(std::move(params), "optimizer.params"));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(OptimizersTest, OptionsOfAnotherTypeAreRefusedAtOnce) {
+  for (const char* key : {"momentum", "dampening", "weight_decay", "nesterov"}) {
+    EXPECT_THAT(error_of<Sgd>({{key, "x"}}),
+                HasSubstr(concat("optimizer.params.", key, " = \"x\"")));
+  }
+  for (const char* key : {"betas", "eps", "weight_decay", "amsgrad"}) {
+    EXPECT_THAT(error_of<AdamW>({{key, "x"}}), HasSubstr("is a string; expected"));
+  }
+  for (const char* key : {"betas", "eps", "weight_decay"}) {
+    EXPECT_THAT(error_of<Adamax>({{key, "x"}}), HasSubstr("is a string; expected"));
+  }
+}
+
+TEST(OptimizersTest, BoundsAreTorchs) {
+  for (const char* key : {"lr", "momentum", "weight_decay"}) {
+    EXPECT_THAT(error_of<Sgd>({{key, -0.1}}),
+                HasSubstr(concat(key, " = -0.1 is out of range; expected a number >= 0")));
+  }
+  for (const char* key : {"lr", "eps", "weight_decay"}) {
+    EXPECT_THAT(error_of<Adam>({{key, -0.1}}), HasSubstr("is out of range"));
+  }
+  EXPECT_THAT(error_of<Sgd>({{"nesterov", true}}),
+              HasSubstr("nesterov = true needs momentum above 0 and dampening = 0"));
+  EXPECT_THAT(error_of<Sgd>({{"nesterov", true}, {"momentum", 0.9}, {"dampening", 0.1}}),
+              HasSubstr("needs momentum above 0 and dampening = 0"));
+}
+
+TEST(OptimizersTest, OptionsOfAGroupAreCheckedAsWell) {
+  EXPECT_EQ(error_of<Sgd>({}, Value::Table{{"momentun", 0.9}}, ErrorKind::kPlugin),
+            "the model's optimizer_parameters() gives a group the option momentun = 0.9, which the "
+            "optimizer does not have; did you mean 'momentum'?");
+  EXPECT_THAT(error_of<Sgd>({}, Value::Table{{"momentum", -1}}),
+              HasSubstr("momentum = -1 (the model's optimizer_parameters()) is out of range"));
+}
+
+TEST(OptimizersTest, MomentumOfAGroupIsItsOwn) {
+  const auto ours = make_parameters();
+  const auto theirs = make_parameters();
+  Sgd optimizer(two_groups(ours, Value::Table{{"momentum", 0.9}}),
+                Config(Value::Table{{"lr", 0.05}}));
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  groups.emplace_back(
+      std::vector<at::Tensor>{theirs[0]},
+      std::make_unique<torch::optim::SGDOptions>(torch::optim::SGDOptions(0.05).momentum(0.9)));
+  groups.emplace_back(std::vector<at::Tensor>{theirs[1]});
+  torch::optim::SGD reference(std::move(groups), torch::optim::SGDOptions(0.05));
+  expect_same_path(optimizer, ours, reference, theirs);
+  const auto state = optimizer.state_dict();
+  EXPECT_EQ(state.count("weight/momentum_buffer"), 1U);
+  EXPECT_EQ(state.count("bias/momentum_buffer"), 0U);
+  optimizer.load_state_dict(state);
+}
+
+TEST(OptimizersTest, AmsgradOfAGroupIsItsOwn) {
+  const auto parameters = make_parameters();
+  Adam optimizer(two_groups(parameters, Value::Table{{"amsgrad", true}}), Config());
+  backward(parameters, 0);
+  optimizer.step();
+  const auto state = optimizer.state_dict();
+  EXPECT_EQ(state.count("weight/max_exp_avg_sq"), 1U);
+  EXPECT_EQ(state.count("bias/max_exp_avg_sq"), 0U);
+  optimizer.load_state_dict(state);
 }
 
 }  // namespace

@@ -64,6 +64,17 @@ TEST(SchedulersTest, BadParametersAreRefused) {
   EXPECT_THROW(StepsScheduler(Config(Value::Table{{"lr_steps", Value::Array{8, 6}}})), Error);
   EXPECT_THROW(WarmupLinearScheduler{Config()}, Error);
   EXPECT_THROW(StepsScheduler(Config(Value::Table{{"steps", 1}})), Error);
+  EXPECT_THROW(StepsScheduler(Config(Value::Table{{"lr_ratio", 2}, {"lr_steps", Value::Array{1}}})),
+               Error);
+  EXPECT_THROW(StepsScheduler(Config(Value::Table{{"warmup_iterations", 0}, {"use_warmup", true}})),
+               Error);
+}
+
+TEST(SchedulersTest, NumbersWithoutEffectHaveNoBounds) {
+  StepsScheduler schedule{
+      Config(Value::Table{{"lr_ratio", 2}, {"warmup_iterations", 0}, {"warmup_factor", 3}})};
+  EXPECT_EQ(schedule.factor(0), 1.0);
+  EXPECT_EQ(schedule.factor(5000), 1.0);
 }
 
 }  // namespace

@@ -9,18 +9,38 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <iterator>
+#include <vector>
+
+namespace {
+
+// What was brought to the disk, in order.
+std::vector<std::filesystem::path>& synced() {
+  static std::vector<std::filesystem::path> paths;
+  return paths;
+}
+
+}  // namespace
+
+// Stands before that of the C library.
+extern "C" int fsync(int fd) {
+  synced().push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+  return static_cast<int>(::syscall(SYS_fsync, fd));
+}
 
 namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class FilesTest : public ::testing::Test {
  protected:
@@ -49,6 +69,29 @@ TEST_F(FilesTest, SaysThatAFileIsMissing) {
 TEST_F(FilesTest, SaysThatAFolderIsNoFile) {
   EXPECT_EQ(error_of([&] { (void)read_file(folder_.path(), ErrorKind::kConfig); }),
             "cannot read " + folder_.path().string() + ": it is a folder; name a file in it");
+}
+
+TEST_F(FilesTest, ReadsUpToItsLimitAndNoFurther) {
+  folder_.write("f", "12345");
+  EXPECT_EQ(read_file(folder_ / "f", ErrorKind::kConfig, /*limit=*/5), "12345");
+  EXPECT_EQ(error_of([&] { (void)read_file(folder_ / "f", ErrorKind::kConfig, /*limit=*/4); }),
+            "cannot read " + path("f") +
+                ": it has 5 bytes, more than the 4 allowed; name the right file, or make it "
+                "smaller");
+}
+
+TEST_F(FilesTest, LimitsAFileWhoseSizeTheSystemDoesNotSay) {
+  EXPECT_THAT(
+      error_of([] { (void)read_file("/proc/self/status", ErrorKind::kConfig, /*limit=*/1); }),
+      HasSubstr("more than the 1 allowed"));
+}
+
+TEST_F(FilesTest, TakesNoMemoryForAHugeHole) {
+  fs::resize_file(folder_.write("hole", ""), 200'000'000'000);
+  EXPECT_EQ(error_of([&] { (void)read_file(folder_ / "hole", ErrorKind::kConfig); }),
+            "cannot read " + path("hole") +
+                ": it has 200000000000 bytes, more than the 4000000000 allowed; name the right "
+                "file, or make it smaller");
 }
 
 TEST_F(FilesTest, DoesNotWaitForAPipe) {
@@ -123,6 +166,27 @@ TEST_F(FilesTest, MakesFoldersAndIsContentWithThoseThatAreThere) {
   make_directories(folder_ / "a/b");
   make_directories(folder_ / "a/b");
   EXPECT_TRUE(fs::is_directory(folder_ / "a/b"));
+}
+
+TEST_F(FilesTest, MakesFoldersThatOutlastAPowerCut) {
+  // The name of a new folder is in the one above it.
+  synced().clear();
+  make_directories(folder_ / "a/b");
+  const fs::path root = fs::canonical(folder_.path());
+  EXPECT_THAT(synced(), ElementsAre(root, root / "a"));
+  synced().clear();
+  make_directories(folder_ / "a/b");
+  EXPECT_THAT(synced(), IsEmpty());
+}
+
+TEST_F(FilesTest, MakesFoldersInTheWorkingFolderAndWithASlashBehind) {
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_.path());
+  make_directories("bare");
+  make_directories("c/d/");
+  fs::current_path(before);
+  EXPECT_TRUE(fs::is_directory(folder_ / "bare"));
+  EXPECT_TRUE(fs::is_directory(folder_ / "c/d"));
 }
 
 TEST_F(FilesTest, SaysThatAFileIsInTheWayOfAFolder) {

@@ -174,6 +174,12 @@ TEST_F(LogTest, TheStatusLineStaysBelowTheLog) {
                                   "\r\x1b\\[2K"));
 }
 
+TEST_F(LogTest, AStatusLineThatIsTooWideIsCutOff) {
+  // 40 columns, of which the last stays free for the cursor.
+  EXPECT_EQ(terminal_of([] { set_status_line(std::string(100, 'x')); }),
+            "\r\x1b[2K" + std::string(39, 'x'));
+}
+
 TEST_F(LogTest, AStatusLineIsShownOnATerminalOnly) {
   EXPECT_EQ(lines_of([] {
               EXPECT_FALSE(stderr_is_terminal());

@@ -30,6 +30,17 @@ class EvaluationTest : public testing::Test {
   MetricList metrics_{metrics({"accuracy"}), registry_};
 };
 
+TEST_F(EvaluationTest, UnknownOptionOfAMetricIsAConfigError) {
+  const Value metric = Value::Table{{"type", "accuracy"}, {"parms", Value::Table{}}};
+  try {
+    const MetricList list(metrics({metric}), registry_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+    EXPECT_STREQ(error.what(), "metrics[0].parms is not a known key; did you mean 'params'?");
+  }
+}
+
 TEST_F(EvaluationTest, NumbersDoNotDependOnTheBatchSize) {
   const Numbers whole = run(10);
   for (const std::int64_t batch_size : {1, 3, 4}) {

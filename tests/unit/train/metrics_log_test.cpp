@@ -51,6 +51,22 @@ TEST_F(MetricsLogTest, AResumedRunHasNoLineTwice) {
   EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20, 30}));
 }
 
+TEST_F(MetricsLogTest, LinesOfAFinalEvaluationNameTheirCheckpointAndGoWhenTheRunGoesOn) {
+  {
+    MetricsLog log(path_, 0);
+    log.write(at(10), "train", {});
+    log.write_final(at(10), "test", "best", {{"test/total_loss", 0.5}});
+  }
+  std::ifstream in(path_);
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(from_json(line, "test").find("checkpoint"), nullptr);
+  std::getline(in, line);
+  EXPECT_EQ(from_json(line, "test").find("checkpoint")->as_string(), "best");
+  MetricsLog(path_, 10).write(at(20), "train", {});
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20}));
+}
+
 TEST_F(MetricsLogTest, ALineThatWasNeverFinishedIsDropped) {
   MetricsLog(path_, 0).write(at(10), "train", {});
   std::ofstream(path_, std::ios::app) << "{\"update\": 2";

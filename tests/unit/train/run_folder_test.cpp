@@ -65,6 +65,16 @@ TEST_F(RunFolderTest, ClearRemovesTheRunAndNothingElse) {
   EXPECT_TRUE(fs::exists(path_ / "log.txt"));
 }
 
+TEST_F(RunFolderTest, WhatIsInAFolderThatIsNoRunsIsNotOverwritten) {
+  fs::create_directories(path_ / "checkpoints");
+  std::ofstream(path_ / "config.toml") << "theirs";
+  for (const ExistingRun existing : {ExistingRun::kOverwrite, ExistingRun::kRefuse}) {
+    static_cast<void>(error_of(existing));  // refused, and it does not make the folder ours
+    EXPECT_THAT(error_of(ExistingRun::kOverwrite),
+                HasSubstr("checkpoints, but the folder's .lock does not say that it is a run's"));
+  }
+}
+
 TEST_F(RunFolderTest, ARunThatNeverBeganIsNoObstacle) {
   { const RunFolder folder(path_, ExistingRun::kRefuse); }
   std::ofstream(path_ / "log.txt") << "x";

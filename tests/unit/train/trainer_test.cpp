@@ -16,6 +16,18 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+// Asks for the end within an update, as early as it can after the step.
+class Stopper final : public Callback {
+ public:
+  explicit Stopper(std::int64_t update) : update_(update) {}
+  void on_update_end(TrainerState& state, const SampleList&, const ModelOutput&) override {
+    if (state.progress.update == update_) state.should_stop = true;
+  }
+
+ private:
+  std::int64_t update_;
+};
+
 // Writes down which hooks are called, and stops training after an update if it is asked to.
 class Recorder final : public Callback {
  public:
@@ -154,6 +166,17 @@ TEST_F(TrainerTest, ValidationComesAtItsInterval) {
   TestRun run(options);
   static_cast<void>(run.trainer->run());
   EXPECT_EQ(run.validations, 2);  // at update 4, and at the end
+}
+
+TEST_F(TrainerTest, AnUpdateThatACallbackMakesTheLastIsLoggedAndValidated) {
+  TestRun run(options_for(50));  // log lines at 3, 6, ...; validations at 3, 6, ...
+  run.trainer->add_callback("stopper", std::make_unique<Stopper>(4));
+  EXPECT_EQ(run.trainer->run(), Outcome::kFinished);
+  EXPECT_EQ(run.trainer->state().progress.update, 4);
+  EXPECT_TRUE(run.trainer->log_due());
+  EXPECT_EQ(run.validations, 2);
+  EXPECT_THAT(std::vector<std::string>(run.hooks.end() - 4, run.hooks.end()),
+              ElementsAre("validation_start", "validation_end", "update_complete", "train_end"));
 }
 
 TEST_F(TrainerTest, EachGroupDividesByItsOwnNumberOfBatches) {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/run/run_checks.h"
+
+#include "host/config/toml.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+#include "pergola/suggest.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace pergola::host {
+namespace {
+
+constexpr std::string_view kHostCallbacks[] = {"logging", "progress", "checkpoint"};
+
+// What decides which samples make an update, and what is done with their gradients.
+constexpr const char* kFixedKeys[] = {"training.batch_size", "training.update_frequency",
+                                      "optimizer.type"};
+
+// "training.seed = 7 (it was 1234)" when the two differ.
+void compare(const std::string& name, const Value* saved, const Value* now,
+             std::vector<std::string>& differences) {
+  if (saved == nullptr || now == nullptr || *saved == *now) return;
+  differences.push_back(concat(name, " = ", to_string(*now), " (it was ", to_string(*saved), ")"));
+}
+
+Value config_of(const Value& identity) {
+  const Value* text = identity.find("config");
+  if (text == nullptr) return Value(Value::Table{});
+  return parse_toml(text->as_string(), "the config in state.json", ErrorKind::kCheckpoint);
+}
+
+}  // namespace
+
+void check_callbacks(const std::vector<TypedConfig>& callbacks) {
+  for (auto entry = callbacks.begin(); entry != callbacks.end(); ++entry) {
+    if (std::ranges::find(kHostCallbacks, entry->type) != std::end(kHostCallbacks)) {
+      throw Error(ErrorKind::kConfig, entry->where, ": callback '", entry->type,
+                  "' has the name of one that the host always adds; register it under another one");
+    }
+    const auto same = [&](const TypedConfig& earlier) { return earlier.type == entry->type; };
+    if (std::any_of(callbacks.begin(), entry, same)) {
+      throw Error(ErrorKind::kConfig, entry->where, " names the callback '", entry->type,
+                  "' a second time; name it once");
+    }
+  }
+}
+
+void check_criteria(const RunConfig& config, const MetricList& metrics) {
+  const std::vector<TypedConfig> losses = config.model_config.typed_list("losses");
+  if (losses.empty()) return;  // the model makes its own, whose names are not known yet
+  const std::string prefix = "val/" + config.dataset + "/";
+  std::vector<std::string> known = {"val/total_loss"};
+  for (const auto& [key, number] : metrics.compute(prefix)) known.push_back(key);
+  for (const TypedConfig& loss : losses) known.push_back(prefix + loss.type);
+  const std::string& criteria = config.training.monitor.criteria;
+  for (const std::string& key : known) {
+    if (criteria == key || criteria.starts_with(key + "/")) return;
+  }
+  // What all names have in common must not make them look alike.
+  const auto own_part = [&](const std::string& key) {
+    return key.substr(key.starts_with(prefix) ? prefix.size() : std::string_view("val/").size());
+  };
+  std::vector<std::string> parts;
+  for (const std::string& key : known) parts.push_back(own_part(key));
+  if (closest(own_part(criteria), parts).empty()) return;
+  throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", criteria,
+              ", which the validation does not have", did_you_mean(criteria, known));
+}
+
+void check_continuation(const Value& saved, const Value& now) {
+  std::vector<std::string> differences;
+  compare("dataset", saved.find("dataset"), now.find("dataset"), differences);
+  const Value saved_config = config_of(saved);
+  const Value config = config_of(now);
+  for (const char* key : kFixedKeys) {
+    compare(key, saved_config.find(key), config.find(key), differences);
+  }
+  compare("training.seed", saved.find("seed"), now.find("seed"), differences);
+  compare("the number of training samples", saved.find("train_samples"), now.find("train_samples"),
+          differences);
+  if (!differences.empty()) {
+    throw Error(ErrorKind::kCheckpoint, "the run cannot be continued exactly with ",
+                join(differences, ", "),
+                "; resume it with the old values, or start anew with --overwrite");
+  }
+  const Value* old_file = saved.find("plugin.sha256");
+  const Value* file = now.find("plugin.sha256");
+  if (old_file == nullptr || file == nullptr || *old_file == *file) return;
+  log::warning("[resume] the plugin ", now.find("plugin.file")->as_string(),
+               " is another file than the one that the run began with: its SHA-256 is ",
+               file->as_string(), ", it was ", old_file->as_string());
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a run is refused for before it touches its folder.
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CriteriaTest : public RunTest {
+ protected:
+  [[nodiscard]] Result train_for(const std::string& criteria) const {
+    return train({"training.max_updates=2", "training.evaluation_interval=2",
+                  "training.early_stop.criteria=" + criteria});
+  }
+};
+
+TEST_F(CriteriaTest, NameThatIsNearlyOneOfTheValidationsIsRefusedAtOnce) {
+  expect_error(train_for("easy_vqa/cross_entrpy"), kConfig,
+               {"training.early_stop.criteria asks for val/easy_vqa/cross_entrpy",
+                "did you mean 'val/easy_vqa/cross_entropy'?"});
+  EXPECT_EQ(metrics().size(), 0U);
+}
+
+TEST_F(CriteriaTest, OtherNamesAreLookedForInTheFirstValidation) {
+  for (const char* name : {"easy_vqa/cross_entropy/smooth", "easy_vqa/of_the_model"}) {
+    expect_error(train_for(name), kConfig,
+                 {"training.early_stop.criteria asks for val/easy_vqa/",
+                  "which the validation does not have", "val/easy_vqa/cross_entropy"});
+    EXPECT_EQ(metrics().size(), 3U);  // two updates, and the validation that shows it
+    std::filesystem::remove_all(path("run"));
+  }
+}
+
+class CallbackNamesTest : public RunTest {};
+
+TEST_F(CallbackNamesTest, NameOfOneOfTheHostsIsRefused) {
+  for (const char* name : {"logging", "progress", "checkpoint"}) {
+    expect_error(
+        train({"training.callbacks=[\"" + std::string(name) + "\"]"}), kConfig,
+        {"training.callbacks[0]", "callback '" + std::string(name) + "' has the name of one",
+         "that the host always adds"});
+  }
+}
+
+TEST_F(CallbackNamesTest, NameThatIsListedTwiceIsRefused) {
+  expect_error(train({"training.callbacks=[\"own\", \"own\"]"}), kConfig,
+               {"training.callbacks[1]", "names the callback 'own' a second time; name it once"});
+}
+
+// What an exact continuation needs.
+class ContinuationTest : public RunTest {
+ protected:
+  void expect_refused(Words more, const Words& parts) {
+    const std::vector<std::string> before = contents();
+    more.emplace_back("--resume");
+    expect_error(train(more), kCheckpoint, parts);
+    EXPECT_EQ(contents(), before);
+  }
+  [[nodiscard]] std::vector<std::string> contents() const {
+    std::vector<std::string> all;
+    for (const char* file : {"run/config.toml", "run/summary.json", "run/metrics.jsonl"}) {
+      all.push_back(text(file));
+    }
+    all.push_back(text(weights()));
+    return all;
+  }
+};
+
+TEST_F(ContinuationTest, OtherSamplesInAnUpdateAreRefusedWithEachValue) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_refused({"training.batch_size=4"},
+                 {"the run cannot be continued exactly with training.batch_size = 4 (it was 8); "
+                  "resume it with the old values, or start anew with --overwrite"});
+  expect_refused({"training.seed=7", "training.update_frequency=2"},
+                 {"training.update_frequency = 2 (it was 1), training.seed = 7 (it was 1234)"});
+}
+
+TEST_F(ContinuationTest, AnotherOptimizerIsRefused) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_refused({"optimizer={type=\"sgd\", params={lr=0.1}}"},
+                 {"optimizer.type = \"sgd\" (it was \"adamw\")"});
+}
+
+TEST_F(ContinuationTest, AnotherSizeOfTheTrainingSplitIsRefused) {
+  const Words dots = {"--plugin-path", fixture_folder("own_data").string(), "run_type=train",
+                      "dataset=dots"};
+  Words first = dots;
+  first.insert(first.end(), {"training.max_updates=3", "dataset_config.dots.samples=40"});
+  expect_success(train(first));
+  Words second = dots;
+  second.emplace_back("dataset_config.dots.samples=24");
+  expect_refused(second, {"the number of training samples = 24 (it was 40)"});
+}
+
+TEST_F(ContinuationTest, AnotherDataSetIsRefused) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_refused(
+      {"--plugin-path", fixture_folder("own_data").string(), "dataset=dots", "run_type=train"},
+      {"dataset = \"dots\" (it was \"easy_vqa\")"});
+}
+
+TEST_F(ContinuationTest, WhatDoesNotChangeAnUpdateMayChange) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_success(train({"--resume", "training.max_epochs=1", "training.log_interval=2",
+                        "training.checkpoint_interval=2", "training.num_workers=2", "--device",
+                        "auto", "optimizer.params.lr=0.001"}));
+}
+
+TEST_F(ContinuationTest, AnotherFileOfThePluginIsAWarning) {
+  write("plugins/good.so", read_file(fixture_plugin("good")));
+  const Words words = {"plugins.path=[]", "--plugin-path", "plugins", "run_type=train"};
+  Words first = words;
+  first.emplace_back("training.max_updates=2");
+  expect_success(train(first));
+  replace("plugins/good.so", read_file(fixture_plugin("good")) + "rebuilt");
+  Words second = words;
+  second.emplace_back("--resume");
+  const Result resumed = train(second);
+  expect_success(resumed);
+  EXPECT_THAT(resumed.err, HasSubstr("warning: [resume] the plugin "));
+  EXPECT_THAT(resumed.err, HasSubstr("good.so is another file than the one that the run began"));
+  EXPECT_EQ(json("run/summary.json").at("updates"), 12);
+}
+
+}  // namespace
+}  // namespace pergola::test
