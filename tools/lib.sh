@@ -2,8 +2,6 @@
 # shellcheck shell=bash
 # What the scripts in this folder share. Sourced, never run.
 
-readonly LIBTORCH_VERSION=2.11.0
-
 PERGOLA_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 PERGOLA_CACHE=${XDG_CACHE_HOME:-${HOME:?HOME is not set; set it, or set XDG_CACHE_HOME}/.cache}/pergola
 export PERGOLA_ROOT PERGOLA_CACHE
