@@ -42,24 +42,16 @@ bool is_marked(const UniqueFd& lock) {
          std::string_view(text, kMark.size()) == kMark;
 }
 
-// What --overwrite would remove; empty when there is nothing.
+// Something that a run would remove or replace; empty when there is nothing.
 fs::path something_of_a_run(const fs::path& folder) {
   std::error_code ignored;
   for (const char* name : kOfARun) {
     if (fs::exists(folder / name, ignored)) return folder / name;
   }
+  for (const char* name : {"config.toml", "log.txt"}) {
+    if (fs::exists(folder / name, ignored)) return folder / name;
+  }
   return {};
-}
-
-// Marks a folder that nobody has used; refuses to overwrite what is in one without a mark.
-void mark_or_refuse(const fs::path& folder, const UniqueFd& lock, ExistingRun existing) {
-  if (is_marked(lock)) return;
-  const fs::path theirs = something_of_a_run(folder);
-  if (theirs.empty()) return write_all(lock.get(), std::string(kMark), folder / ".lock");
-  if (existing != ExistingRun::kOverwrite) return;
-  throw Error(ErrorKind::kCheckpoint, "--overwrite would remove ", theirs.string(),
-              ", but the folder's .lock does not say that it is a run's, so it is somebody else's; "
-              "choose another folder with --run-dir, or remove it yourself");
 }
 
 }  // namespace
@@ -67,12 +59,23 @@ void mark_or_refuse(const fs::path& folder, const UniqueFd& lock, ExistingRun ex
 RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(folder)) {
   make_directories(folder_);
   lock_ = take(folder_);
-  if (existing == ExistingRun::kRefuse && holds_run()) {
-    throw Error(ErrorKind::kCheckpoint, "the folder ", folder_.string(),
-                " already holds a run; continue it with --resume, start again with --overwrite, or "
-                "choose another folder with --run-dir");
+  if (is_marked(lock_)) {
+    if (existing == ExistingRun::kRefuse && holds_run()) {
+      throw Error(ErrorKind::kCheckpoint, "the folder ", folder_.string(),
+                  " already holds a run; continue it with --resume, start again with --overwrite, "
+                  "or choose another folder with --run-dir");
+    }
+    return;
   }
-  mark_or_refuse(folder_, lock_, existing);
+  const fs::path theirs = something_of_a_run(folder_);
+  if (theirs.empty()) {
+    write_all(lock_.get(), std::string(kMark), folder_ / ".lock");
+    return;
+  }
+  if (existing == ExistingRun::kResume && holds_run()) return;
+  throw Error(ErrorKind::kCheckpoint, "a run here would remove or replace ", theirs.string(),
+              ", but the folder's .lock does not say that it is a run's, so it is somebody else's; "
+              "choose another folder with --run-dir, or remove it yourself");
 }
 
 bool RunFolder::holds_run() const {

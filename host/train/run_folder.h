@@ -15,11 +15,11 @@ enum class ExistingRun { kRefuse, kResume, kOverwrite };
 
 class RunFolder {
  public:
-  // Makes the folder and takes it for this process; what is in it stays. Its .lock says from then
-  // on that it is a run's, unless there was something that could be somebody else's. Throws
-  // Error{kCheckpoint} when it holds a run and `existing` says kRefuse, when it holds what
-  // kOverwrite would remove and its .lock does not say that, when another process has it, or when
-  // it cannot be written.
+  // Makes the folder and takes it for this process; what is in it stays. The .lock of an empty one
+  // says from then on that it is a run's. Throws Error{kCheckpoint} when it holds a run and
+  // `existing` says kRefuse; when it holds a file that a run would remove or replace and its .lock
+  // does not say that (kResume takes a run all the same); when another process has it, or when it
+  // cannot be written.
   RunFolder(std::filesystem::path folder, ExistingRun existing);
 
   // Is there something to lose: metrics or checkpoints of a run that has begun?

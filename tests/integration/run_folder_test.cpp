@@ -69,9 +69,19 @@ TEST_F(RunFolderTest, OverwriteRemovesNothingOfAFolderThatIsNoRuns) {
     for (int attempt = 0; attempt < 2; ++attempt) {  // the first one must not make the folder ours
       expect_error(
           train({"--overwrite"}), kCheckpoint,
-          {"--overwrite would remove run/", ".lock does not say that it is a run's", "--run-dir"});
+          {"would remove or replace run/", ".lock does not say that it is a run's", "--run-dir"});
       EXPECT_EQ(text(std::string("run/") + name), "theirs");
     }
+    fs::remove_all(path("run"));
+  }
+}
+
+TEST_F(RunFolderTest, FilesOfTheUserInTheRunFolderAreNotReplaced) {
+  for (const char* name : {"config.toml", "summary.json", "log.txt"}) {
+    write(std::string("run/") + name, "mine");
+    expect_error(train(), kCheckpoint,
+                 {std::string("would remove or replace run/") + name, "--run-dir"});
+    EXPECT_EQ(text(std::string("run/") + name), "mine");
     fs::remove_all(path("run"));
   }
 }
