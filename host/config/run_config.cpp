@@ -92,8 +92,9 @@ TrainingConfig parse_training(const Config& config) {
   training.max_updates = config.get<std::int64_t>("max_updates");
   training.max_epochs = config.find<double>("max_epochs");
   if (training.max_epochs && was_set(config, "max_updates")) {
-    log::info("[config] training.max_epochs = ", *training.max_epochs,
-              " wins over training.max_updates = ", training.max_updates);
+    log::warning("[config] training.max_epochs = ", *training.max_epochs,
+                 " wins over training.max_updates = ", training.max_updates,
+                 "; to train for less, lower training.max_epochs, which may be a fraction");
   }
   training.log_interval = config.get<std::int64_t>("log_interval");
   training.checkpoint_interval = config.get<std::int64_t>("checkpoint_interval");

@@ -179,7 +179,8 @@ TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
                         "training.clip_gradients is false\n"));
   EXPECT_THAT(
       log_of({"training.max_epochs=3", "training.max_updates=10"}),
-      HasSubstr("] [config] training.max_epochs = 3 wins over training.max_updates = 10\n"));
+      HasSubstr("warning: [config] training.max_epochs = 3 wins over training.max_updates = 10; to "
+                "train for less, lower training.max_epochs, which may be a fraction\n"));
 }
 
 }  // namespace
