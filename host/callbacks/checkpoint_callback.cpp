@@ -99,6 +99,7 @@ void CheckpointCallback::save_last(const TrainerState& state) {
   for (const auto& [key, value] : identity_.as_table()) content.state[key] = value;
   store_.save_last(content);
   saved_update_ = state.progress.update;
+  after_save_();
 }
 
 Value CheckpointCallback::state_dict() const {

@@ -10,8 +10,9 @@
 #include "pergola/callback.h"
 
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <string>
+#include <utility>
 
 namespace pergola::host {
 
@@ -43,6 +44,8 @@ class CheckpointCallback final : public Callback {
 
   // The state that was just restored is what `last` holds: it need not be saved again.
   void set_resumed_from_last();
+  // Is called each time that `last` was saved.
+  void after_save(std::function<void()> hook) { after_save_ = std::move(hook); }
 
   [[nodiscard]] const BestResult& best() const noexcept { return best_; }
 
@@ -58,6 +61,7 @@ class CheckpointCallback final : public Callback {
   BestResult best_;
   bool improved_ = false;  // by the validation of the update in hand
   std::int64_t saved_update_ = -1;
+  std::function<void()> after_save_ = [] {};
 };
 
 }  // namespace pergola::host

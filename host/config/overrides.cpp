@@ -165,7 +165,7 @@ Override parse_override(const std::string& text) {
   std::optional<std::vector<Override::Step>> path = parse_path(key);
   if (!path) throw not_a_path(text, key);
   Value value = parse_value(key, text.substr(equals + 1));
-  set_origins(value, "command line");
+  set_origins(value, kCommandLine);
   return {key, std::move(*path), std::move(value)};
 }
 

@@ -11,13 +11,16 @@
 
 namespace pergola::host {
 
+// The origin of what the command line sets.
+inline constexpr const char* kCommandLine = "command line";
+
 // One word, taken apart: where to, and what.
 struct Override {
   using Step = std::variant<std::string, std::size_t>;  // a key, or an index into an array
 
   std::string key;         // "training.lr_steps[1]"
   std::vector<Step> path;  // never empty; begins with a key
-  Value value;             // origin "command line"
+  Value value;             // origin kCommandLine
 
   [[nodiscard]] bool has_index() const;
 };

@@ -149,6 +149,16 @@ std::vector<Override> without_sections(const std::vector<Override>& overrides) {
   return result;
 }
 
+// max_epochs wins over max_updates, but not one of a file over what the command line asks for.
+void prefer_length_of_command_line(Value& root) {
+  const auto is_override = [&](const char* key) {
+    const Value* value = root.find(key);
+    return value != nullptr && value->origin() == kCommandLine;
+  };
+  if (!is_override("training.max_updates") || is_override("training.max_epochs")) return;
+  root["training"].as_table().erase("max_epochs");
+}
+
 Value escaped(const Value& value) {
   Value copy = value;
   if (copy.is_string()) copy = Value(escape_references(copy.as_string()));
@@ -197,6 +207,7 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   }
   merge(root, user_);
   apply_overrides(root, overrides_);
+  prefer_length_of_command_line(root);
   check_keys(root);
   for (const Section& section : sections) follow_aliases(root, section);
   root = resolve_references(root);

@@ -41,10 +41,13 @@ class TrainCommand {
       log::info("[run] stopped by signal ", stopped.signal_number(), "; go on with --resume");
       result_.status = "interrupted";
       result_.stop_signal = stopped.signal_number();
+      put_old_run_back();
     } catch (const Error& error) {
+      put_old_run_back();
       write_summary(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
       throw;
     } catch (const std::exception& error) {
+      put_old_run_back();
       write_summary("failed", error.what());
       throw;
     }
@@ -80,14 +83,34 @@ class TrainCommand {
       if (resumed->folder == store.last()) checkpoint_callback_->set_resumed_from_last();
       log::info("[resume] from ", resumed->folder.string(), " at update ",
                 trainer_->state().progress.update, " of ", trainer_->state().max_updates);
+      if (trainer_->state().progress.update > trainer_->state().max_updates) {
+        log::warning(
+            "[resume] the run is longer already than the config asks for; nothing is left "
+            "to train");
+      }
     } else if (existing() == ExistingRun::kResume) {
-      log::info("[resume] there is no checkpoint in ", folder_.path().string(),
-                "; starting at update 0");
+      log::warning("[resume] there is no checkpoint in ", folder_.path().string(),
+                   "; starting at update 0");
     }
-    // Only now, when nothing is left that could refuse the run, is an old one touched.
-    if (existing() == ExistingRun::kOverwrite) folder_.clear();
+    // Only now, when nothing that is known yet could refuse the run, is an old one touched.
+    if (existing() == ExistingRun::kOverwrite && folder_.holds_run()) {
+      folder_.set_aside();
+      checkpoint_callback_->after_save([this] { folder_.remove_replaced(); });
+    }
     write_file_atomic(folder_.config(), request_.config.to_file());
     began_ = true;
+  }
+
+  // When this one ended before it saved anything. The error in hand is worth more than one here.
+  void put_old_run_back() {
+    try {
+      if (!folder_.put_back()) return;
+      began_ = false;
+      log::info("[run] no checkpoint was saved, so the run that was to be overwritten is back");
+    } catch (const Error& error) {
+      log::error("[run] ", error.what(), "; the run that was to be overwritten is in ",
+                 folder_.replaced().string());
+    }
   }
 
   // A static constructor of a plugin that throws ends the process, and nobody can catch that: until

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ranges>
 #include <string_view>
 #include <system_error>
 
@@ -28,8 +29,10 @@ UniqueFd take(const fs::path& folder) {
   return lock;
 }
 
-// What --overwrite removes: all that a run writes but log.txt and config.toml.
-constexpr const char* kOfARun[] = {"metrics.jsonl", "summary.json", "checkpoints", "predictions"};
+// What --overwrite replaces: all that a run writes but log.txt. The checkpoints are the first to be
+// set aside and the last to be put back: while they are not in their place, recover() puts back.
+constexpr const char* kOfARun[] = {"checkpoints", "metrics.jsonl", "summary.json", "predictions",
+                                   "config.toml"};
 
 // What .lock holds in a folder that was empty of all these when a run took it. Anybody's folder may
 // hold `checkpoints` and a config.toml; nobody else writes this.
@@ -48,10 +51,31 @@ fs::path something_of_a_run(const fs::path& folder) {
   for (const char* name : kOfARun) {
     if (fs::exists(folder / name, ignored)) return folder / name;
   }
-  for (const char* name : {"config.toml", "log.txt"}) {
-    if (fs::exists(folder / name, ignored)) return folder / name;
-  }
-  return {};
+  return fs::exists(folder / "log.txt", ignored) ? folder / "log.txt" : fs::path();
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code failed;
+  const bool found = fs::exists(path, failed);
+  if (failed) throw file_error(ErrorKind::kCheckpoint, "look at", path, failed.value());
+  return found;
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code failed;
+  fs::remove_all(path, failed);
+  if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", path, failed.value());
+}
+
+// Durably, in place of what is there; nothing when there is nothing to move.
+void move_durably(const fs::path& from, const fs::path& to) {
+  if (!is_there(from)) return;
+  remove_tree(to);
+  std::error_code failed;
+  fs::rename(from, to, failed);
+  if (failed) throw file_error(ErrorKind::kCheckpoint, "move", from, failed.value());
+  sync_directory(to.parent_path());
+  sync_directory(from.parent_path());
 }
 
 }  // namespace
@@ -60,6 +84,7 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
   make_directories(folder_);
   lock_ = take(folder_);
   if (is_marked(lock_)) {
+    recover();
     if (existing == ExistingRun::kRefuse && holds_run()) {
       throw Error(ErrorKind::kCheckpoint, "the folder ", folder_.string(),
                   " already holds a run; continue it with --resume, start again with --overwrite, "
@@ -79,16 +104,30 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
 }
 
 bool RunFolder::holds_run() const {
-  std::error_code ignored;
-  return fs::exists(folder_ / "metrics.jsonl", ignored) ||
-         fs::exists(folder_ / "checkpoints", ignored);
+  return is_there(metrics()) || is_there(folder_ / "checkpoints");
 }
 
-void RunFolder::clear() const {
-  for (const char* name : kOfARun) {
-    std::error_code failed;
-    fs::remove_all(folder_ / name, failed);
-    if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", folder_ / name, failed.value());
+void RunFolder::set_aside() const {
+  make_directories(replaced());
+  for (const char* name : kOfARun) move_durably(folder_ / name, replaced() / name);
+}
+
+void RunFolder::remove_replaced() const { remove_tree(replaced()); }
+
+bool RunFolder::put_back() const {
+  if (!is_there(replaced())) return false;
+  for (const char* name : std::views::reverse(kOfARun))
+    move_durably(replaced() / name, folder_ / name);
+  remove_replaced();
+  return true;
+}
+
+// After a process that ended between set_aside() and what follows it.
+void RunFolder::recover() const {
+  if (is_there(folder_ / "checkpoints/last")) {
+    remove_replaced();
+  } else {
+    put_back();
   }
 }
 

@@ -22,22 +22,32 @@ class RunFolder {
   // cannot be written.
   RunFolder(std::filesystem::path folder, ExistingRun existing);
 
-  // Is there something to lose: metrics or checkpoints of a run that has begun?
+  // Is there something to lose: metrics or checkpoints of a run that has begun? Throws
+  // Error{kCheckpoint} when the system does not say.
   [[nodiscard]] bool holds_run() const;
-  // Removes what an old run wrote, but for its log, which the new one continues, and its
-  // config.toml, which the new one replaces; nothing else.
-  void clear() const;
+
+  // --overwrite, in two steps, so that the folder always holds a run that can be continued. What an
+  // old run wrote, but for its log, which the new one continues, is moved to .replaced; it is
+  // removed when the new run has saved a checkpoint, and put back when that one ends before. After
+  // a crash the constructor does whichever is due. All throw Error{kCheckpoint}.
+  void set_aside() const;
+  void remove_replaced() const;
+  // False when there was nothing to put back.
+  bool put_back() const;
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return folder_; }
   [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }
   [[nodiscard]] std::filesystem::path log() const { return folder_ / "log.txt"; }
   [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path summary() const { return folder_ / "summary.json"; }
+  [[nodiscard]] std::filesystem::path replaced() const { return folder_ / ".replaced"; }
   // predictions/<dataset>_<split>.json
   [[nodiscard]] std::filesystem::path predictions(const std::string& dataset,
                                                   const std::string& split) const;
 
  private:
+  void recover() const;
+
   std::filesystem::path folder_;
   UniqueFd lock_;
 };

@@ -30,7 +30,6 @@ void drop_root_override() {
 void limit_file_size() {
   const rlimit limit{32768, 32768};
   ::setrlimit(RLIMIT_FSIZE, &limit);
-  ::signal(SIGXFSZ, SIG_IGN);  // a write then fails, as on a full disk
 }
 
 class RunFolderTest : public RunTest {
@@ -92,6 +91,27 @@ TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
   EXPECT_EQ(train({"--overwrite", "env.data_dir=nowhere"}).exit_code, kData);
   EXPECT_TRUE(same_bytes(weights(), "before"));
   EXPECT_EQ(metrics().size(), 17U);  // 12 of training, 3 of validation, 2 of the evaluation
+}
+
+// What is wrong may be found as late as at the first validation, or never: then a kill ends it.
+TEST_F(RunFolderTest, OverwriteThatEndsBeforeItSavesPutsTheOldRunBack) {
+  expect_success(train());
+  const auto before = listing("run");
+  write("before", text(weights()));
+  write("config", text("run/config.toml"));
+  const Words no_save = {"--overwrite", "training.checkpoint_interval=0"};
+  for (const char* mistake :
+       {"model_config.boring.losses=[]", "training.early_stop.criteria=foo"}) {
+    Words words = no_save;
+    words.emplace_back(mistake);
+    const Result result = train(words);
+    EXPECT_EQ(result.exit_code, kConfig) << result;
+    EXPECT_THAT(result.err, HasSubstr("the run that was to be overwritten is back"));
+    EXPECT_EQ(listing("run"), before);
+    EXPECT_TRUE(same_bytes(weights(), "before"));
+    EXPECT_TRUE(same_bytes("run/config.toml", "config"));
+    EXPECT_EQ(json("run/summary.json").at("status"), "finished");
+  }
 }
 
 TEST_F(RunFolderTest, ResumeAndOverwriteExcludeEachOther) {

@@ -274,6 +274,17 @@ TEST_F(ResolveTest, TheSavedConfigResolvesToItselfAgain) {
   EXPECT_EQ(first.root.get<std::string>("env.save_dir"), "runs/a${b}");
 }
 
+TEST_F(ResolveTest, MaxUpdatesOfTheCommandLineReplacesMaxEpochsOfTheFile) {
+  write_run("[training]\nmax_epochs = 2\n");
+  const Config root = resolve({"training.max_updates=5"});
+  EXPECT_FALSE(root.has("training.max_epochs"));
+  EXPECT_EQ(root.get<std::int64_t>("training.max_updates"), 5);
+  EXPECT_FALSE(resolve({"training={max_updates=5}"}).has("training.max_epochs"));
+  EXPECT_EQ(resolve({"training.max_updates=5", "training.max_epochs=3"})
+                .get<double>("training.max_epochs"),
+            3);  // whoever asks for both gets MMF's rule
+}
+
 TEST_F(ResolveTest, TakesLessThanTenMilliseconds) {
   folder_.write("base.toml",
                 "[training]\nlog_interval = 2\n[model_config.pythia]\nhidden_dim = 2\n");

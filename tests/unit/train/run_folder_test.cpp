@@ -55,14 +55,57 @@ TEST_F(RunFolderTest, ARunIsRefusedUnlessAsked) {
   EXPECT_TRUE(fs::exists(path_ / "metrics.jsonl"));  // opening alone removes nothing
 }
 
-TEST_F(RunFolderTest, ClearRemovesTheRunAndNothingElse) {
+TEST_F(RunFolderTest, SetAsideMovesTheRunAndNothingElse) {
   make_run();
   const RunFolder folder(path_, ExistingRun::kOverwrite);
-  folder.clear();
-  EXPECT_FALSE(fs::exists(path_ / "checkpoints"));
-  EXPECT_FALSE(fs::exists(path_ / "metrics.jsonl"));
+  folder.set_aside();
+  EXPECT_FALSE(folder.holds_run());
+  EXPECT_FALSE(fs::exists(path_ / "config.toml"));
   EXPECT_TRUE(fs::exists(path_ / "notes.txt"));
   EXPECT_TRUE(fs::exists(path_ / "log.txt"));
+  folder.remove_replaced();
+  EXPECT_FALSE(fs::exists(folder.replaced()));
+  EXPECT_FALSE(folder.put_back());
+}
+
+TEST_F(RunFolderTest, PutBackReplacesWhatTheNewRunWrote) {
+  make_run();
+  const RunFolder folder(path_, ExistingRun::kOverwrite);
+  folder.set_aside();
+  std::ofstream(path_ / "metrics.jsonl") << "new";
+  EXPECT_TRUE(folder.put_back());
+  EXPECT_EQ(read_file(path_ / "metrics.jsonl", ErrorKind::kData), "x");
+  EXPECT_TRUE(fs::exists(path_ / "checkpoints/last"));
+  EXPECT_FALSE(fs::exists(folder.replaced()));
+}
+
+TEST_F(RunFolderTest, AfterACrashTheRunThatHasACheckpointIsKept) {
+  make_run();
+  { RunFolder(path_, ExistingRun::kOverwrite).set_aside(); }
+  std::ofstream(path_ / "metrics.jsonl") << "new";
+  EXPECT_THAT(error_of(ExistingRun::kRefuse), HasSubstr("already holds a run"));
+  EXPECT_EQ(read_file(path_ / "metrics.jsonl", ErrorKind::kData), "x");  // the old one is back
+  { RunFolder(path_, ExistingRun::kOverwrite).set_aside(); }
+  std::ofstream(path_ / "metrics.jsonl") << "new";
+  fs::create_directories(path_ / "checkpoints/last");
+  EXPECT_THAT(error_of(ExistingRun::kRefuse), HasSubstr("already holds a run"));
+  EXPECT_EQ(read_file(path_ / "metrics.jsonl", ErrorKind::kData), "new");
+  EXPECT_FALSE(fs::exists(path_ / ".replaced"));
+}
+
+// However far a crash let set_aside() or put_back() come.
+TEST_F(RunFolderTest, ACrashBetweenTwoMovesLosesNothing) {
+  make_run();
+  const char* const moved[] = {"checkpoints", "metrics.jsonl", "config.toml"};
+  for (std::size_t count = 1; count <= std::size(moved); ++count) {
+    fs::create_directory(path_ / ".replaced");
+    for (std::size_t i = 0; i < count; ++i) {
+      fs::rename(path_ / moved[i], path_ / ".replaced" / moved[i]);
+    }
+    EXPECT_EQ(error_of(ExistingRun::kResume), "(no error)");
+    for (const char* name : moved) EXPECT_TRUE(fs::exists(path_ / name)) << count << name;
+    EXPECT_FALSE(fs::exists(path_ / ".replaced"));
+  }
 }
 
 TEST_F(RunFolderTest, WhatIsInAFolderThatIsNoRunsIsNotOverwritten) {
