@@ -91,7 +91,13 @@ FileDigest write_text(const fs::path& file, const std::string& text, const SaveH
 }
 
 FileReport check_file(const fs::path& file, const std::string& name, const FileDigest& expected) {
-  FileReport report{name, "", expected, std::nullopt};
+  FileReport report{name, "", /*missing=*/false, expected, std::nullopt};
+  std::error_code error;
+  if (!fs::exists(file, error) && !error) {
+    report.missing = true;
+    report.problem = file.string() + " is missing; use another checkpoint";
+    return report;
+  }
   try {
     // Opened first: the message for what cannot be read at all is the better one.
     static_cast<void>(open_file(file, ErrorKind::kCheckpoint));

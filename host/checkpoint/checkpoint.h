@@ -36,7 +36,8 @@ void save_checkpoint(const std::filesystem::path& folder, const CheckpointConten
 
 struct FileReport {
   std::string name;
-  std::string problem;  // a sentence; empty when the file is as the manifest says
+  std::string problem;   // a sentence; empty when the file is as the manifest says
+  bool missing = false;  // there is no such file: that is the problem
   FileDigest expected;
   std::optional<FileDigest> found;  // none when it cannot be read; no hash when the size differs
 };

@@ -25,6 +25,16 @@ bool is_hash(const std::string& text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+// Nobody writes a manifest by hand, so from_json's advice to correct it would help nobody.
+Value parse(const std::string& text, const fs::path& file) {
+  try {
+    return from_json(text, file.string(), ErrorKind::kCheckpoint);
+  } catch (const Error&) {
+    throw Error(ErrorKind::kCheckpoint, file.string(), " is damaged: it is not valid JSON",
+                kOtherCheckpoint);
+  }
+}
+
 FileDigest decode_digest(const Value& files, const char* name, const fs::path& file) {
   const Value* entry = member(files, name, Value::Type::kTable);
   const Value* size = entry ? member(*entry, "size", Value::Type::kInteger) : nullptr;
@@ -34,6 +44,19 @@ FileDigest decode_digest(const Value& files, const char* name, const fs::path& f
                 name, kOtherCheckpoint);
   }
   return {static_cast<std::uint64_t>(size->as_integer()), hash->as_string()};
+}
+
+// A run's folder, or its checkpoints/, is taken for a checkpoint easily.
+void check_is_no_folder_of_checkpoints(const fs::path& folder) {
+  std::error_code error;
+  for (const fs::path& parent : {folder / "checkpoints", folder}) {
+    for (const char* name : {"last", "best"}) {
+      if (!fs::exists(parent / name / kManifestFile, error)) continue;
+      throw Error(ErrorKind::kCheckpoint, folder.string(),
+                  " is no checkpoint, but has some in it; name one of them, such as ",
+                  (parent / name).string());
+    }
+  }
 }
 
 }  // namespace
@@ -52,11 +75,11 @@ Manifest read_manifest(const fs::path& folder) {
   std::error_code error;
   // When the system does not say, reading it tells why.
   if (!fs::exists(file, error) && !error) {
+    check_is_no_folder_of_checkpoints(folder);
     throw Error(ErrorKind::kCheckpoint, folder.string(), " has no ", kManifestFile,
                 ": it is no checkpoint, or saving it was never finished", kOtherCheckpoint);
   }
-  const Value root = from_json(read_file(file, ErrorKind::kCheckpoint, kMostBytes), file.string(),
-                               ErrorKind::kCheckpoint);
+  const Value root = parse(read_file(file, ErrorKind::kCheckpoint, kMostBytes), file);
   check_format_version(root, file);
   const Value* files = member(root, "files", Value::Type::kTable);
   Manifest manifest;

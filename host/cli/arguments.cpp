@@ -9,7 +9,10 @@
 
 #include <boost/program_options.hpp>
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <system_error>
 
 namespace pergola::host {
 namespace {
@@ -75,6 +78,12 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   Arguments arguments;
   for (const auto& option : parsed.options) {
     if (option.unregistered) throw unknown_option(option.original_tokens.at(0), all, usage);
+    // Most likely "$NAME" in a script, and NAME is not set.
+    if (std::ranges::find(option.value, "") != option.value.end()) {
+      throw Error(
+          ErrorKind::kConfig, option.string_key.empty() ? "a word" : "--" + option.string_key,
+          " is empty (''); leave it out, or set the variable that it is made of; usage: ", usage);
+    }
     if (option.position_key < 0) continue;
     arguments.positional.insert(arguments.positional.end(), option.value.begin(),
                                 option.value.end());
@@ -112,6 +121,18 @@ std::string take_positional(Arguments& arguments, const std::string& what,
   std::string word = arguments.positional.front();
   arguments.positional.erase(arguments.positional.begin());
   return word;
+}
+
+std::string take_config(Arguments& arguments, const std::string& usage) {
+  std::string file = take_positional(arguments, "CONFIG", usage);
+  std::error_code error;
+  if (file.find('=') != std::string::npos && !std::filesystem::exists(file, error)) {
+    throw Error(ErrorKind::kConfig, "'", file, "' stands where CONFIG is expected; put the config ",
+                "file first, then key=value words; usage: ", usage);
+  }
+  arguments.overrides.insert(arguments.overrides.begin(), arguments.positional.begin(),
+                             arguments.positional.end());
+  return file;
 }
 
 void expect_no_more(const Arguments& arguments, const std::string& usage) {

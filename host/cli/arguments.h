@@ -25,7 +25,8 @@ struct Arguments {
 enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
-// is unknown, with the closest one, or that lacks its value; sets the log level.
+// is unknown, with the closest one, or that lacks its value, and for an empty word; sets the log
+// level.
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
                                         const std::string& usage, Options options);
 
@@ -33,6 +34,11 @@ enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
 // none.
 [[nodiscard]] std::string take_positional(Arguments& arguments, const std::string& what,
                                           const std::string& usage);
+
+// CONFIG, the first of the positional words; the others are key=value words, and go into
+// `overrides` before what options are short for. Throws Error{kConfig} with `usage` when there is
+// no CONFIG, or a key=value word in its place.
+[[nodiscard]] std::string take_config(Arguments& arguments, const std::string& usage);
 
 // Throws Error{kConfig} when positional words are left over.
 void expect_no_more(const Arguments& arguments, const std::string& usage);

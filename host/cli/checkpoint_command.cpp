@@ -2,6 +2,7 @@
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/run/checkpoints.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -16,8 +17,8 @@ constexpr const char* kUsage = "pergola checkpoint inspect DIR | verify DIR";
 int verify(const std::string& path) {
   std::string problem;
   for (const CheckedFile& file : verify_files(path)) {
-    std::cout << (file.problem.empty() ? "ok" : "BAD") << '\t' << file.size << '\t' << file.hash
-              << '\t' << file.name << '\n';
+    const char* state = file.missing ? "MISSING" : file.problem.empty() ? "ok" : "BAD";
+    std::cout << state << '\t' << file.size << '\t' << file.hash << '\t' << file.name << '\n';
     if (problem.empty()) problem = file.problem;
   }
   if (!problem.empty()) throw Error(ErrorKind::kCheckpoint, problem);
@@ -34,7 +35,7 @@ int checkpoint_command(const Words& words) {
   expect_no_more(arguments, kUsage);
   if (verb == "verify") return verify(path);
   if (verb == "inspect") {
-    std::cout << describe_checkpoint(path);
+    std::cout << printable_lines(describe_checkpoint(path));  // names of tensors may be anything
     return 0;
   }
   throw Error(ErrorKind::kConfig, "'", verb, "' is not known",

@@ -15,10 +15,8 @@ int config_command(const Words& words) {
   if (arguments.help) return 0;
   const std::string verb = take_positional(arguments, "the word `show`", usage);
   if (verb != "show") throw Error(ErrorKind::kConfig, "'", verb, "' is not known; usage: ", usage);
-  const std::string file = take_positional(arguments, "CONFIG", usage);
-  std::vector<std::string> overrides = arguments.positional;
-  overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
-  const ConfigAndPlugins loaded = load_config(file, overrides, arguments.plugin_path);
+  const std::string file = take_config(arguments, usage);
+  const ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
   static_cast<void>(RunConfig::parse(loaded.config.root));  // what it refuses, a run would refuse
   std::cout << loaded.config.show();
   return 0;

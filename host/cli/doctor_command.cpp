@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/config/interpolate.h"
+#include "host/config/schema.h"
+#include "host/data/defaults.h"
 #include "host/device/cuda.h"
 #include "host/plugin/fingerprint.h"
 #include "host/plugin/search_path.h"
 #include "host/run/plugins.h"
 #include "host/support/files.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/version.h"
 
@@ -19,17 +23,17 @@ namespace {
 class Doctor {
  public:
   void fact(const std::string& area, const std::string& text) {
-    std::cout << "[" << area << "] " << text << '\n';
+    std::cout << "[" << area << "] " << printable_lines(text) << '\n';
   }
   // Of no matter to runs that do not need it.
   void warning(const std::string& area, const std::string& text) {
     ++warnings_;
-    std::cout << "[" << area << "] warning: " << text << '\n';
+    fact(area, "warning: " + text);
   }
   // `kind` is what the run would end with.
   void problem(const std::string& area, ErrorKind kind, const std::string& text) {
     if (problems_++ == 0) exit_code_ = static_cast<int>(kind);
-    std::cout << "[" << area << "] PROBLEM: " << text << '\n';
+    fact(area, "PROBLEM: " + text);
   }
   [[nodiscard]] std::string verdict() const {
     const std::string found = warnings_ == 0 ? "" : concat(warnings_, " warning(s); ");
@@ -83,11 +87,23 @@ void check_plugins(const Arguments& arguments, Doctor& doctor) {
       doctor.warning("plugin", file.problem);
     }
   }
+  for (const std::string& conflict : catalog.conflicts()) doctor.warning("plugin", conflict);
   if (!usable) {
     doctor.problem("plugin", ErrorKind::kPlugin,
                    "none that can be used in " + default_plugin_folder().string() +
                        "; build the plugins, or name a folder with --plugin-path");
   }
+}
+
+// Where a config looks that does not set env.data_dir.
+void check_data(Doctor& doctor) {
+  const Value folder = resolve_references_at(default_config(), "env.data_dir");
+  const std::filesystem::path data_dir = std::filesystem::path(folder.as_string()) / "easy_vqa";
+  for (const char* split : {"train", "test"}) {
+    const std::string missing = missing_easy_vqa("easy_vqa", data_dir, split);
+    if (!missing.empty()) return doctor.warning("data", missing);
+  }
+  doctor.fact("data", "easy_vqa in " + data_dir.string());
 }
 
 void check_disk(Doctor& doctor) {
@@ -112,6 +128,7 @@ int doctor_command(const Words& words) {
   check_build(doctor);
   check_cuda(doctor);
   check_plugins(arguments, doctor);
+  check_data(doctor);
   check_disk(doctor);
   std::cout << doctor.verdict() << '\n';
   return doctor.exit_code();

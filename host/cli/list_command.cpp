@@ -3,6 +3,7 @@
 #include "host/cli/commands.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -34,7 +35,7 @@ int list_command(const Words& words) {
     throw Error(ErrorKind::kConfig, "'", wanted, "' cannot be listed", did_you_mean(wanted, names));
   }
   for (const auto& [key, source] : list_keys(scan_plugins(arguments.plugin_path), found->second)) {
-    std::cout << key << '\t' << source << '\n';
+    std::cout << key << '\t' << printable(source) << '\n';
   }
   return 0;
 }

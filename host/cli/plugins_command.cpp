@@ -5,10 +5,13 @@
 #include "host/run/plugins.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <filesystem>
 #include <iostream>
+#include <system_error>
 
 namespace pergola::host {
 namespace {
@@ -21,7 +24,8 @@ int list_plugins(const Arguments& arguments) {
     const std::string name =
         file.manifest ? file.manifest->name + " " + file.manifest->version : "-";
     std::cout << name << '\t' << (file.manifest ? join(file.manifest->keys("model"), ",") : "-")
-              << '\t' << (file.usable() ? "ok" : "refused") << '\t' << file.path.string() << '\n';
+              << '\t' << (file.usable() ? "ok" : "refused") << '\t' << printable(file.path.string())
+              << '\n';
     if (!file.usable()) log::warning("[plugin] ", file.problem);
   }
   if (catalog.files().empty())
@@ -30,11 +34,16 @@ int list_plugins(const Arguments& arguments) {
 }
 
 int inspect(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) {
+    throw Error(ErrorKind::kPlugin, "there is no file ", path,
+                "; `pergola plugins list` shows the plugins that were found, with their files");
+  }
   const PluginFile file = inspect_plugin(path);
   if (!file.manifest) throw Error(ErrorKind::kPlugin, file.problem);
   const PluginManifest& manifest = *file.manifest;
   std::cout << "# " << manifest.name << ' ' << manifest.version << ", " << manifest.license
-            << "\n# " << manifest.description << "\n# file " << path << "\n# sha256 "
+            << "\n# " << manifest.description << "\n# file " << printable(path) << "\n# sha256 "
             << sha256_file(path, ErrorKind::kPlugin) << '\n';
   if (file.fingerprint) {
     for (const auto& [field, value] : *file.fingerprint) {

@@ -38,8 +38,8 @@ constexpr const char* kHelp =
   pergola doctor                             what would stop a run on this machine
 
 Each command has its options: pergola COMMAND --help. Also --version.
-Exit codes: 0 done, 1 unexpected, 2 usage or config, 3 plugin, 4 data, 5 checkpoint, 6 not a number,
-128+N stopped by signal N after saving.
+Exit codes: 0 done, 1 unexpected, or stdout cannot be written, 2 usage or config, 3 plugin, 4 data,
+5 checkpoint or run folder, 6 a loss is not a number, 128 + N stopped by signal N; training saves first.
 )";
 
 int dispatch(const Words& arguments) {
@@ -71,7 +71,7 @@ int report(const std::string& message, ErrorKind kind) noexcept {
 
 int run_program(const std::vector<std::string>& arguments) noexcept {
   init_log(LogLevel::kInfo);
-  ignore_broken_pipes();
+  ignore_write_signals();
   try {
     const int code = dispatch(arguments);
     std::cout.flush();

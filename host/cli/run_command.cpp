@@ -14,13 +14,9 @@
 namespace pergola::host {
 namespace {
 
-// The config of a command line: CONFIG, then key=value words, then what options are short for.
 ConfigAndPlugins load(Arguments& arguments, const std::string& usage) {
-  note_stop_signals();
-  const std::string file = take_positional(arguments, "CONFIG", usage);
-  std::vector<std::string> overrides = arguments.positional;
-  overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
-  return load_config(file, overrides, arguments.plugin_path);
+  const std::string file = take_config(arguments, usage);
+  return load_config(file, arguments.overrides, arguments.plugin_path);
 }
 
 // Lines of "name value", so that a shell script can read them.
@@ -50,6 +46,7 @@ int evaluate_split(const Words& words, const std::string& usage, const char* spl
   const ConfigAndPlugins loaded = load(arguments, usage);
   EvaluateRequest request{loaded.config, loaded.catalog, wanted, {}, predict};
   if (arguments.checkpoint) request.checkpoint = *arguments.checkpoint;
+  note_stop_signals();
   return print(evaluate(request));
 }
 
@@ -68,6 +65,7 @@ int train_command(const Words& words) {
   if (arguments.resume) request.existing = ExistingRun::kResume;
   if (arguments.overwrite) request.existing = ExistingRun::kOverwrite;
   request.progress_bar = arguments.progress;
+  note_stop_signals();
   return print(train(request));
 }
 

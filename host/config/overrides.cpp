@@ -66,6 +66,13 @@ Value parse_value(const std::string& key, const std::string& text) {
     Value list = parse_toml("v = [" + text + "]", key)["v"];
     if (list.as_array().size() == 1 && text.back() != ',') return list.as_array().front();
   } catch (const Error& error) {
+    // toml++'s words. Such a number is TOML but for its size, and no key means it as a string.
+    if (std::string_view(error.what()).find("not representable in 64 bits") !=
+        std::string_view::npos) {
+      throw Error(ErrorKind::kConfig, "'", key, "=", text,
+                  "' on the command line has an integer out of range; expected one from "
+                  "-9223372036854775808 to 9223372036854775807, or \"text\" in quotes");
+    }
     if (meant_as_toml) {
       throw Error(
           ErrorKind::kConfig, "'", key, "=", text,

@@ -29,7 +29,7 @@ struct Override {
 // TOML (64, 1e-3, true, "text", [1, 2], {a = 1}); whatever is not is a string as it stands, so
 // that `model=pythia` and `env.save_dir=runs/a b` need no quotes; nothing is the empty string. What
 // begins with a quote or a bracket is meant as TOML. Throws Error{kConfig} when there is no '=',
-// when the key is not a path, and when such a value is not TOML.
+// when the key is not a path, when such a value is not TOML, and for an integer beyond 64 bits.
 [[nodiscard]] Override parse_override(const std::string& text);
 
 // Puts overrides over `root`: first those without an index, as one layer (so that their order does

@@ -7,7 +7,6 @@
 #include "host/config/schema.h"
 #include "host/config/toml.h"
 #include "pergola/error.h"
-#include "pergola/suggest.h"
 
 #include <algorithm>
 #include <iterator>
@@ -25,8 +24,7 @@ struct Section {
   const char* always;   // a key of each table that the host itself reads, or ""
   const char* nobody;   // why a name is unknown
   const std::function<std::optional<Value>(const std::string&)>& defaults_of;
-  const std::function<std::vector<std::string>()>& known;
-  const std::function<std::string()>& note;
+  const std::function<std::string(const std::string&)>& hint;
   std::map<std::string, Value> defaults = {};  // of each name that the config has
 };
 
@@ -38,8 +36,7 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
   if (section.defaults.count(name) != 0) return;
   std::optional<Value> defaults = section.defaults_of(name);
   if (!defaults) {
-    throw Error(ErrorKind::kConfig, where, " is unknown: ", section.nobody,
-                did_you_mean(name, section.known()), section.note ? section.note() : "");
+    throw Error(ErrorKind::kConfig, where, " is unknown: ", section.nobody, section.hint(name));
   }
   section.defaults.emplace(name, std::move(*defaults));
 }
@@ -196,9 +193,9 @@ ConfigDraft::ConfigDraft(Value user, const std::string& source,
 ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   Section sections[] = {
       {"model_config", "model", model_, "losses", "no plugin found has a model of that name",
-       provider.model_defaults, provider.known_models, provider.note},
+       provider.model_defaults, provider.model_hint},
       {"dataset_config", "dataset", dataset_, "", "neither the host nor a plugin has that data set",
-       provider.dataset_defaults, provider.known_datasets, provider.note},
+       provider.dataset_defaults, provider.dataset_hint},
   };
   Value root = default_config();
   for (Section& section : sections) {

@@ -19,14 +19,13 @@ namespace pergola::host {
 
 // Who knows models and data sets. Defaults are the tables for model_config.<name> and
 // dataset_config.<name>, nothing for a name that is unknown; their top keys are all that a config
-// may set there (and `losses`, for a model). The lists are for messages; so is the note, which ends
-// the one about an unknown name: why it may be missing, or "". It may be left out.
+// may set there (and `losses`, for a model). A hint ends the message about an unknown name: the
+// closest one, or where it was looked for.
 struct DefaultsProvider {
   std::function<std::optional<Value>(const std::string& name)> model_defaults;
   std::function<std::optional<Value>(const std::string& name)> dataset_defaults;
-  std::function<std::vector<std::string>()> known_models;
-  std::function<std::vector<std::string>()> known_datasets;
-  std::function<std::string()> note = {};
+  std::function<std::string(const std::string& name)> model_hint;
+  std::function<std::string(const std::string& name)> dataset_hint;
 };
 
 // The finished config: all layers merged, references resolved, keys and types checked.

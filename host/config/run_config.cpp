@@ -54,6 +54,15 @@ std::string non_empty(const Config& config, std::string_view key) {
   return text;
 }
 
+// Names the run's folder in env.save_dir's default, so it must not lead to another one.
+std::string parse_experiment_name(const Config& training) {
+  std::string name = non_empty(training, "experiment_name");
+  if (name.find('/') == std::string::npos && name != "." && name != "..") return name;
+  throw training.error("experiment_name",
+                       "is not the name of a folder; expected one without '/' that is neither . "
+                       "nor ..; to choose the run's folder, set env.save_dir or --run-dir");
+}
+
 std::optional<double> parse_clipping(const Config& training) {
   if (!training.get<bool>("clip_gradients")) {
     if (was_set(training, "max_grad_l2_norm")) {
@@ -80,7 +89,7 @@ MonitorConfig parse_monitor(const Config& early_stop) {
 
 TrainingConfig parse_training(const Config& config) {
   TrainingConfig training;
-  training.experiment_name = non_empty(config, "experiment_name");
+  training.experiment_name = parse_experiment_name(config);
   training.seed = config.get<std::int64_t>("seed");
   training.device = config.get<std::string>("device");
   if (!is_device(training.device)) {

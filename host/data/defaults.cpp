@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/defaults.h"
 
+#include "pergola/error.h"
+
+#include <system_error>
 #include <utility>
 
 namespace pergola::host {
@@ -25,6 +28,18 @@ Value easy_vqa_defaults() {
       {"split_train", Value::Table{{"val", 0.1}, {"seed", 123456}}},
       {"processors", std::move(processors)},
   };
+}
+
+std::string missing_easy_vqa(const std::string& name, const std::filesystem::path& data_dir,
+                             const std::string& split) {
+  std::error_code error;
+  const bool known = std::filesystem::is_directory(data_dir, error);
+  // Without the folder above, it is the whole data set that is missing.
+  const std::filesystem::path folder = known ? data_dir / split : data_dir;
+  if (known && std::filesystem::is_directory(folder, error)) return "";
+  return concat("data set '", name, "' has no folder ", folder.string(),
+                "; fetch it with `tools/setup --data easy_vqa`, or set dataset_config.", name,
+                ".data_dir to where it is");
 }
 
 }  // namespace pergola::host

@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The config that the host's own data sets start from; files and the command line come on top.
-// LibTorch-free, so that the config can be resolved without it. No state; thread-safe.
+// What is known of the host's own data sets without reading them: the config that they start from
+// (files and the command line come on top), and whether they are there. LibTorch-free, so that the
+// config can be resolved without it. No state; thread-safe.
 #pragma once
 
 #include "pergola/value.h"
+
+#include <filesystem>
+#include <string>
 
 namespace pergola::host {
 
 // dataset_config.easy_vqa: every key that there is, with its default.
 [[nodiscard]] Value easy_vqa_defaults();
+
+// Why the folder `split` ("train" or "test") of data set `name` cannot be read: a sentence with the
+// folder that is missing and how to fetch it, or "".
+[[nodiscard]] std::string missing_easy_vqa(const std::string& name,
+                                           const std::filesystem::path& data_dir,
+                                           const std::string& split);
 
 }  // namespace pergola::host

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/easy_vqa.h"
 
+#include "host/data/defaults.h"
 #include "host/data/images.h"
 #include "host/data/processors.h"
 #include "host/support/signals.h"
@@ -37,16 +38,11 @@ TypedConfig parse_processor(const Config& processors, const char* key, const fs:
   return processor;
 }
 
-// The file of the split's folder; what is missing is most likely the whole data set.
+// The file of the split's folder.
 QuestionFile read_split(const DatasetOptions& options, const fs::path& data_dir,
                         const char* folder) {
-  std::error_code error;
-  if (!fs::is_directory(data_dir, error) || !fs::is_directory(data_dir / folder, error)) {
-    const fs::path missing = fs::is_directory(data_dir, error) ? data_dir / folder : data_dir;
-    throw Error(ErrorKind::kData, "data set '", options.name, "' has no folder ", missing.string(),
-                "; fetch it with `tools/setup --data easy_vqa`, or set dataset_config.",
-                options.name, ".data_dir to where it is");
-  }
+  const std::string missing = missing_easy_vqa(options.name, data_dir, folder);
+  if (!missing.empty()) throw Error(ErrorKind::kData, missing);
   return read_question_file(data_dir / folder / "questions.json");
 }
 

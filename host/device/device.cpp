@@ -9,6 +9,7 @@
 #include <ATen/Parallel.h>
 
 #include <charconv>
+#include <thread>
 
 namespace pergola::host {
 namespace {
@@ -67,6 +68,13 @@ std::string describe_device(c10::Device device) {
 }
 
 void prepare_cpu(std::int64_t num_threads) {
+  const unsigned cores = std::thread::hardware_concurrency();  // those of this process; 0: unknown
+  if (cores > 0 && num_threads > cores) {
+    log::warning("[device] training.num_threads = ", num_threads, " is more than the ", cores,
+                 " cores that this process may use; threads that wait for a core make training "
+                 "slower, so set it to ",
+                 cores, " or less, or to 0 for all cores");
+  }
   // Threads inherit the mode, so it is set before OpenMP makes any. A model that has converged is
   // full of denormal numbers, and each of them costs the CPU a hundred cycles.
   at::globalContext().setFlushDenormal(true);

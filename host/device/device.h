@@ -18,7 +18,7 @@ namespace pergola::host {
 [[nodiscard]] std::string describe_device(c10::Device device);
 
 // How the CPU computes: denormal numbers count as 0, and one operation runs on `num_threads`
-// threads; 0 takes all cores. Before any tensor work.
+// threads; 0 takes all cores. More than there are is a warning. Before any tensor work.
 void prepare_cpu(std::int64_t num_threads);
 
 }  // namespace pergola::host

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/catalog.h"
 
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -20,7 +20,7 @@ bool offers(const PluginFile& file, std::string_view kind, std::string_view key)
 
 }  // namespace
 
-PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places) {
+PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places) : places_(places) {
   for (const auto& place : places) {
     std::error_code ignored;  // a place that is gone by now is reported as a file
     if (std::filesystem::is_directory(place, ignored)) {
@@ -80,12 +80,21 @@ const PluginFile& PluginCatalog::require(std::string_view kind, std::string_view
   if (const PluginFile* file = find(kind, key); file != nullptr) return *file;
   std::vector<std::string> known = keys(kind);
   known.insert(known.end(), also_known.begin(), also_known.end());
-  std::string hint = did_you_mean(key, known);
-  if (hint.empty()) hint = concat("; there is no plugin with a ", kind, " in the plugin path");
-  const std::string unusable = note_of_unusable();
-  throw Error(unusable.empty() ? ErrorKind::kConfig : ErrorKind::kPlugin, where,
-              where.empty() ? "" : ": ", kind, " '", printable(key), "' is in no plugin", hint,
-              "; `pergola plugins list` shows all", unusable);
+  throw Error(note_of_unusable().empty() ? ErrorKind::kConfig : ErrorKind::kPlugin, where,
+              where.empty() ? "" : ": ", kind, " '", printable(key), "' is in no plugin",
+              hint(key, known));
+}
+
+std::string PluginCatalog::hint(std::string_view name,
+                                const std::vector<std::string>& known) const {
+  std::string text = did_you_mean(name, known);
+  if (closest(name, known).empty()) {
+    std::vector<std::string> searched;
+    for (const auto& place : places_) searched.push_back(printable(place.string()));
+    text += concat("; plugins were looked for in ", searched.empty() ? "no folder" : join(searched),
+                   "; name the folder that has it with --plugin-path");
+  }
+  return text + note_of_unusable();
 }
 
 std::string PluginCatalog::note_of_unusable() const {
@@ -102,6 +111,20 @@ std::string PluginCatalog::note_of_unusable() const {
   }
   if (count > kMost) note += concat("\n  and ", count - kMost, " more");
   return note;
+}
+
+std::vector<std::string> PluginCatalog::conflicts() const {
+  std::vector<std::string> all;
+  for (const std::string& kind : registered_kinds()) {
+    for (const std::string& key : keys(kind)) {
+      try {
+        static_cast<void>(find(kind, key));
+      } catch (const Error& error) {
+        all.emplace_back(error.what());
+      }
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> PluginCatalog::keys(std::string_view kind) const {

@@ -33,9 +33,17 @@ class PluginCatalog {
                                           std::string_view where = "",
                                           const std::vector<std::string>& also_known = {}) const;
 
+  // The end of a message about a name that is not one of `known`: the closest of them, or all, with
+  // where plugins were looked for; then what note_of_unusable() has.
+  [[nodiscard]] std::string hint(std::string_view name,
+                                 const std::vector<std::string>& known) const;
+
   // For the end of a message about what is missing: a line for each of the first files that could
   // not be used, "" when all could.
   [[nodiscard]] std::string note_of_unusable() const;
+
+  // What find() throws, for each key that it throws for since two usable files offer it.
+  [[nodiscard]] std::vector<std::string> conflicts() const;
 
   // All keys of a kind that usable files offer; sorted, each once.
   [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
@@ -44,6 +52,7 @@ class PluginCatalog {
   void add(const std::filesystem::path& path);
   void add_folder(const std::filesystem::path& folder);
 
+  std::vector<std::filesystem::path> places_;
   std::vector<PluginFile> files_;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/elf_sections.h"
 
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 
 #include <elf.h>

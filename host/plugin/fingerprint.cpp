@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/fingerprint.h"
 
-#include "host/plugin/printable.h"
 #include "host/plugin/search_path.h"
+#include "host/support/printable.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
 

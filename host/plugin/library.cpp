@@ -10,8 +10,8 @@
 
 #define BOOST_DLL_USE_STD_FS
 #include "host/plugin/plugin_file.h"
-#include "host/plugin/printable.h"
 #include "host/plugin/publish.h"
+#include "host/support/printable.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
 

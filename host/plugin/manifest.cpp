@@ -2,7 +2,7 @@
 #include "host/plugin/manifest.h"
 
 #include "host/config/toml.h"
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/plugin_file.h"
 
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
 

@@ -27,7 +27,8 @@ std::vector<CheckedFile> verify_files(const std::filesystem::path& folder) {
   if (!report.problem.empty()) throw Error(ErrorKind::kCheckpoint, report.problem);
   std::vector<CheckedFile> files;
   for (const FileReport& file : report.files) {
-    files.push_back({file.name, file.expected.size, file.expected.xxh3, file.problem});
+    files.push_back(
+        {file.name, file.expected.size, file.expected.xxh3, file.problem, file.missing});
   }
   return files;
 }

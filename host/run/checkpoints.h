@@ -13,7 +13,8 @@ struct CheckedFile {
   std::string name;
   std::uint64_t size = 0;  // as the manifest says
   std::string hash;
-  std::string problem;  // empty when the file is as the manifest says
+  std::string problem;   // empty when the file is as the manifest says
+  bool missing = false;  // there is no such file: that is the problem
 };
 
 // Every file of a checkpoint against its manifest. Throws Error{kCheckpoint} when there is no sound

@@ -54,9 +54,12 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
     if (file == nullptr) return std::nullopt;
     return file->manifest->datasets.at(name).config;
   };
-  provider.known_models = [&catalog] { return catalog.keys("model"); };
-  provider.known_datasets = [&catalog] { return known_datasets(catalog); };
-  provider.note = [&catalog] { return catalog.note_of_unusable(); };
+  provider.model_hint = [&catalog](const std::string& name) {
+    return catalog.hint(name, catalog.keys("model"));
+  };
+  provider.dataset_hint = [&catalog](const std::string& name) {
+    return catalog.hint(name, known_datasets(catalog));
+  };
   return provider;
 }
 

@@ -19,6 +19,8 @@ const char* next_step(int error) {
     case ENOSPC:
     case EDQUOT:
       return "free some space there, or choose another folder";
+    case EFBIG:
+      return "raise the limit of a file's size (ulimit -f)";
     case EACCES:
     case EPERM:
       return "check its permissions and those of its folder";

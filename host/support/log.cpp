@@ -2,6 +2,7 @@
 #include "host/support/log.h"
 
 #include "host/support/files.h"
+#include "host/support/printable.h"
 #include "pergola/suggest.h"
 
 #include <fcntl.h>
@@ -121,7 +122,11 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
   };
 
   // One write for each line, so that lines of other programs do not come between.
-  void sink_it_(const spdlog::details::log_msg& message) override {
+  void sink_it_(const spdlog::details::log_msg& raw) override {
+    // Here, and not at each message: texts of data files, checkpoints and plugins get into many.
+    const std::string text = printable_lines({raw.payload.data(), raw.payload.size()});
+    spdlog::details::log_msg message = raw;
+    message.payload = text;
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
     std::string out;

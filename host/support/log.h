@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The log: lines of "[area] fact" on stderr and, during a run, in its log.txt; and the one line at
 // the bottom of a terminal that a progress bar redraws. Lines of SDK and plugins arrive here too.
-// Process-wide; thread-safe. Nothing here throws: when the log cannot be written, work goes on.
+// Control characters are shown as "\x1b", but for newlines and tabs. Process-wide; thread-safe.
+// Nothing here throws: when the log cannot be written, work goes on.
 #pragma once
 
 #include "pergola/error.h"

@@ -18,12 +18,19 @@ class Stopped final : public std::exception {
   int signal_;
 };
 
-// A write to a closed pipe becomes an error instead of a signal.
-void ignore_broken_pipes() noexcept;
+// A write to a closed pipe, or of more than a file may hold (`ulimit -f`), becomes an error instead
+// of a signal. What the process starts inherits that.
+void ignore_write_signals() noexcept;
+
+// From now on SIGINT, SIGTERM or SIGHUP ends the process at once, with a sentence on stderr and
+// exit code 128 + N: for the time in which there is nothing to save. Makes only system calls, so
+// that it can be called before libraries are initialised. SIGHUP stays ignored where it was, as
+// under nohup.
+void end_on_stop_signals() noexcept;
 
 // From now on the first SIGINT, SIGTERM or SIGHUP is noted, and a second one ends the process at
-// once with exit code 128 + N. SIGHUP stays ignored where it was, as under nohup. Calling it again
-// forgets a signal that was noted.
+// once with exit code 128 + N. SIGHUP stays ignored where it was. Calling it again forgets a signal
+// that was noted.
 void note_stop_signals() noexcept;
 
 // The first signal that came, or 0.

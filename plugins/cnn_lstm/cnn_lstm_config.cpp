@@ -87,16 +87,6 @@ ClassifierConfig parse_classifier(const Config& config, std::int64_t num_answers
   return mlp;
 }
 
-// A size that is 0 until the host has filled it in from the data set.
-std::int64_t size_from_data_set(const Config& config, const char* key, const char* what) {
-  const std::int64_t size = config.get_integer(key, 0, 0, kMaxItems);
-  if (size == 0) {
-    throw config.error(key, concat("must be the number of ", what,
-                                   "; the data set gives it, and this one has none"));
-  }
-  return size;
-}
-
 }  // namespace
 
 CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
@@ -108,8 +98,8 @@ CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
   cnn.allow_only({"layers"});
 
   CnnLstmConfig parsed;
-  parsed.text_vocab_size = size_from_data_set(config, "text_vocab_size", "words");
-  parsed.num_final_outputs = size_from_data_set(config, "num_final_outputs", "answers");
+  parsed.text_vocab_size = config.get_fact("text_vocab_size", "words");
+  parsed.num_final_outputs = config.get_fact("num_final_outputs", "answers");
   parsed.lstm =
       parse_lstm(config.table("lstm"), embedding.get_integer("embedding_dim", 20, 1, kMaxDim));
   parsed.layers = parse_layers(cnn.table("layers"));

@@ -10,7 +10,6 @@ namespace pergola::pythia {
 namespace {
 
 constexpr std::int64_t kMaxDim = 1 << 16;
-constexpr std::int64_t kMaxItems = 1 << 27;  // words, answers
 constexpr std::int64_t kMaxLayers = 64;
 constexpr std::int64_t kMaxKernel = 31;
 
@@ -136,16 +135,6 @@ ClassifierConfig parse_classifier(const Config& config) {
   return classifier;
 }
 
-// A size that is 0 until the host has filled it in from the data set.
-std::int64_t size_from_data_set(const Config& config, const char* key, const char* what) {
-  const std::int64_t size = config.get_integer(key, 0, 0, kMaxItems);
-  if (size == 0) {
-    throw config.error(key, concat("must be the number of ", what,
-                                   "; the data set gives it, and this one has none"));
-  }
-  return size;
-}
-
 std::vector<TextAttentionConfig> parse_text_attentions(const Config& config) {
   std::vector<TextAttentionConfig> texts;
   for (const TypedConfig& typed : non_empty_list(config, "text_embeddings")) {
@@ -181,8 +170,8 @@ PythiaConfig PythiaConfig::parse(const Config& config) {
                      "text_embeddings", "image_feature_encodings", "image_feature_embeddings",
                      "image_text_modal_combine", "classifier"});
   PythiaConfig pythia;
-  pythia.text_vocab_size = size_from_data_set(config, "text_vocab_size", "words");
-  pythia.num_final_outputs = size_from_data_set(config, "num_final_outputs", "answers");
+  pythia.text_vocab_size = config.get_fact("text_vocab_size", "words");
+  pythia.num_final_outputs = config.get_fact("num_final_outputs", "answers");
   pythia.text_embeddings = parse_text_attentions(config);
   const std::int64_t feature_dim = config.get_integer("image_feature_dim", 2048, 1, kMaxDim);
   for (const TypedConfig& typed : non_empty_list(config, "image_feature_encodings")) {

@@ -144,6 +144,14 @@ double Config::get_float(std::string_view key, double fallback, double low, doub
   throw error(key, concat("is out of range; expected ", low, " to ", high));
 }
 
+std::int64_t Config::get_fact(std::string_view key, std::string_view what) const {
+  constexpr std::int64_t kMost = 1 << 27;
+  const std::int64_t number = get_integer(key, 0, 0, kMost);
+  if (number > 0) return number;
+  throw error(key, concat("must be the number of ", what,
+                          "; the data set gives it, and this one has none"));
+}
+
 std::string Config::get_choice(std::string_view key, const std::string& fallback,
                                const std::vector<std::string>& choices) const {
   std::string word = get<std::string>(key, fallback);

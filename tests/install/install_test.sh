@@ -99,6 +99,17 @@ export PERGOLA_DATA_DIR=$work/data
 prefix=$work/prefix
 run install "$cmake" --install "$build_dir" --prefix "$prefix"
 check_libraries "$prefix/bin/pergola"
+# It is the builder's LibTorch, maybe in their home: the installer says so, and LD_LIBRARY_PATH, which
+# a RUNPATH leaves the first word, names another one.
+libtorch=$(readelf -d "$prefix/bin/pergola" | sed -n 's/.*(RUNPATH).*\[.*:\(.*\)\]/\1/p')
+[[ -e $libtorch/libtorch_cpu.so ]] || fail "the program's RUNPATH does not end in LibTorch's folder: $libtorch"
+expect install "The program uses the LibTorch in $libtorch. Who cannot read that folder names"
+mkdir "$work/other"
+echo 'no library' >"$work/other/libtorch_cpu.so"
+if LD_LIBRARY_PATH=$work/other "$prefix/bin/pergola" --version >"$work/other.log" 2>&1; then
+  fail 'LD_LIBRARY_PATH does not name another LibTorch'
+fi
+expect other "$work/other/libtorch_cpu.so"
 for file in "$prefix/bin/pergola" "$prefix"/lib*/libpergola_sdk.so "$prefix"/lib*/pergola/plugins/*.so; do
   if readelf -d "$file" | grep -E 'R(UN)?PATH' | grep -F -e "$build_dir" -e "$prefix"; then
     fail "$file looks for libraries where it was built or installed"

@@ -5,6 +5,8 @@
 #include <linux/capability.h>
 #include <sys/prctl.h>
 
+#include <regex>
+
 namespace pergola::test {
 namespace {
 
@@ -74,12 +76,53 @@ TEST_F(BadCheckpoint, DamagedLastLeavesAWholeBestThatIsNamed) {
 
 TEST_F(BadCheckpoint, FileThatIsMissing) {
   fs::remove(path(kModel));
-  expect_refused({"model.safetensors"});
+  expect_refused({"model.safetensors is missing; use another checkpoint"});
+  const Result verified = pergola({"checkpoint", "verify", kFolder});
+  EXPECT_EQ(verified.exit_code, kCheckpoint) << verified;
+  EXPECT_THAT(verified.out,
+              ::testing::ContainsRegex("MISSING\t[0-9]+\t[0-9a-f]{32}\tmodel.safetensors\n"));
+}
+
+TEST_F(BadCheckpoint, FolderOfARunInItsPlaceIsToldWhatToName) {
+  for (const char* folder : {"run", "run/checkpoints"}) {
+    for (const Words& words :
+         {Words{"checkpoint", "verify", folder}, Words{"checkpoint", "inspect", folder},
+          Words{"test", "boring.toml", "--checkpoint", folder}}) {
+      expect_error(pergola(words), kCheckpoint,
+                   {std::string(folder) + " is no checkpoint, but has some in it; name one of "
+                                          "them, such as run/checkpoints/last"});
+    }
+  }
 }
 
 TEST_F(BadCheckpoint, ManifestThatIsMissing) {
   fs::remove(path("run/checkpoints/last/MANIFEST.json"));
   expect_refused({"run/checkpoints/last has no MANIFEST.json", "use another checkpoint"});
+}
+
+TEST_F(BadCheckpoint, ManifestThatIsNoJsonIsNoFileToCorrect) {
+  std::string manifest = text("run/checkpoints/last/MANIFEST.json");
+  manifest[0] ^= 0x01;  // one flipped bit
+  replace("run/checkpoints/last/MANIFEST.json", manifest);
+  expect_refused({"last/MANIFEST.json is damaged: it is not valid JSON; use another checkpoint\n"});
+}
+
+// A name may be anything that fits into a file; what a terminal obeys must not reach it.
+TEST_F(BadCheckpoint, ControlCharactersInTheNameOfATensorAreNotPrinted) {
+  std::string model = text(kModel);
+  model.replace(model.find("words.weight"), 12, "\\u001bweight");  // of the same length
+  replace(kModel, model);
+  const std::string error = pergola({"checkpoint", "verify", kFolder}).err;
+  std::smatch hashes;
+  ASSERT_TRUE(std::regex_search(
+      error, hashes, std::regex("hash is ([0-9a-f]{32}), and MANIFEST.json says ([0-9a-f]{32})")));
+  std::string manifest = text("run/checkpoints/last/MANIFEST.json");
+  manifest.replace(manifest.find(hashes[2].str()), 32, hashes[1].str());
+  replace("run/checkpoints/last/MANIFEST.json", manifest);
+  const Result result = pergola({"checkpoint", "inspect", kFolder});
+  expect_success(result);
+  EXPECT_THAT(result.out, ::testing::HasSubstr("  \\x1bweight\tFloat\t[1024, 16]\n"));
+  EXPECT_THAT(result.out, ::testing::Not(::testing::HasSubstr("\x1b")));
 }
 
 TEST_F(BadCheckpoint, FileThatIsTruncated) {

@@ -75,8 +75,45 @@ TEST_F(BadConfig, TypoOfTheModelBesideABrokenPlugin) {
                   "plugins/broken.so"});
 }
 
+TEST_F(BadConfig, NameOfNobodySaysWherePluginsWereLookedFor) {
+  const std::string next_step = "; name the folder that has it with --plugin-path\n";
+  for (const char* word : {"model=resnet152", "dataset=coco_captions"}) {
+    expect_refused(train({word, "--plugin-path", "data"}),
+                   {"is unknown: ", "; plugins were looked for in data, ",
+                    "/lib/pergola/plugins" + next_step});
+  }
+}
+
+TEST_F(BadConfig, CloseNameIsSaidAlone) {
+  const Result result = train({"model=borng"});
+  expect_refused(result, {"did you mean 'boring'?\n"});
+  EXPECT_THAT(result.err, ::testing::Not(::testing::HasSubstr("--plugin-path")));
+}
+
 TEST_F(BadConfig, NoConfigAtAll) {
   expect_refused(pergola({"train"}), {"CONFIG is missing", "usage: pergola train CONFIG"});
+}
+
+TEST_F(BadConfig, KeyAndValueInItsPlace) {
+  for (const Words& command : {Words{"train"}, Words{"test"}, Words{"config", "show"}}) {
+    Words words = command;
+    words.insert(words.end(), {"training.seed=3", "boring.toml", "--run-dir", "run"});
+    expect_refused(pergola(words), {"'training.seed=3' stands where CONFIG is expected; put the "
+                                    "config file first, then key=value words; usage: pergola " +
+                                    command[0]});
+  }
+  write("seed=3.toml", text("boring.toml"));  // a file all the same
+  expect_success(pergola({"config", "show", "seed=3.toml"}));
+}
+
+TEST_F(BadConfig, EmptyWords) {
+  const std::string next_step =
+      " is empty (''); leave it out, or set the variable that it is made of; usage: pergola ";
+  expect_refused(pergola({"train", ""}), {"a word" + next_step + "train CONFIG"});
+  expect_refused(train({""}), {"a word" + next_step + "train CONFIG"});
+  expect_refused(pergola({"test", "boring.toml", "--checkpoint", ""}),
+                 {"--checkpoint" + next_step + "test CONFIG"});
+  expect_refused(pergola({"checkpoint", "verify", ""}), {"a word" + next_step + "checkpoint"});
 }
 
 class BadSetting : public BadConfig, public ::testing::WithParamInterface<BadWords> {};
@@ -173,6 +210,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"TwoMetricsOfOneKey",
                  {"evaluation.metrics=[\"accuracy\", \"accuracy\"]"},
                  {"evaluation.metrics[1]", "is a second metric with the key 'accuracy'"}},
+        BadWords{"IntegerBeyond64Bits",
+                 {"training.seed=99999999999999999999"},
+                 {"'training.seed=99999999999999999999' on the command line has an integer out of "
+                  "range"}},
         BadWords{"WordWithoutValue", {"training.seed"}, {"training.seed"}},
         BadWords{"UnknownOption",
                  {"--resum"},

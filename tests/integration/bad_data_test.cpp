@@ -66,6 +66,13 @@ TEST_F(BadData, AnswerOutsideTheVocabulary) {
   expect_refused({"questions.json row 7", "the answer 'mauve' is not in the answer vocabulary"});
 }
 
+TEST_F(BadData, ControlCharactersOfAnAnswerReachNeitherTheTerminalNorTheLog) {
+  set_row(7, {"what color is the shape?", "ma\x1b[2Juve\r", 3});
+  expect_refused({"questions.json row 7", "the answer 'ma\\x1b[2Juve\\x0d' is not in"});
+  EXPECT_THAT(text("run/log.txt"),
+              ::testing::HasSubstr("the answer 'ma\\x1b[2Juve\\x0d' is not in"));
+}
+
 TEST_F(BadData, AnswerThatIsThereTwiceButForItsCase) {
   write("data/easy_vqa/answers.txt", text("data/easy_vqa/answers.txt") + "\nYES\nyes\n");
   expect_refused({"data/easy_vqa/answers.txt:", "has the word 'yes' again"});

@@ -71,6 +71,23 @@ TEST_P(BadPluginFile, ListShowsItAsRefused) {
   EXPECT_THAT(result.err, HasSubstr(GetParam().part));
 }
 
+TEST_F(BadPlugin, InspectOfAFileThatIsMissingSaysWhereToSeeThoseThatAreThere) {
+  expect_error(pergola({"plugins", "inspect", "nope.so"}), kPlugin,
+               {"there is no file nope.so; `pergola plugins list` shows"});
+}
+
+TEST_F(BadPlugin, ControlCharactersInItsFilesNameAreNotPrinted) {
+  write("plugins/g\x1b[2J.so", read_file(fixture_plugin("good")));
+  for (const Words& command :
+       {Words{"doctor"}, Words{"plugins", "list"}, Words{"list", "models"}}) {
+    Words words = command;
+    words.insert(words.end(), {"--plugin-path", "plugins"});
+    const Result result = pergola(words);
+    EXPECT_THAT(result.out, HasSubstr("plugins/g\\x1b[2J.so\n"));
+    EXPECT_THAT(result.out, ::testing::Not(HasSubstr("\x1b")));
+  }
+}
+
 TEST_F(BadPlugin, OfAnotherSdkAbiIsRefusedWithTheFieldsThatDiffer) {
   const Result result = train_fixture("other_abi", "other_abi");
   expect_refused(

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace pergola::test {
 namespace {
 
@@ -17,6 +19,11 @@ class CommandsTest : public RunTest {
   static Words with_good(Words words) {
     words.insert(words.end(), {"--plugin-path", fixture_folder("good").string()});
     return words;
+  }
+  [[nodiscard]] Result doctor(const std::string& plugins, const std::string& data_dir) const {
+    Launch words = launch({"doctor", "--plugin-path", plugins});
+    words.environment["PERGOLA_DATA_DIR"] = data_dir;
+    return run(words);
   }
 };
 
@@ -33,9 +40,25 @@ TEST_F(CommandsTest, HelpNamesEveryCommandAndExitCode) {
   expect_success(result);
   for (const char* word :
        {"pergola train", "pergola validate", "pergola test", "pergola predict", "pergola plugins",
-        "pergola list", "pergola config", "pergola checkpoint", "pergola doctor", "128+N"}) {
+        "pergola list", "pergola config", "pergola checkpoint", "pergola doctor", "128 + N"}) {
     EXPECT_THAT(result.out, HasSubstr(word));
   }
+}
+
+// "Exit codes: ... first.", on one line.
+std::string exit_codes_of(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  const std::size_t begin = text.find("Exit codes: ");
+  const std::string end = "saves first.";
+  if (begin == std::string::npos) return "(no exit codes)";
+  return text.substr(begin, text.find(end, begin) - begin + end.size());
+}
+
+TEST_F(CommandsTest, HelpAndReadmeSayTheSameOfTheExitCodes) {
+  const std::string help = exit_codes_of(pergola({"--help"}).out);
+  EXPECT_EQ(help, exit_codes_of(read_file(PERGOLA_README)));
+  EXPECT_THAT(help, HasSubstr("1 unexpected, or stdout cannot be written,"));
+  EXPECT_THAT(help, HasSubstr("5 checkpoint or run folder,"));
 }
 
 TEST_F(CommandsTest, WithoutACommandTheHelpIsShownAndTheExitCodeIsOfUsage) {
@@ -150,11 +173,31 @@ TEST_F(CommandsTest, DoctorFindsNothingWrongHere) {
 
 TEST_F(CommandsTest, DoctorWarnsOfAPluginThatIsRefused) {
   write("plugins/broken.so", "no library");
-  const Result result = pergola({"doctor", "--plugin-path", "plugins"});
+  const Result result = doctor("plugins", "data");
   expect_success(result);  // only a run that needs this one would be stopped
   EXPECT_THAT(result.out, HasSubstr("[plugin] warning: "));
   EXPECT_THAT(result.out, HasSubstr("plugins/broken.so"));
   EXPECT_THAT(result.out, HasSubstr("1 warning(s); nothing would stop a run\n"));
+}
+
+TEST_F(CommandsTest, DoctorWarnsOfTwoPluginsWithOneKey) {
+  write("plugins/boring.so", read_file(fixture_plugin("good")));
+  EXPECT_THAT(doctor("plugins", "data").out, ::testing::Not(HasSubstr("offered by two plugins")));
+  write("plugins/copy.so", read_file(fixture_plugin("duplicate_key")));
+  const Result result = doctor("plugins", "data");
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("[plugin] warning: model 'boring' is offered by two plugins, "
+                                    "plugins/boring.so and plugins/copy.so; take one of them out"));
+}
+
+TEST_F(CommandsTest, DoctorWarnsOfADataSetThatIsMissing) {
+  const std::string good = fixture_folder("good").string();
+  EXPECT_THAT(doctor(good, "data").out, HasSubstr("[data] easy_vqa in data/easy_vqa\n"));
+  EXPECT_THAT(doctor(good, "nowhere").out,
+              HasSubstr("[data] warning: data set 'easy_vqa' has no folder nowhere/easy_vqa; fetch "
+                        "it with `tools/setup --data easy_vqa`"));
+  fs::remove_all(path("data/easy_vqa/test"));
+  EXPECT_THAT(doctor(good, "data").out, HasSubstr("has no folder data/easy_vqa/test; fetch it"));
 }
 
 TEST_F(CommandsTest, CheckpointInspectShowsProgressModelAndTensors) {

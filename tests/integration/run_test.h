@@ -4,6 +4,7 @@
 #pragma once
 
 #include "fixtures/plugins/plugin_files.h"
+#include "fixtures/temp_folder.h"
 #include "integration/process.h"
 
 #include <gmock/gmock.h>
@@ -33,7 +34,7 @@ class RunTest : public ::testing::Test {
   [[nodiscard]] Launch launch(const Words& words) const;
   [[nodiscard]] Result pergola(const Words& words) const;
   // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml, cnn_lstm.toml and
-  // stopped_in.toml (of a model that is interrupted in the split model_config.stopped_in.split):
+  // stopped_in.toml (of a model that is interrupted where model_config.stopped_in.split says):
   // 12 updates, a log line for each, a validation every 4, a checkpoint every 3.
   [[nodiscard]] Result train(const Words& more = {}, const std::string& model = "boring") const;
   [[nodiscard]] Launch train_launch(const Words& more, const std::string& model = "boring") const;
@@ -61,7 +62,7 @@ class RunTest : public ::testing::Test {
   void expect_nothing_half_written(const std::string& run = "run") const;
 
  private:
-  TempFolder folder_;
+  fixtures::TempFolder folder_;
 };
 
 // That a command failed with `code`, printed nothing, and said all of `parts` in one error.

@@ -86,6 +86,27 @@ TEST_F(StopTest, SignalBeforeTheFirstUpdateStopsAsWell) {
   EXPECT_EQ(json("run/summary.json").at("status"), "interrupted");
 }
 
+// In the child: the signal has come before the program has done anything, and waits until it may.
+void send_before_the_start() {
+  sigset_t blocked;
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
+  ::raise(SIGTERM);
+}
+
+TEST_F(StopTest, SignalBeforeMainEndsTheProgramWithASentence) {
+  for (const char* spin_count : {"", "2000"}) {  // with and without the restart of before_main.cpp
+    Launch launch = train_launch(kLong, "cnn_lstm");
+    launch.prepare = &send_before_the_start;
+    if (*spin_count != '\0') launch.environment["GOMP_SPINCOUNT"] = spin_count;
+    const Result stopped = run(launch);
+    EXPECT_EQ(stopped.exit_code, 128 + SIGTERM) << stopped;
+    EXPECT_EQ(stopped.err, "[run] stopped by signal 15 before anything had begun\n");
+    EXPECT_THAT(listing("run"), ::testing::IsEmpty());
+  }
+}
+
 class StoppedIn : public RunTest, public ::testing::WithParamInterface<const char*> {
  protected:
   static std::string in(const std::string& split) {
@@ -94,7 +115,7 @@ class StoppedIn : public RunTest, public ::testing::WithParamInterface<const cha
   // More than one batch in each split: a signal in the last one comes too late.
   static constexpr const char* kSmallBatches = "training.batch_size=2";
 };
-INSTANTIATE_TEST_SUITE_P(Splits, StoppedIn, ::testing::Values("train", "val", "test"),
+INSTANTIATE_TEST_SUITE_P(Splits, StoppedIn, ::testing::Values("build", "train", "val", "test"),
                          [](const auto& param) { return param.param; });
 
 TEST_P(StoppedIn, EndsThereAndGoesOnToTheSameBytes) {
@@ -120,8 +141,9 @@ TEST_P(StoppedIn, EndsThereAndGoesOnToTheSameBytes) {
 TEST_P(StoppedIn, EvaluationEndsAtOnceAndWritesNothing) {
   if (GetParam() == std::string("train")) GTEST_SKIP() << "is not a split to evaluate";
   expect_success(train({in("\"\""), "run_type=train"}, "stopped_in"));
+  const std::string split = GetParam() == std::string("build") ? "test" : GetParam();
   const Result stopped = pergola({"predict", "stopped_in.toml", "--run-dir", "run", "--split",
-                                  GetParam(), kSmallBatches, in(GetParam())});
+                                  split, kSmallBatches, in(GetParam())});
   EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
   EXPECT_EQ(stopped.out, "");
   EXPECT_THAT(stopped.err, HasSubstr("stopped by signal 2"));

@@ -61,6 +61,10 @@ class PERGOLA_API Config {
                                          std::int64_t low, std::int64_t high = INT64_MAX) const;
   [[nodiscard]] double get_float(std::string_view key, double fallback, double low,
                                  double high) const;
+  // A number that plugin.toml has as 0 and the data set fills in, such as that of the words. `what`
+  // it counts is for the message. Throws Error{kConfig} when nothing has filled it in, or when it
+  // is below 1 or beyond what any data set has (2^27).
+  [[nodiscard]] std::int64_t get_fact(std::string_view key, std::string_view what) const;
   // The word, or `fallback` when the key is missing. Throws Error{kConfig} when it is no string, or
   // none of `choices`; the closest one is in the message.  REQUIRES: choices is not empty.
   [[nodiscard]] std::string get_choice(std::string_view key, const std::string& fallback,

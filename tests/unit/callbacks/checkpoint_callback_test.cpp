@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/checkpoint_callback.h"
 
+#include "fixtures/temp_folder.h"
 #include "host/model/builder.h"
 #include "host/support/signals.h"
-#include "unit/support/temp_folder.h"
 #include "unit/train/boring.h"
 
 #include <gmock/gmock.h>
@@ -79,7 +79,7 @@ class CheckpointCallbackTest : public ::testing::Test {
     return load_checkpoint(folder).state.find("progress.update")->as_integer();
   }
 
-  testing::TempFolder folder_;
+  fixtures::TempFolder folder_;
   std::string criteria_ = "val/total_loss";
   std::map<std::int64_t, double> values_ = {{2, 0.5}, {4, 0.3}, {6, 0.4}};
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the tests of host/checkpoint share: a folder of their own, small states, and comparisons.
+// What the tests of host/checkpoint share: where their folders are, small states, and comparisons.
 #pragma once
 
+#include "fixtures/temp_folder.h"
 #include "host/checkpoint/checkpoint.h"
 #include "pergola/error.h"
 
@@ -20,32 +21,12 @@
 namespace pergola::host::checkpoint_test {
 
 namespace fs = std::filesystem;
+using fixtures::TempFolder;
 
 // Where syncing costs nothing, if there is such a place.
 inline fs::path memory_or_disk() {
   return ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path();
 }
-
-// A new empty folder that is removed at the end.
-class TempFolder {
- public:
-  explicit TempFolder(const fs::path& parent = memory_or_disk()) {
-    std::string name = (parent / "pergola_checkpoint_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-  [[nodiscard]] fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 inline std::string read_bytes(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);

@@ -34,7 +34,7 @@ class HostileSafetensorsTest : public testing::Test {
     return header_error(R"({"w":)" + entry + "}", "12345678");
   }
 
-  TempFolder folder_;
+  TempFolder folder_{memory_or_disk()};
   fs::path file_ = folder_ / "bad.safetensors";
 };
 

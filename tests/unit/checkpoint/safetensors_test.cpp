@@ -25,7 +25,7 @@ class SafetensorsTest : public testing::Test {
     return error_of([&] { write_safetensors(file_, state); });
   }
 
-  TempFolder folder_;
+  TempFolder folder_{memory_or_disk()};
   fs::path file_ = folder_ / "a.safetensors";
 };
 

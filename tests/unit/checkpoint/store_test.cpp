@@ -32,7 +32,7 @@ class CheckpointStoreTest : public testing::Test {
     return names_in(temp_ / "checkpoints");
   }
 
-  TempFolder temp_;
+  TempFolder temp_{memory_or_disk()};
   CheckpointStore store_{temp_.path()};
 };
 

@@ -2,10 +2,11 @@
 // What the tests of whole configs share: files in a folder, and plugins that are made up.
 #pragma once
 
+#include "fixtures/temp_folder.h"
 #include "host/config/resolve.h"
 #include "host/config/toml.h"
+#include "pergola/suggest.h"
 #include "unit/support/error_of.h"
-#include "unit/support/temp_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -41,8 +42,12 @@ class ConfigFixture : public ::testing::Test {
       if (name != "easy_vqa") return std::nullopt;
       return parse_toml("max_words = 8", "easy_vqa defaults");
     };
-    provider.known_models = [] { return std::vector<std::string>{"cnn_lstm", "pythia"}; };
-    provider.known_datasets = [] { return std::vector<std::string>{"easy_vqa"}; };
+    provider.model_hint = [](const std::string& name) {
+      return did_you_mean(name, {"cnn_lstm", "pythia"});
+    };
+    provider.dataset_hint = [](const std::string& name) {
+      return did_you_mean(name, {"easy_vqa"});
+    };
     return provider;
   }
 
@@ -55,7 +60,7 @@ class ConfigFixture : public ::testing::Test {
     return testing::error_of([&] { (void)resolve(overrides); });
   }
 
-  testing::TempFolder folder_;
+  fixtures::TempFolder folder_;
 };
 
 }  // namespace pergola::host

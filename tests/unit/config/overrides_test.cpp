@@ -4,10 +4,15 @@
 #include "host/config/toml.h"
 #include "unit/support/error_of.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdint>
 
 namespace pergola::host {
 namespace {
+
+using ::testing::HasSubstr;
 
 Value value_of(const std::string& text) { return parse_override("k=" + text).value; }
 
@@ -52,6 +57,19 @@ TEST(OverridesTest, WhatBeginsLikeTomlMustBeToml) {
             "'training.lr_steps=[1, 2' on the command line: the value begins like TOML but is not, "
             "expected \"text\", [1, 2] or {a = 1}; complete it, and quote the whole word for the "
             "shell");
+}
+
+TEST(OverridesTest, IntegersBeyond64BitsAreNoStrings) {
+  EXPECT_EQ(testing::error_of([] { (void)parse_override("training.seed=99999999999999999999"); }),
+            "'training.seed=99999999999999999999' on the command line has an integer out of range; "
+            "expected one from -9223372036854775808 to 9223372036854775807, or \"text\" in quotes");
+  for (const char* text : {"9223372036854775808", "-9223372036854775809", "0xfffffffffffffffff",
+                           "9_999_999_999_999_999_999", "[1, 99999999999999999999]"}) {
+    EXPECT_THAT(testing::error_of([&] { (void)value_of(text); }), HasSubstr("out of range"));
+  }
+  EXPECT_EQ(value_of("-9223372036854775808"), Value(INT64_MIN));
+  EXPECT_EQ(value_of("\"99999999999999999999\""), Value("99999999999999999999"));
+  EXPECT_EQ(value_of("runs/99999999999999999999"), Value("runs/99999999999999999999"));
 }
 
 TEST(OverridesTest, NeedAnEqualsSign) {

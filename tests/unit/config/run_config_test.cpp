@@ -150,6 +150,16 @@ TEST_F(RunConfigTest, NamesAreNotEmpty) {
             "env.save_dir = \"\" (command line) is empty; expected a name");
 }
 
+TEST_F(RunConfigTest, TheExperimentsNameLeadsToNoOtherFolder) {
+  for (const std::string name : {"../../evil", "/evil", "a/b", ".", ".."}) {
+    EXPECT_EQ(parse_complaint({"training.experiment_name=\"" + name + "\""}),
+              "training.experiment_name = \"" + name +
+                  "\" (command line) is not the name of a folder; expected one without '/' that is "
+                  "neither . nor ..; to choose the run's folder, set env.save_dir or --run-dir");
+  }
+  EXPECT_EQ(parse({"training.experiment_name=..a"}).env.save_dir, "runs/..a");
+}
+
 TEST_F(RunConfigTest, ThePythiaScheduleTakesWhatMmfHasInTraining) {
   const RunConfig run = parse({"training.lr_scheduler=true", "training.lr_steps=[10, 20]",
                                "training.use_warmup=true", "scheduler.params.lr_ratio=0.5"});

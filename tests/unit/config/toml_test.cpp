@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/toml.h"
 
+#include "fixtures/temp_folder.h"
 #include "pergola/rng.h"
 #include "unit/support/error_of.h"
-#include "unit/support/temp_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -190,7 +190,7 @@ TEST(TomlTest, ErrorsHaveTheKindOfTheCaller) {
 }
 
 TEST(TomlTest, RefusesAHugeHoleUnread) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   const auto file = folder.write("x.toml", "");
   std::filesystem::resize_file(file, 200'000'000'000);
   EXPECT_THAT(error_of([&] { (void)load_toml(file); }),
@@ -198,7 +198,7 @@ TEST(TomlTest, RefusesAHugeHoleUnread) {
 }
 
 TEST(TomlTest, LoadsAFile) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   EXPECT_EQ(load_toml(folder.write("x.toml", "a = 1"))["a"].origin(),
             (folder / "x.toml").string() + ":1:5");
 }

@@ -4,41 +4,12 @@
 #include "host/data/registration.h"
 
 #include <png.h>
-#include <unistd.h>
 #include <zlib.h>
 
-#include <atomic>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 namespace pergola::host::test {
-
-namespace fs = std::filesystem;
-
-TempFolder::TempFolder() {
-  static std::atomic<int> count{0};
-  path_ = fs::temp_directory_path() / concat("pergola_data_", ::getpid(), "_", count++);
-  fs::create_directories(path_);
-}
-
-TempFolder::~TempFolder() {
-  std::error_code error;  // a destructor has nobody to tell
-  fs::remove_all(path_, error);
-}
-
-fs::path TempFolder::write(const std::string& name, std::string_view content) const {
-  const fs::path file = path_ / name;
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << content;
-  return file;
-}
-
-std::string TempFolder::read(const std::string& name) const {
-  std::ostringstream content;
-  content << std::ifstream(path_ / name, std::ios::binary).rdbuf();
-  return content.str();
-}
 
 std::string png_of(std::uint32_t width, std::uint32_t height, Rgb colour) {
   return png_of(width, height, std::vector<Rgb>(std::size_t{width} * height, colour));
@@ -88,7 +59,7 @@ void write_easy_vqa(const TempFolder& folder, int train_images) {
       rows << (i > 0 ? ",\n" : "") << "[\"what color is the shape?\", \"red\", " << i << "], "
            << "[\"is there a circle?\", \"" << (i % 2 == 0 ? "yes" : "no") << "\", " << i << "]";
     }
-    folder.write(split + "/questions.json", "[" + rows.str() + "]");
+    folder.write(split + "/questions.json", concat("[", rows.str(), "]"));
   };
   write_split("train", train_images, /*red=*/true);
   write_split("test", 2, /*red=*/false);

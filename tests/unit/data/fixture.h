@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the data tests share: temporary folders, PNG files, a tiny easy-VQA, error sentences.
+// What the data tests share: PNG files, a tiny easy-VQA, error sentences.
 #pragma once
 
+#include "fixtures/temp_folder.h"
 #include "pergola/config.h"
 #include "pergola/error.h"
 #include "pergola/registry.h"
@@ -19,21 +20,7 @@ namespace pergola::host::test {
 
 using Rgb = std::array<std::uint8_t, 3>;
 
-// A new folder, removed with all that is in it.
-class TempFolder {
- public:
-  TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  ~TempFolder();
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  // Writes a file, and the folders above it.
-  std::filesystem::path write(const std::string& name, std::string_view content) const;
-  [[nodiscard]] std::string read(const std::string& name) const;
-
- private:
-  std::filesystem::path path_;
-};
+using fixtures::TempFolder;
 
 // The bytes of a PNG of one colour, or of these pixels, row by row.
 [[nodiscard]] std::string png_of(std::uint32_t width, std::uint32_t height, Rgb colour);

@@ -7,6 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <thread>
+
 namespace pergola::host {
 namespace {
 
@@ -46,6 +49,21 @@ TEST(DeviceTest, AutoFallsBackToTheCpu) {
 TEST(DeviceTest, DescriptionNamesTheThreads) {
   prepare_cpu(3);
   EXPECT_EQ(describe_device(c10::Device(c10::kCPU)), "cpu (3 threads)");
+}
+
+// A config that was made on a larger machine still runs.
+TEST(DeviceTest, MoreThreadsThanCoresAreAWarning) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  const auto log_of = [](std::int64_t num_threads) {
+    testing::internal::CaptureStderr();
+    prepare_cpu(num_threads);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(log_of(cores + 1),
+              HasSubstr(concat("warning: [device] training.num_threads = ", cores + 1,
+                               " is more than the ", cores, " cores that this process may use")));
+  EXPECT_EQ(log_of(cores), "");
+  EXPECT_EQ(log_of(0), "");
 }
 
 TEST(DeviceTest, ADriverWithoutADeviceAsksForTheVariableThatHidesThem) {

@@ -30,7 +30,7 @@ class PluginCatalogTest : public ::testing::Test {
     return all;
   }
 
-  test::TempFolder folder_;
+  test::PluginFolder folder_;
 };
 
 TEST_F(PluginCatalogTest, FolderIsListedByNameAndOnlyItsSoFiles) {
@@ -80,6 +80,28 @@ TEST_F(PluginCatalogTest, UnknownModelOffersTheClosest) {
                     HasSubstr("did you mean 'boring'?"), Not(HasSubstr("not usable"))));
 }
 
+TEST_F(PluginCatalogTest, HintIsTheClosestNameAloneOrWherePluginsWereLookedFor) {
+  const PluginCatalog catalog({fixture_folder("good")});
+  EXPECT_EQ(catalog.hint("borin", {"boring", "other"}), "; did you mean 'boring'?");
+  EXPECT_EQ(catalog.hint("xyz", {"boring", "other"}),
+            "; known are boring, other; plugins were looked for in " +
+                fixture_folder("good").string() +
+                "; name the folder that has it with --plugin-path");
+  EXPECT_EQ(PluginCatalog({}).hint("xyz", {}),
+            "; plugins were looked for in no folder; name the folder that has it with "
+            "--plugin-path");
+}
+
+TEST_F(PluginCatalogTest, ConflictsAreTheKeysOfTwoUsableFiles) {
+  folder_.patched_copy_of("good", "old.so", "libtorch = 2.11.0", "libtorch = 2.09.0");
+  EXPECT_THAT(
+      PluginCatalog({fixture_folder("good"), fixture_folder("liar"), folder_.path()}).conflicts(),
+      IsEmpty());
+  const PluginCatalog catalog({fixture_folder("good"), fixture_folder("duplicate_key")});
+  EXPECT_THAT(catalog.conflicts(),
+              ElementsAre(error_of([&] { (void)catalog.find("model", "boring"); })));
+}
+
 TEST_F(PluginCatalogTest, KeysKnownElsewhereAreOfferedToo) {
   const PluginCatalog catalog({fixture_folder("good")});
   EXPECT_THAT(
@@ -95,9 +117,12 @@ TEST_F(PluginCatalogTest, UnknownModelMentionsTheFilesThatCannotBeUsed) {
     FAIL() << "no plugin offers it";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kPlugin);  // one of them may have it
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("there is no plugin with a model in the plugin path"),
-                                    HasSubstr("broken.so is not a shared library"),
-                                    HasSubstr("other_abi.so was built for another Pergola")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("'boring' is in no plugin; plugins were looked for in " +
+                                folder_.path().string() + ", "),
+                      HasSubstr("; name the folder that has it with --plugin-path\n"),
+                      HasSubstr("broken.so is not a shared library"),
+                      HasSubstr("other_abi.so was built for another Pergola")));
   }
 }
 

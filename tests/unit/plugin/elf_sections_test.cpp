@@ -80,7 +80,7 @@ class ElfSectionsTest : public ::testing::Test {
     throw std::runtime_error("no section " + std::string(name));
   }
 
-  test::TempFolder folder_;
+  test::PluginFolder folder_;
 };
 
 TEST_F(ElfSectionsTest, SectionsOfAPluginAreReadWithoutLoadingIt) {

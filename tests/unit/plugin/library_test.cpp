@@ -35,7 +35,7 @@ class PluginLoaderTest : public ::testing::Test {
     return "";
   }
 
-  test::TempFolder folder_;
+  test::PluginFolder folder_;
   Registry registry_;
   PluginLoader loader_{registry_};
 };

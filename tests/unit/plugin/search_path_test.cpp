@@ -2,6 +2,7 @@
 #include "host/plugin/search_path.h"
 
 #include "fixtures/plugins/plugin_files.h"
+#include "fixtures/temp_folder.h"
 #include "pergola/error.h"
 
 #include <gmock/gmock.h>
@@ -26,7 +27,7 @@ class SearchPathTest : public ::testing::Test {
   // Nothing from anywhere.
   static SearchPathSources nothing() { return {{}, "", {}, "/nowhere"}; }
 
-  test::TempFolder folder_;
+  fixtures::TempFolder folder_;
 };
 
 TEST_F(SearchPathTest, PlacesComeInTheDocumentedOrder) {

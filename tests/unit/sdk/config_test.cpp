@@ -83,6 +83,18 @@ TEST_F(ConfigTest, BoundsAndChoicesAreChecked) {
       "model_config.m.name = \"lamp\" (x.toml:3:8) is not one of lamb, goat; did you mean 'lamb'?");
 }
 
+TEST_F(ConfigTest, AFactIsANumberThatTheDataSetHasFilledIn) {
+  const Config config(Value::Table{{"filled", 3}, {"empty", 0}, {"absurd", INT64_MAX}}, "m");
+  EXPECT_EQ(config.get_fact("filled", "words"), 3);
+  for (const char* key : {"empty", "absent"}) {
+    EXPECT_THAT(error_of([&] { static_cast<void>(config.get_fact(key, "words")); }),
+                testing::HasSubstr(" must be the number of words; the data set gives it, and this "
+                                   "one has none"));
+  }
+  EXPECT_THAT(error_of([&] { static_cast<void>(config.get_fact("absurd", "words")); }),
+              testing::HasSubstr("is out of range; expected 0 to 134217728"));
+}
+
 TEST_F(ConfigTest, TypedListTakesNamesAndTables) {
   const std::vector<TypedConfig> losses = config_.typed_list("losses");
   ASSERT_EQ(losses.size(), 2U);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/files.h"
 
+#include "fixtures/temp_folder.h"
 #include "unit/support/error_of.h"
-#include "unit/support/temp_folder.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -48,7 +48,7 @@ class FilesTest : public ::testing::Test {
   [[nodiscard]] std::ptrdiff_t files_in_folder() const {
     return std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator());
   }
-  testing::TempFolder folder_;
+  fixtures::TempFolder folder_;
 };
 
 TEST_F(FilesTest, ReadsAFileWithAllItsBytes) {
@@ -150,8 +150,8 @@ TEST_F(FilesTest, KeepsTheOldFileWhenTheNewOneCannotBeWritten) {
       error_of([&] { write_file_atomic(folder_ / "state.json", std::string(5000, 'x')); },
                ErrorKind::kCheckpoint);
   ::setrlimit(RLIMIT_FSIZE, &before);
-  EXPECT_EQ(message,
-            "cannot write " + path("state.json") + ": File too large; check the path and the disk");
+  EXPECT_EQ(message, "cannot write " + path("state.json") +
+                         ": File too large; raise the limit of a file's size (ulimit -f)");
   EXPECT_EQ(folder_.read("state.json"), "old");
   EXPECT_EQ(files_in_folder(), 1);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/hash.h"
 
+#include "fixtures/temp_folder.h"
 #include "unit/support/error_of.h"
-#include "unit/support/temp_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ TEST(HashTest, Sha256OfKnownTexts) {
 }
 
 TEST(HashTest, Sha256OfAFileIsThatOfItsContent) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   EXPECT_EQ(sha256_file(folder.write("f", "abc"), ErrorKind::kPlugin), kSha256OfAbc);
   const std::string big(3'000'000, 'x');  // read in three pieces
   EXPECT_EQ(sha256_file(folder.write("g", big), ErrorKind::kPlugin), sha256(big));
@@ -32,7 +32,7 @@ TEST(HashTest, Sha256OfAFileIsThatOfItsContent) {
 TEST(HashTest, Xxh3OfNothing) { EXPECT_EQ(Xxh3().digest(), kXxh3OfNothing); }
 
 TEST(HashTest, Xxh3DoesNotDependOnHowTheStreamIsCut) {
-  const testing::TempFolder folder;
+  const fixtures::TempFolder folder;
   const std::string content(5000, 'y');
   Xxh3 whole;
   whole.update(content.data(), content.size());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/log.h"
 
+#include "fixtures/temp_folder.h"
 #include "host/support/files.h"
 #include "unit/support/error_of.h"
-#include "unit/support/temp_folder.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -87,7 +87,7 @@ class LogTest : public ::testing::Test {
     return text;
   }
 
-  testing::TempFolder folder_;
+  fixtures::TempFolder folder_;
 };
 
 TEST_F(LogTest, ALineHasTimeAreaAndText) {
@@ -117,6 +117,16 @@ TEST_F(LogTest, LinesBelowTheLevelAreLeftOut) {
 TEST_F(LogTest, TakesTheLinesOfPlugins) {
   EXPECT_THAT(lines_of([] { pergola::log(LogLevel::kWarning, "[pythia] 100% {} %s"); }),
               HasSubstr("] warning: [pythia] 100% {} %s\n"));
+}
+
+TEST_F(LogTest, ControlCharactersReachNeitherTheTerminalNorTheFile) {
+  const std::string shown = terminal_of([&] {
+    add_log_file(folder_ / "log.txt");
+    log::error("the answer '\x1b[2J\r' in\n\ttwo lines");
+  });
+  EXPECT_THAT(shown, EndsWith("\x1b[0mthe answer '\\x1b[2J\\x0d' in\n\ttwo lines\n"));
+  EXPECT_THAT(folder_.read("log.txt"),
+              EndsWith("error: the answer '\\x1b[2J\\x0d' in\n\ttwo lines\n"));
 }
 
 TEST_F(LogTest, ALogFileIsAppendedToLineByLine) {

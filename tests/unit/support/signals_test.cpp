@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/signals.h"
 
+#include "pergola/error.h"
+
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 
 namespace pergola::host {
 namespace {
@@ -80,10 +84,48 @@ TEST_F(SignalsDeathTest, StopIfAskedThrowsWhatCame) {
       ::testing::ExitedWithCode(SIGTERM), "");
 }
 
+class EarlyStop : public SignalsDeathTest, public ::testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Signals, EarlyStop, ::testing::Values(SIGINT, SIGTERM, SIGHUP));
+
+TEST_P(EarlyStop, EndsTheProcessWithASentence) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGHUP, SIG_DFL);
+        end_on_stop_signals();
+        ::raise(GetParam());
+      },
+      ::testing::ExitedWithCode(128 + GetParam()),
+      concat("^\\[run\\] stopped by signal ", GetParam(), " before anything had begun\n$"));
+}
+
+TEST_F(SignalsDeathTest, OnceNotedAnEarlyStopIsNone) {
+  EXPECT_EXIT(
+      {
+        end_on_stop_signals();
+        note_stop_signals();
+        ::raise(SIGTERM);
+        ::_exit(stop_signal() == SIGTERM ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "^$");
+}
+
+TEST_F(SignalsDeathTest, AFileAtItsLimitIsAnErrorAndNoSignal) {
+  EXPECT_EXIT(
+      {
+        ignore_write_signals();
+        const rlimit none{};
+        std::FILE* file = std::tmpfile();
+        if (file == nullptr || ::setrlimit(RLIMIT_FSIZE, &none) != 0) ::_exit(2);
+        const bool failed = ::write(::fileno(file), "x", 1) < 0 && errno == EFBIG;
+        ::_exit(failed ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
 TEST_F(SignalsDeathTest, AClosedPipeIsAnErrorAndNoSignal) {
   EXPECT_EXIT(
       {
-        ignore_broken_pipes();
+        ignore_write_signals();
         int ends[2];
         if (::pipe(ends) != 0) ::_exit(2);
         ::close(ends[0]);

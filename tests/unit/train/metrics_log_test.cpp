@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/metrics_log.h"
 
+#include "fixtures/temp_folder.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
-#include "unit/support/temp_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ class MetricsLogTest : public ::testing::Test {
   }
   static Progress at(std::int64_t update) { return {0, update, 0, 0}; }
 
-  testing::TempFolder temp_;
+  fixtures::TempFolder temp_;
   std::filesystem::path path_ = temp_.path() / "metrics.jsonl";
 };
 

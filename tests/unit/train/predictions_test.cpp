@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/predictions.h"
 
+#include "fixtures/temp_folder.h"
 #include "host/support/json.h"
-#include "unit/support/temp_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ class PredictionWriterTest : public ::testing::Test {
   }
   Value read() { return from_json(read_file(path_, ErrorKind::kData), "test"); }
 
-  testing::TempFolder temp_;
+  fixtures::TempFolder temp_;
   fs::path path_ = temp_.path() / "predictions" / "set_test.json";
 };
 

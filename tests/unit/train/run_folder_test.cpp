@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
+#include "fixtures/temp_folder.h"
 #include "pergola/error.h"
-#include "unit/support/temp_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ class RunFolderTest : public ::testing::Test {
     return "(no error)";
   }
 
-  testing::TempFolder temp_;
+  fixtures::TempFolder temp_;
   fs::path path_ = temp_.path() / "a" / "run";
 };
 

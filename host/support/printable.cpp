@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -26,14 +26,13 @@ std::size_t printable_length(std::string_view text) {
   return length;
 }
 
-}  // namespace
-
-std::string printable(std::string_view text) {
+std::string escaped(std::string_view text, std::string_view kept) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const std::size_t length = printable_length(text);
+    const std::size_t length =
+        kept.find(text[0]) != std::string_view::npos ? 1 : printable_length(text);
     if (length == 0) {
       const auto byte = static_cast<std::uint8_t>(text[0]);
       out += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
@@ -45,5 +44,11 @@ std::string printable(std::string_view text) {
   }
   return out;
 }
+
+}  // namespace
+
+std::string printable(std::string_view text) { return escaped(text, ""); }
+
+std::string printable_lines(std::string_view text) { return escaped(text, "\n\t"); }
 
 }  // namespace pergola::host

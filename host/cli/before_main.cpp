@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What must happen before the constructors of LibTorch's libraries run, which are most of the time
+// that the program needs to start.
+//
+// Stop signals get the handler that says so. Who sends one while the loader still maps the
+// libraries, in the first hundredth of a second, gets the system's own end of a process.
+//
 // LibTorch's OpenMP threads spin while they wait for each other. Where another thread wants their
 // core (a loader's worker, another program) they spin for whole time slices, and training becomes
 // several times slower; where they sleep at once, waking them makes it two times slower.
@@ -6,10 +12,14 @@
 // when it is loaded, before main: so the program starts itself again with it, once, before any
 // library's constructor has run. Who sets OMP_WAIT_POLICY or GOMP_SPINCOUNT decides otherwise.
 // host/docs/adr/0012-openmp-waits.md has the measurements.
+#include "host/support/signals.h"
+
 #include <unistd.h>
 
 #include <climits>
+#include <csignal>
 #include <cstring>
+#include <initializer_list>
 
 namespace {
 
@@ -18,8 +28,7 @@ bool is_variable(const char* entry, const char* name) {
   return std::strncmp(entry, name, length) == 0 && entry[length] == '=';
 }
 
-// Only system calls and plain memory: libc has not been initialised yet.
-void restart_with_short_waits(int /*argc*/, char** argv, char** environment) {
+void restart_with_short_waits(char** argv, char** environment) {
   constexpr int kMost = 4096;
   static char* extended[kMost + 2];
   static char spin_count[] = "GOMP_SPINCOUNT=2000";
@@ -38,8 +47,20 @@ void restart_with_short_waits(int /*argc*/, char** argv, char** environment) {
   if (length > 0) execve(program, argv, extended);  // on failure we go on as we are
 }
 
+// Only system calls and plain memory: libc has not been initialised yet.
+void before_all(int /*argc*/, char** argv, char** environment) {
+  // A new start forgets handlers, but keeps what is blocked: no signal is lost in between. A parent
+  // that left them blocked did not mean a program that cannot be stopped.
+  sigset_t stops;
+  sigemptyset(&stops);
+  for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stops, signal_number);
+  sigprocmask(SIG_BLOCK, &stops, nullptr);
+  restart_with_short_waits(argv, environment);
+  pergola::host::end_on_stop_signals();
+  sigprocmask(SIG_UNBLOCK, &stops, nullptr);
+}
+
 }  // namespace
 
 __attribute__((section(".preinit_array"),
-               used)) void (*const pergola_before_all)(int, char**,
-                                                       char**) = &restart_with_short_waits;
+               used)) void (*const pergola_before_all)(int, char**, char**) = &before_all;

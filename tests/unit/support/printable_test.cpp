@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "host/plugin/printable.h"
+#include "host/support/printable.h"
 
 #include <gtest/gtest.h>
 
@@ -22,6 +22,10 @@ TEST(PrintableTest, BytesThatAreNotUtf8AreEscaped) {
   EXPECT_EQ(printable("\xC0\xAF"), "\\xc0\\xaf");                    // overlong '/'
   EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");           // a surrogate
   EXPECT_EQ(printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
+}
+
+TEST(PrintableTest, LinesAndTabsStayInATextOfSeveralLines) {
+  EXPECT_EQ(printable_lines("a\tb\n\x1b[2Kc\r\n"), "a\tb\n\\x1b[2Kc\\x0d\n");
 }
 
 }  // namespace
