@@ -47,7 +47,7 @@ FileDigest decode_digest(const Value& files, const char* name, const fs::path& f
 }
 
 // A run's folder, or its checkpoints/, is taken for a checkpoint easily.
-void check_is_no_folder_of_checkpoints(const fs::path& folder) {
+void refuse_folder_of_checkpoints(const fs::path& folder) {
   std::error_code error;
   for (const fs::path& parent : {folder / "checkpoints", folder}) {
     for (const char* name : {"last", "best"}) {
@@ -75,7 +75,7 @@ Manifest read_manifest(const fs::path& folder) {
   std::error_code error;
   // When the system does not say, reading it tells why.
   if (!fs::exists(file, error) && !error) {
-    check_is_no_folder_of_checkpoints(folder);
+    refuse_folder_of_checkpoints(folder);
     throw Error(ErrorKind::kCheckpoint, folder.string(), " has no ", kManifestFile,
                 ": it is no checkpoint, or saving it was never finished", kOtherCheckpoint);
   }

@@ -3,6 +3,7 @@
 #include "host/cli/commands.h"
 #include "host/config/run_config.h"
 #include "host/run/plugins.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 
 #include <iostream>
@@ -18,7 +19,7 @@ int config_command(const Words& words) {
   const std::string file = take_config(arguments, usage);
   const ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
   static_cast<void>(RunConfig::parse(loaded.config.root));  // what it refuses, a run would refuse
-  std::cout << loaded.config.show();
+  std::cout << printable_lines(loaded.config.show());       // a file's name may be anything
   return 0;
 }
 

@@ -101,7 +101,7 @@ void check_data(Doctor& doctor) {
   const std::filesystem::path data_dir = std::filesystem::path(folder.as_string()) / "easy_vqa";
   for (const char* split : {"train", "test"}) {
     const std::string missing = missing_easy_vqa("easy_vqa", data_dir, split);
-    if (!missing.empty()) return doctor.warning("data", missing);
+    if (!missing.empty()) return doctor.warning("data", missing + ", or set PERGOLA_DATA_DIR");
   }
   doctor.fact("data", "easy_vqa in " + data_dir.string());
 }
@@ -128,7 +128,11 @@ int doctor_command(const Words& words) {
   check_build(doctor);
   check_cuda(doctor);
   check_plugins(arguments, doctor);
-  check_data(doctor);
+  try {
+    check_data(doctor);
+  } catch (const Error& error) {  // a variable of the default folder is broken
+    doctor.warning("data", error.what());
+  }
   check_disk(doctor);
   std::cout << doctor.verdict() << '\n';
   return doctor.exit_code();

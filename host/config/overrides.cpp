@@ -56,6 +56,29 @@ std::optional<std::vector<Override::Step>> parse_path(std::string_view key) {
   }
 }
 
+// "99999999999999999999" and "0xffffffffffffffffff": TOML but for their size, and no strings.
+bool is_beyond_64_bits(std::string_view word) {
+  if (word.starts_with('-') || word.starts_with('+')) word.remove_prefix(1);
+  const bool hex = word.starts_with("0x");
+  std::string digits(word.substr(hex ? 2 : 0));
+  std::erase(digits, '_');
+  std::int64_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, number, hex ? 16 : 10);
+  return parsed.ec == std::errc::result_out_of_range && parsed.ptr == end;
+}
+
+// Has an array such a number?
+bool has_element_beyond_64_bits(std::string_view text) {
+  constexpr std::string_view kBetween = "[], ";
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of(kBetween), text.size());
+    if (is_beyond_64_bits(text.substr(0, end))) return true;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return false;
+}
+
 Value parse_value(const std::string& key, const std::string& text) {
   const bool one_line = text.find('\n') == std::string::npos;
   const bool meant_as_toml =
@@ -65,10 +88,9 @@ Value parse_value(const std::string& key, const std::string& text) {
     // In an array, so that "1 # 2" and "1, 2" are not taken for 1.
     Value list = parse_toml("v = [" + text + "]", key)["v"];
     if (list.as_array().size() == 1 && text.back() != ',') return list.as_array().front();
-  } catch (const Error& error) {
-    // toml++'s words. Such a number is TOML but for its size, and no key means it as a string.
-    if (std::string_view(error.what()).find("not representable in 64 bits") !=
-        std::string_view::npos) {
+  } catch (const Error&) {
+    if (is_beyond_64_bits(text) ||
+        (meant_as_toml && has_element_beyond_64_bits(text))) {  // TOML but for its size
       throw Error(ErrorKind::kConfig, "'", key, "=", text,
                   "' on the command line has an integer out of range; expected one from "
                   "-9223372036854775808 to 9223372036854775807, or \"text\" in quotes");

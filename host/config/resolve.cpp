@@ -204,10 +204,10 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   }
   merge(root, user_);
   apply_overrides(root, overrides_);
-  prefer_length_of_command_line(root);
   check_keys(root);
   for (const Section& section : sections) follow_aliases(root, section);
   root = resolve_references(root);
+  prefer_length_of_command_line(root);
   check_values(root);
   for (const Section& section : sections) check_section(root, section);
   return {Config(std::move(root))};

@@ -59,8 +59,8 @@ std::string parse_experiment_name(const Config& training) {
   std::string name = non_empty(training, "experiment_name");
   if (name.find('/') == std::string::npos && name != "." && name != "..") return name;
   throw training.error("experiment_name",
-                       "is not the name of a folder; expected one without '/' that is neither . "
-                       "nor ..; to choose the run's folder, set env.save_dir or --run-dir");
+                       "is not the name of a folder; rename it to one without '/' that is neither "
+                       ". nor ..; where the run's folder is, env.save_dir or --run-dir says");
 }
 
 std::optional<double> parse_clipping(const Config& training) {

@@ -8,8 +8,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <sched.h>
+
 #include <charconv>
-#include <thread>
 
 namespace pergola::host {
 namespace {
@@ -68,8 +69,9 @@ std::string describe_device(c10::Device device) {
 }
 
 void prepare_cpu(std::int64_t num_threads) {
-  const unsigned cores = std::thread::hardware_concurrency();  // those of this process; 0: unknown
-  if (cores > 0 && num_threads > cores) {
+  cpu_set_t allowed;  // by taskset or a batch system; the standard library counts them all
+  const bool known = ::sched_getaffinity(0, sizeof(allowed), &allowed) == 0;
+  if (const int cores = known ? CPU_COUNT(&allowed) : 0; cores > 0 && num_threads > cores) {
     log::warning("[device] training.num_threads = ", num_threads, " is more than the ", cores,
                  " cores that this process may use; threads that wait for a core make training "
                  "slower, so set it to ",

@@ -13,8 +13,12 @@ std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const Ru
   if (request.checkpoint) return *request.checkpoint;
   const CheckpointStore store(config.env.save_dir);
   if (const auto folder = store.find_weights()) return *folder;
+  std::error_code ignored;
+  const bool replaced = std::filesystem::exists(config.env.save_dir / ".replaced", ignored);
   throw Error(ErrorKind::kCheckpoint, "there is no checkpoint in ", config.env.save_dir.string(),
-              "; name one with --checkpoint, or train first");
+              replaced ? "; it was being overwritten when its process died, and `pergola train` "
+                         "with --resume puts the old run back"
+                       : "; name one with --checkpoint, or train first");
 }
 
 }  // namespace

@@ -38,10 +38,12 @@ class TrainCommand {
       evaluate_as_asked();
       result_.status = "finished";
     } catch (const Stopped& stopped) {
-      log::info("[run] stopped by signal ", stopped.signal_number(), "; go on with --resume");
+      put_old_run_back();
+      const bool kept_old = existing() == ExistingRun::kOverwrite && !began_;
+      log::info("[run] stopped by signal ", stopped.signal_number(), "; ",
+                kept_old ? "the run that was there is as it was" : "go on with --resume");
       result_.status = "interrupted";
       result_.stop_signal = stopped.signal_number();
-      put_old_run_back();
     } catch (const Error& error) {
       put_old_run_back();
       write_summary(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
@@ -83,10 +85,10 @@ class TrainCommand {
       if (resumed->folder == store.last()) checkpoint_callback_->set_resumed_from_last();
       log::info("[resume] from ", resumed->folder.string(), " at update ",
                 trainer_->state().progress.update, " of ", trainer_->state().max_updates);
-      if (trainer_->state().progress.update > trainer_->state().max_updates) {
-        log::warning(
-            "[resume] the run is longer already than the config asks for; nothing is left "
-            "to train");
+      if (trainer_->state().progress.update >= trainer_->state().max_updates) {
+        log::info(
+            "[resume] nothing is left to train; to go on, raise training.max_epochs or "
+            "training.max_updates");
       }
     } else if (existing() == ExistingRun::kResume) {
       log::warning("[resume] there is no checkpoint in ", folder_.path().string(),
@@ -101,13 +103,11 @@ class TrainCommand {
     began_ = true;
   }
 
-  // When this one ended before it saved anything. The error in hand is worth more than one here.
+  // Called while another error is handled, so it logs its own: the first one is to be reported.
   void put_old_run_back() {
     try {
-      if (!folder_.put_back()) return;
-      began_ = false;
-      log::info("[run] no checkpoint was saved, so the run that was to be overwritten is back");
-    } catch (const Error& error) {
+      if (folder_.put_back()) began_ = false;
+    } catch (const std::exception& error) {
       log::error("[run] ", error.what(), "; the run that was to be overwritten is in ",
                  folder_.replaced().string());
     }
@@ -234,7 +234,6 @@ class TrainCommand {
 
   // The last thing that is written; after an error nothing may hide that error.
   void write_summary(const std::string& status, const std::string& problem) {
-    if (!began_ && folder_.holds_run()) return;  // it is another run's, which goes on as it was
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
     Value summary;
     summary["status"] = status;
@@ -256,6 +255,7 @@ class TrainCommand {
       summary["best"]["update"] = checkpoint_callback_->best().update;
     }
     try {
+      if (!began_ && folder_.holds_run()) return;  // it is another run's, which goes on as it was
       write_file_atomic(folder_.summary(), to_json(summary, /*indent=*/2) + '\n');
     } catch (const Error& error) {
       if (problem.empty()) throw;

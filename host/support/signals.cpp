@@ -30,11 +30,12 @@ extern "C" void on_early_stop_signal(int signal_number) {
   char digits[] = {static_cast<char>('0' + signal_number / 10),
                    static_cast<char>('0' + signal_number % 10)};
   const int skip = signal_number < 10 ? 1 : 0;
-  const iovec parts[] = {part("[run] stopped by signal "),
-                         part({digits + skip, sizeof(digits) - skip}),
-                         part(" before anything had begun\n")};
+  const iovec parts[] = {part("stopped by signal "), part({digits + skip, sizeof(digits) - skip}),
+                         part("; nothing was written\n")};
   static_cast<void>(!::writev(STDERR_FILENO, parts, std::size(parts)));
-  ::_exit(128 + signal_number);
+  // Ends the process when this returns; a shell's loop ends only for a child that a signal ended.
+  ::signal(signal_number, SIG_DFL);
+  ::raise(signal_number);
 }
 
 void handle(int signal_number, void (*handler)(int)) noexcept {

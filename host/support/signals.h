@@ -22,8 +22,8 @@ class Stopped final : public std::exception {
 // of a signal. What the process starts inherits that.
 void ignore_write_signals() noexcept;
 
-// From now on SIGINT, SIGTERM or SIGHUP ends the process at once, with a sentence on stderr and
-// exit code 128 + N: for the time in which there is nothing to save. Makes only system calls, so
+// From now on SIGINT, SIGTERM or SIGHUP ends the process at once, as it does by default, but with a
+// sentence on stderr: for commands, and for the time, in which there is nothing to save. Makes only system calls, so
 // that it can be called before libraries are initialised. SIGHUP stays ignored where it was, as
 // under nohup.
 void end_on_stop_signals() noexcept;

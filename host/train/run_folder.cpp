@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
+#include "host/support/log.h"
 #include "pergola/error.h"
 
 #include <fcntl.h>
@@ -31,8 +32,14 @@ UniqueFd take(const fs::path& folder) {
 
 // What --overwrite replaces: all that a run writes but log.txt. The checkpoints are the first to be
 // set aside and the last to be put back: while they are not in their place, recover() puts back.
-constexpr const char* kOfARun[] = {"checkpoints", "metrics.jsonl", "summary.json", "predictions",
-                                   "config.toml"};
+constexpr const char* kReplaced[] = {"checkpoints", "metrics.jsonl", "summary.json", "predictions",
+                                     "config.toml"};
+static_assert(std::string_view(kReplaced[0]) == "checkpoints");
+
+// In .replaced, for what the old run did not have: the new one's goes when the old one comes back.
+fs::path mark_of_absence(const fs::path& replaced, const char* name) {
+  return replaced / (std::string(name) + ".absent");
+}
 
 // What .lock holds in a folder that was empty of all these when a run took it. Anybody's folder may
 // hold `checkpoints` and a config.toml; nobody else writes this.
@@ -48,7 +55,7 @@ bool is_marked(const UniqueFd& lock) {
 // Something that a run would remove or replace; empty when there is nothing.
 fs::path something_of_a_run(const fs::path& folder) {
   std::error_code ignored;
-  for (const char* name : kOfARun) {
+  for (const char* name : kReplaced) {
     if (fs::exists(folder / name, ignored)) return folder / name;
   }
   return fs::exists(folder / "log.txt", ignored) ? folder / "log.txt" : fs::path();
@@ -67,9 +74,8 @@ void remove_tree(const fs::path& path) {
   if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", path, failed.value());
 }
 
-// Durably, in place of what is there; nothing when there is nothing to move.
+// In place of what is there.
 void move_durably(const fs::path& from, const fs::path& to) {
-  if (!is_there(from)) return;
   remove_tree(to);
   std::error_code failed;
   fs::rename(from, to, failed);
@@ -107,28 +113,47 @@ bool RunFolder::holds_run() const {
   return is_there(metrics()) || is_there(folder_ / "checkpoints");
 }
 
-void RunFolder::set_aside() const {
+void RunFolder::set_aside(const StepHook& hook) const {
   make_directories(replaced());
-  for (const char* name : kOfARun) move_durably(folder_ / name, replaced() / name);
+  for (const char* name : kReplaced) {
+    if (is_there(folder_ / name)) {
+      move_durably(folder_ / name, replaced() / name);
+    } else {
+      static_cast<void>(create_file(mark_of_absence(replaced(), name)));
+    }
+    hook();
+  }
 }
 
-void RunFolder::remove_replaced() const { remove_tree(replaced()); }
+void RunFolder::remove_replaced() const {
+  try {
+    remove_tree(replaced());
+  } catch (const Error& error) {  // the run that counts is sound
+    log::warning("[run] ", error.what(), "; it is of the run that was overwritten, and not needed");
+  }
+}
 
-bool RunFolder::put_back() const {
-  if (!is_there(replaced())) return false;
-  for (const char* name : std::views::reverse(kOfARun))
-    move_durably(replaced() / name, folder_ / name);
+bool RunFolder::put_back(const StepHook& hook) const {
+  if (!is_there(replaced()) || is_there(folder_ / "checkpoints/last")) return false;
+  for (const char* name : std::views::reverse(kReplaced)) {
+    const fs::path absent = mark_of_absence(replaced(), name);
+    if (is_there(absent)) {
+      remove_tree(folder_ / name);
+      remove_tree(absent);
+    } else if (is_there(replaced() / name)) {
+      move_durably(replaced() / name, folder_ / name);
+    }
+    hook();
+  }
   remove_replaced();
+  log::warning("[run] the run that was to be overwritten is back in ", folder_.string(),
+               ", because the new one ended before it saved a checkpoint");
   return true;
 }
 
 // After a process that ended between set_aside() and what follows it.
 void RunFolder::recover() const {
-  if (is_there(folder_ / "checkpoints/last")) {
-    remove_replaced();
-  } else {
-    put_back();
-  }
+  if (!put_back() && is_there(replaced())) remove_replaced();
 }
 
 fs::path RunFolder::predictions(const std::string& dataset, const std::string& split) const {

@@ -6,6 +6,7 @@
 #include "host/support/files.h"
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace pergola::host {
@@ -26,14 +27,16 @@ class RunFolder {
   // Error{kCheckpoint} when the system does not say.
   [[nodiscard]] bool holds_run() const;
 
-  // --overwrite, in two steps, so that the folder always holds a run that can be continued. What an
-  // old run wrote, but for its log, which the new one continues, is moved to .replaced; it is
-  // removed when the new run has saved a checkpoint, and put back when that one ends before. After
-  // a crash the constructor does whichever is due. All throw Error{kCheckpoint}.
-  void set_aside() const;
+  // --overwrite, in two steps, so that a run that can be continued is never lost. What an old run
+  // wrote, but for its log, which the new one continues, is moved to .replaced. It is removed when
+  // the new run has saved a checkpoint, and put back when that one ends before; after a crash the
+  // constructor does whichever is due. Throw Error{kCheckpoint}, but for remove_replaced(), which
+  // warns. `hook` is called after each step, for tests.
+  using StepHook = std::function<void()>;
+  void set_aside(const StepHook& hook = [] {}) const;
   void remove_replaced() const;
-  // False when there was nothing to put back.
-  bool put_back() const;
+  // False when there is nothing to put back, or the new run has a checkpoint.
+  bool put_back(const StepHook& hook = [] {}) const;
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return folder_; }
   [[nodiscard]] std::filesystem::path config() const { return folder_ / "config.toml"; }

@@ -146,10 +146,11 @@ double Config::get_float(std::string_view key, double fallback, double low, doub
 
 std::int64_t Config::get_fact(std::string_view key, std::string_view what) const {
   constexpr std::int64_t kMost = 1 << 27;
-  const std::int64_t number = get_integer(key, 0, 0, kMost);
-  if (number > 0) return number;
+  const auto number = get<std::int64_t>(key, 0);
+  if (number != 0) return get_integer(key, number, 1, kMost);
   throw error(key, concat("must be the number of ", what,
-                          "; the data set gives it, and this one has none"));
+                          "; the data set gives it, and this one has none: set it, or choose "
+                          "another data set"));
 }
 
 std::string Config::get_choice(std::string_view key, const std::string& fallback,
@@ -177,6 +178,11 @@ TypedConfig Config::typed_at(const Value& value, const std::string& path) const 
                 "; expected a name or {type = \"name\", params = {...}}");
   }
   const Config options(root_, &value, path);
+  const Value* params = value.find("params");
+  if (params != nullptr && params->is_array()) {  // MMF's `multi`: the parts are the params
+    return {options.get<std::string>("type"), Config(Value::Table{{"params", *params}}, path),
+            options, where};
+  }
   return {options.get<std::string>("type"), options.table("params"), options, where};
 }
 

@@ -101,8 +101,8 @@ TEST_F(StopTest, SignalBeforeMainEndsTheProgramWithASentence) {
     launch.prepare = &send_before_the_start;
     if (*spin_count != '\0') launch.environment["GOMP_SPINCOUNT"] = spin_count;
     const Result stopped = run(launch);
-    EXPECT_EQ(stopped.exit_code, 128 + SIGTERM) << stopped;
-    EXPECT_EQ(stopped.err, "[run] stopped by signal 15 before anything had begun\n");
+    EXPECT_EQ(stopped.killed_by, SIGTERM) << stopped;
+    EXPECT_EQ(stopped.err, "stopped by signal 15; nothing was written\n");
     EXPECT_THAT(listing("run"), ::testing::IsEmpty());
   }
 }
@@ -136,6 +136,16 @@ TEST_P(StoppedIn, EndsThereAndGoesOnToTheSameBytes) {
             json("whole/checkpoints/last/state.json").at("callbacks"));
   EXPECT_TRUE(
       same_bytes("run/predictions/easy_vqa_test.json", "whole/predictions/easy_vqa_test.json"));
+}
+
+TEST_F(StopTest, OverwriteThatIsStoppedBeforeItBeginsKeepsTheOldRun) {
+  expect_success(train({"model_config.stopped_in.split=\"\""}, "stopped_in"));
+  const auto before = listing("run");
+  const Result stopped =
+      train({"--overwrite", "model_config.stopped_in.split=build"}, "stopped_in");
+  EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped;
+  EXPECT_THAT(stopped.err, HasSubstr("the run that was there is as it was"));
+  EXPECT_EQ(listing("run"), before);
 }
 
 TEST_P(StoppedIn, EvaluationEndsAtOnceAndWritesNothing) {

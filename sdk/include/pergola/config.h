@@ -102,7 +102,9 @@ class PERGOLA_API Config {
 
 struct TypedConfig {
   std::string type;
-  Config params;      // what the implementation is made from
+  // What the implementation is made from. Where the config has an array, the table {params =
+  // array}.
+  Config params;
   Config options;     // the whole table (`key` of a metric); empty for a bare name
   std::string where;  // "losses[0] (file:3:4)"
 };

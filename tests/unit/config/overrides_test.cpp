@@ -67,6 +67,9 @@ TEST(OverridesTest, IntegersBeyond64BitsAreNoStrings) {
                            "9_999_999_999_999_999_999", "[1, 99999999999999999999]"}) {
     EXPECT_THAT(testing::error_of([&] { (void)value_of(text); }), HasSubstr("out of range"));
   }
+  for (const char* text : {"99999999999999999999 monkeys", "99999999999999999999abc", "007"}) {
+    EXPECT_EQ(value_of(text), Value(text));
+  }
   EXPECT_EQ(value_of("-9223372036854775808"), Value(INT64_MIN));
   EXPECT_EQ(value_of("\"99999999999999999999\""), Value("99999999999999999999"));
   EXPECT_EQ(value_of("runs/99999999999999999999"), Value("runs/99999999999999999999"));

@@ -154,8 +154,8 @@ TEST_F(RunConfigTest, TheExperimentsNameLeadsToNoOtherFolder) {
   for (const std::string name : {"../../evil", "/evil", "a/b", ".", ".."}) {
     EXPECT_EQ(parse_complaint({"training.experiment_name=\"" + name + "\""}),
               "training.experiment_name = \"" + name +
-                  "\" (command line) is not the name of a folder; expected one without '/' that is "
-                  "neither . nor ..; to choose the run's folder, set env.save_dir or --run-dir");
+                  "\" (command line) is not the name of a folder; rename it to one without '/' that "
+                  "is neither . nor ..; where the run's folder is, env.save_dir or --run-dir says");
   }
   EXPECT_EQ(parse({"training.experiment_name=..a"}).env.save_dir, "runs/..a");
 }

@@ -89,10 +89,10 @@ TEST_F(ConfigTest, AFactIsANumberThatTheDataSetHasFilledIn) {
   for (const char* key : {"empty", "absent"}) {
     EXPECT_THAT(error_of([&] { static_cast<void>(config.get_fact(key, "words")); }),
                 testing::HasSubstr(" must be the number of words; the data set gives it, and this "
-                                   "one has none"));
+                                   "one has none: set it, or choose another data set"));
   }
   EXPECT_THAT(error_of([&] { static_cast<void>(config.get_fact("absurd", "words")); }),
-              testing::HasSubstr("is out of range; expected 0 to 134217728"));
+              testing::HasSubstr("is out of range; expected 1 to 134217728"));
 }
 
 TEST_F(ConfigTest, TypedListTakesNamesAndTables) {

@@ -24,6 +24,10 @@ class RunFolderTest : public ::testing::Test {
       std::ofstream(path_ / name) << "x";
     }
   }
+  void write(const char* name, const char* text) const { std::ofstream(path_ / name) << text; }
+  [[nodiscard]] std::string content(const char* name) const {
+    return read_file(path_ / name, ErrorKind::kData);
+  }
   std::string error_of(ExistingRun existing) {
     try {
       const RunFolder folder(path_, existing);
@@ -82,28 +86,64 @@ TEST_F(RunFolderTest, PutBackReplacesWhatTheNewRunWrote) {
 TEST_F(RunFolderTest, AfterACrashTheRunThatHasACheckpointIsKept) {
   make_run();
   { RunFolder(path_, ExistingRun::kOverwrite).set_aside(); }
-  std::ofstream(path_ / "metrics.jsonl") << "new";
+  write("metrics.jsonl", "new");
+  ::testing::internal::CaptureStderr();
   EXPECT_THAT(error_of(ExistingRun::kRefuse), HasSubstr("already holds a run"));
-  EXPECT_EQ(read_file(path_ / "metrics.jsonl", ErrorKind::kData), "x");  // the old one is back
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("the run that was to be overwritten is back"));
+  EXPECT_EQ(content("metrics.jsonl"), "x");
   { RunFolder(path_, ExistingRun::kOverwrite).set_aside(); }
-  std::ofstream(path_ / "metrics.jsonl") << "new";
+  write("metrics.jsonl", "new");
   fs::create_directories(path_ / "checkpoints/last");
   EXPECT_THAT(error_of(ExistingRun::kRefuse), HasSubstr("already holds a run"));
-  EXPECT_EQ(read_file(path_ / "metrics.jsonl", ErrorKind::kData), "new");
+  EXPECT_EQ(content("metrics.jsonl"), "new");
   EXPECT_FALSE(fs::exists(path_ / ".replaced"));
 }
 
-// However far a crash let set_aside() or put_back() come.
+// The save worked, and what came after it did not.
+TEST_F(RunFolderTest, ANewRunWithACheckpointIsNotPutBack) {
+  make_run();
+  const RunFolder folder(path_, ExistingRun::kOverwrite);
+  folder.set_aside();
+  fs::create_directories(path_ / "checkpoints/last");
+  write("checkpoints/last/model", "new");
+  EXPECT_FALSE(folder.put_back());
+  EXPECT_EQ(content("checkpoints/last/model"), "new");
+}
+
+TEST_F(RunFolderTest, WhatTheOldRunDidNotHaveGoesWhenItComesBack) {
+  make_run();
+  fs::remove(path_ / "metrics.jsonl");
+  const RunFolder folder(path_, ExistingRun::kOverwrite);
+  folder.set_aside();
+  write("metrics.jsonl", "new");
+  EXPECT_TRUE(folder.put_back());
+  EXPECT_FALSE(fs::exists(path_ / "metrics.jsonl"));
+}
+
+struct Crash {};
+
+// A process that dies at any step of either move loses nothing.
 TEST_F(RunFolderTest, ACrashBetweenTwoMovesLosesNothing) {
   make_run();
-  const char* const moved[] = {"checkpoints", "metrics.jsonl", "config.toml"};
-  for (std::size_t count = 1; count <= std::size(moved); ++count) {
-    fs::create_directory(path_ / ".replaced");
-    for (std::size_t i = 0; i < count; ++i) {
-      fs::rename(path_ / moved[i], path_ / ".replaced" / moved[i]);
+  write("checkpoints/last/model", "old");
+  for (int steps = 1; steps <= 10; ++steps) {  // five moves away, and five back
+    int left = steps;
+    const RunFolder::StepHook die = [&] {
+      if (--left == 0) throw Crash();
+    };
+    try {
+      const RunFolder folder(path_, ExistingRun::kOverwrite);
+      folder.set_aside(die);
+      write("metrics.jsonl", "new");
+      folder.put_back(die);
+    } catch (const Crash&) {
     }
     EXPECT_EQ(error_of(ExistingRun::kResume), "(no error)");
-    for (const char* name : moved) EXPECT_TRUE(fs::exists(path_ / name)) << count << name;
+    EXPECT_EQ(content("checkpoints/last/model"), "old") << steps;
+    for (const char* name : {"metrics.jsonl", "config.toml"})
+      EXPECT_EQ(content(name), "x") << steps;
+    EXPECT_FALSE(fs::exists(path_ / "summary.json"));
     EXPECT_FALSE(fs::exists(path_ / ".replaced"));
   }
 }
