@@ -8,6 +8,7 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 
 namespace pergola::host {
@@ -18,6 +19,26 @@ constexpr std::pair<const char*, const char*> kKinds[] = {
     {"models", "model"},         {"losses", "loss"},          {"metrics", "metric"},
     {"optimizers", "optimizer"}, {"schedulers", "scheduler"}, {"datasets", "dataset"},
     {"processors", "processor"}, {"callbacks", "callback"}};
+
+// " (0 to 1)", " (mean or sum)", " (required)": what the default does not say.
+std::string limits_of(const ParamSpec& param) {
+  std::vector<std::string> limits;
+  if (param.need == ParamSpec::Need::kRequired) limits.emplace_back("required");
+  if (std::isfinite(param.low)) limits.push_back(concat("at least ", param.low));
+  if (std::isfinite(param.high)) limits.push_back(concat("at most ", param.high));
+  if (!param.choices.empty()) limits.push_back(join(param.choices, " or "));
+  return limits.empty() ? "" : " (" + join(limits) + ")";
+}
+
+void print(const std::string& key, const ListedKey& listed) {
+  std::cout << key << '\t' << printable(listed.source) << '\t' << printable(listed.spec.summary)
+            << '\n';
+  for (const ParamSpec& param : listed.spec.params) {
+    std::cout << "    " << printable(param.name);
+    if (!param.fallback.is_null()) std::cout << " = " << printable(to_string(param.fallback));
+    std::cout << '\t' << printable(param.meaning) << limits_of(param) << '\n';
+  }
+}
 
 }  // namespace
 
@@ -34,8 +55,8 @@ int list_command(const Words& words) {
   if (found == std::end(kKinds)) {
     throw Error(ErrorKind::kConfig, "'", wanted, "' cannot be listed", did_you_mean(wanted, names));
   }
-  for (const auto& [key, source] : list_keys(scan_plugins(arguments.plugin_path), found->second)) {
-    std::cout << key << '\t' << printable(source) << '\n';
+  for (const auto& [key, listed] : list_keys(scan_plugins(arguments.plugin_path), found->second)) {
+    print(key, listed);
   }
   return 0;
 }

@@ -60,8 +60,12 @@ int inspect(const std::string& path) {
     std::cout << "# data set " << name << ": " << dataset.description << '\n';
     defaults["dataset_config"][name] = dataset.config;
   }
-  for (const auto& [kind, keys] : manifest.provides) {
-    std::cout << "# " << kind << ": " << join(keys) << '\n';
+  for (const auto& [kind, all] : manifest.provides) {
+    for (const auto& [key, entry] : all) {
+      std::cout << "# " << kind << ' ' << key << ": " << entry.description;
+      const bool has_params = !entry.config.as_table().empty();
+      std::cout << (has_params ? " " + printable(to_string(entry.config)) : "") << '\n';
+    }
   }
   std::cout << '\n' << to_toml(defaults);
   if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);

@@ -33,10 +33,10 @@ std::string_view strip(std::string_view text) {
 std::string normalize(std::string_view text) {
   std::string result;
   result.reserve(text.size() + 2);
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = to_lower(text[i]);
+  for (const char letter : text) {
+    const char c = to_lower(letter);
     if (c == ',' || c == '?') continue;
-    if (c == '\'' && i + 1 < text.size() && to_lower(text[i + 1]) == 's') result += ' ';
+    if (c == 's' && !result.empty() && result.back() == '\'') result.insert(result.size() - 1, " ");
     result += c;
   }
   return result;

@@ -1,54 +1,89 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/builtins.h"
 
-#include "host/model/losses.h"
-#include "host/model/metrics.h"
+#include "host/model/losses/binary.h"
+#include "host/model/losses/classes.h"
+#include "host/model/losses/divergence.h"
+#include "host/model/losses/embeddings.h"
+#include "host/model/losses/multi.h"
+#include "host/model/losses/similarity.h"
+#include "host/model/metrics/accuracy.h"
+#include "host/model/metrics/curves.h"
+#include "host/model/metrics/f1.h"
+#include "host/model/metrics/ranking.h"
+#include "host/model/metrics/retrieval.h"
 #include "host/model/optimizers.h"
 #include "host/model/schedulers.h"
 #include "pergola/plugin.h"
 
 namespace pergola::host {
-namespace {
-
-template <class Class>
-Announcement loss(const char* key) {
-  return detail::node(Kind::kLoss, key,
-                      LossFactory(&detail::make_from_config<Class, std::shared_ptr<Loss>>));
-}
-
-template <class Class>
-Announcement metric(const char* key) {
-  return detail::node(Kind::kMetric, key,
-                      MetricFactory(&detail::make_from_config<Class, std::unique_ptr<Metric>>));
-}
-
-template <class Class>
-Announcement optimizer(const char* key) {
-  return detail::node(Kind::kOptimizer, key, OptimizerFactory(&detail::make_optimizer<Class>));
-}
-
-template <class Class>
-Announcement scheduler(const char* key) {
-  return detail::node(
-      Kind::kScheduler, key,
-      SchedulerFactory(&detail::make_from_config<Class, std::unique_ptr<Scheduler>>));
-}
-
-}  // namespace
-
 std::vector<Announcement> builtin_model_parts() {
-  return {loss<CrossEntropy>("cross_entropy"),
-          loss<LogitBce>("logit_bce"),
-          metric<Accuracy>("accuracy"),
-          metric<VqaAccuracy>("vqa_accuracy"),
-          optimizer<Sgd>("sgd"),
-          optimizer<Adam>("adam"),
-          optimizer<AdamW>("adamw"),
-          optimizer<Adamax>("adamax"),
-          scheduler<StepsScheduler>("pythia"),
-          scheduler<MultiStepScheduler>("multi_step"),
-          scheduler<WarmupLinearScheduler>("warmup_linear"),
-          scheduler<WarmupCosineScheduler>("warmup_cosine")};
+  using namespace detail;
+  return {loss_node<LogitBce>("logit_bce"),
+          loss_node<TripleLogitBce>("triple_logit_bce"),
+          loss_node<Bce>("bce"),
+          loss_node<AttentionSupervision>("attention_supervision"),
+          loss_node<M4cDecodingBceWithMask>("m4c_decoding_bce_with_mask"),
+          loss_node<CrossEntropy>("cross_entropy"),
+          loss_node<NllLoss>("nll_loss"),
+          loss_node<SoftLabelCrossEntropy>("soft_label_cross_entropy"),
+          loss_node<LabelSmoothingCrossEntropy>("label_smoothing_cross_entropy"),
+          loss_node<CaptionCrossEntropy>("caption_cross_entropy"),
+          loss_node<WeightedSoftmax>("weighted_softmax"),
+          loss_node<SoftmaxKldiv>("softmax_kldiv"),
+          loss_node<Wrong>("wrong"),
+          loss_node<BceKlCombined>("bce_kl_combined"),
+          loss_node<BceKl>("bce_kl"),
+          loss_node<Mse>("mse"),
+          loss_node<CosineEmbedding>("cos_emb_loss"),
+          loss_node<InBatchHinge>("in_batch_hinge"),
+          loss_node<Contrastive>("contrastive_loss"),
+          loss_node<MultiSimilarity>("ms_loss"),
+          loss_node<RefinerMs>("refiner_ms"),
+          loss_node<RefinerContrastive>("refiner_contrastive_loss"),
+          loss_node<Multi>("multi"),
+          metric_node<Accuracy>("accuracy"),
+          metric_node<TopkAccuracy>("topk_accuracy"),
+          metric_node<VqaAccuracy>("vqa_accuracy"),
+          metric_node<Ranking<kRecallAt1>>(kRecallAt1.key),
+          metric_node<Ranking<kRecallAt5>>(kRecallAt5.key),
+          metric_node<Ranking<kRecallAt10>>(kRecallAt10.key),
+          metric_node<Ranking<kMeanRank>>(kMeanRank.key),
+          metric_node<Ranking<kMeanReciprocalRank>>(kMeanReciprocalRank.key),
+          metric_node<Retrieval<kTextAtK>>(kTextAtK.key),
+          metric_node<Retrieval<kTextAt1>>(kTextAt1.key),
+          metric_node<Retrieval<kTextAt5>>(kTextAt5.key),
+          metric_node<Retrieval<kTextAt10>>(kTextAt10.key),
+          metric_node<Retrieval<kImageAt1>>(kImageAt1.key),
+          metric_node<Retrieval<kImageAt5>>(kImageAt5.key),
+          metric_node<Retrieval<kImageAt10>>(kImageAt10.key),
+          metric_node<F1<kF1>>(kF1.key),
+          metric_node<F1<kMacroF1>>(kMacroF1.key),
+          metric_node<F1<kMicroF1>>(kMicroF1.key),
+          metric_node<F1<kBinaryF1>>(kBinaryF1.key),
+          metric_node<F1<kLabelsF1>>(kLabelsF1.key),
+          metric_node<F1<kLabelsMicroF1>>(kLabelsMicroF1.key),
+          metric_node<F1<kLabelsMacroF1>>(kLabelsMacroF1.key),
+          metric_node<F1<kF1All>>(kF1All.key),
+          metric_node<F1<kBinaryF1All>>(kBinaryF1All.key),
+          metric_node<F1<kMacroF1All>>(kMacroF1All.key),
+          metric_node<F1<kMicroF1All>>(kMicroF1All.key),
+          metric_node<Curve<kRocAuc>>(kRocAuc.key),
+          metric_node<Curve<kMacroRocAuc>>(kMacroRocAuc.key),
+          metric_node<Curve<kMicroRocAuc>>(kMicroRocAuc.key),
+          metric_node<Curve<kAp>>(kAp.key),
+          metric_node<Curve<kMacroAp>>(kMacroAp.key),
+          metric_node<Curve<kMicroAp>>(kMicroAp.key),
+          metric_node<Curve<kBinaryAp>>(kBinaryAp.key),
+          metric_node<Curve<kRecallAtPrecision>>(kRecallAtPrecision.key),
+          optimizer_node<Sgd>("sgd"),
+          optimizer_node<Adam>("adam"),
+          optimizer_node<AdamW>("adamw"),
+          optimizer_node<Adamax>("adamax"),
+          scheduler_node<StepsScheduler>("pythia"),
+          scheduler_node<MultiStepScheduler>("multi_step"),
+          scheduler_node<WarmupLinearScheduler>("warmup_linear"),
+          scheduler_node<WarmupCosineScheduler>("warmup_cosine")};
 }
 
 }  // namespace pergola::host

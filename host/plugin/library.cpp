@@ -196,7 +196,7 @@ const LoadedPlugin& PluginLoader::load(const std::filesystem::path& path) {
   if (std::find(loaded_.begin(), loaded_.end(), &library.plugin) != loaded_.end()) {
     return library.plugin;
   }
-  publish(library.announcements, library.plugin.path.string(), registry_);
+  publish(library.announcements, library.plugin.manifest, library.plugin.path.string(), registry_);
   loaded_.push_back(&library.plugin);
   return library.plugin;
 }

@@ -123,11 +123,12 @@ class TableReader {
   std::string where_;
 };
 
-ConfigurableManifest parse_configurable(const TableReader& reader) {
-  reader.allow_only({"description", "config"});
-  ConfigurableManifest entry{reader.text("description"), Value(Value::Table{})};
-  if (const Value* config = reader.find("config"); config != nullptr) {
-    (void)reader.table("config");  // checks that it is one
+// `defaults`: the key of the table with them.
+ConfigurableManifest parse_configurable(const TableReader& reader, const std::string& defaults) {
+  reader.allow_only({"description", defaults});
+  ConfigurableManifest entry{reader.text("description")};
+  if (const Value* config = reader.find(defaults); config != nullptr) {
+    (void)reader.table(defaults);  // checks that it is one
     entry.config = *config;
   }
   return entry;
@@ -141,7 +142,29 @@ ConfigurableManifests parse_configurables(const TableReader& root, const std::st
   const TableReader reader = root.table(table);
   for (const auto& [key, value] : reader.entries()) {
     reader.require_key(key, what);
-    all.emplace(key, parse_configurable(reader.table(key)));
+    all.emplace(key, parse_configurable(reader.table(key), "config"));
+  }
+  return all;
+}
+
+// provides.loss = ["focal_loss"]
+ConfigurableManifests parse_keys(const TableReader& reader, const std::string& kind) {
+  ConfigurableManifests all;
+  for (const std::string& key : reader.texts(kind)) {
+    reader.require_key(key, concat("the ", kind, " key"));
+    if (!all.emplace(key, ConfigurableManifest()).second) {
+      reader.fail(concat("'provides.", kind, "' lists '", key, "' twice; list it once"));
+    }
+  }
+  return all;
+}
+
+// [provides.loss.focal_loss]
+ConfigurableManifests parse_components(const TableReader& reader, const std::string& kind) {
+  ConfigurableManifests all;
+  for (const auto& [key, value] : reader.entries()) {
+    reader.require_key(key, concat("the ", kind, " key"));
+    all.emplace(key, parse_configurable(reader.table(key), "params"));
   }
   return all;
 }
@@ -154,13 +177,9 @@ void parse_provides(const TableReader& reader, PluginManifest& manifest) {
   }
   reader.allow_only(registered_kinds());
   for (const auto& [kind, value] : reader.entries()) {
-    std::vector<std::string> keys = reader.texts(kind);
-    for (const std::string& key : keys) reader.require_key(key, concat("the ", kind, " key"));
-    std::sort(keys.begin(), keys.end());
-    if (const auto twice = std::adjacent_find(keys.begin(), keys.end()); twice != keys.end()) {
-      reader.fail(concat("'provides.", kind, "' lists '", *twice, "' twice; list it once"));
-    }
-    if (!keys.empty()) manifest.provides.emplace(kind, std::move(keys));
+    ConfigurableManifests all =
+        value.is_table() ? parse_components(reader.table(kind), kind) : parse_keys(reader, kind);
+    if (!all.empty()) manifest.provides.emplace(kind, std::move(all));
   }
 }
 
@@ -184,14 +203,26 @@ const std::vector<std::string>& registered_kinds() {
   return kinds;
 }
 
-std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
-  if (kind == "model" || kind == "dataset") {
-    std::vector<std::string> all;
-    for (const auto& [key, entry] : kind == "model" ? models : datasets) all.push_back(key);
-    return all;
-  }
+const ConfigurableManifests& PluginManifest::all(std::string_view kind) const {
+  static const ConfigurableManifests kNone;
+  if (kind == "model") return models;
+  if (kind == "dataset") return datasets;
   const auto found = provides.find(kind);
-  return found == provides.end() ? std::vector<std::string>() : found->second;
+  return found == provides.end() ? kNone : found->second;
+}
+
+std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
+  std::vector<std::string> keys;
+  for (const auto& [key, entry] : all(kind)) keys.push_back(key);
+  return keys;
+}
+
+ComponentSpec component_spec(const ConfigurableManifest& manifest) {
+  ComponentSpec spec{manifest.description};
+  for (const auto& [key, value] : manifest.config.as_table()) {
+    spec.params.push_back({.name = key, .fallback = value, .meaning = ""});
+  }
+  return spec;
 }
 
 PluginManifest parse_manifest(std::string_view text, const std::string& source) {

@@ -3,6 +3,7 @@
 // Plain data; owns everything. Thread-safe.
 #pragma once
 
+#include "pergola/component.h"
 #include "pergola/value.h"
 
 #include <cstddef>
@@ -18,12 +19,12 @@ inline constexpr std::size_t kMaxManifestSize = 1U << 20U;
 // What can be registered, as the registry names it: "model", "loss", "metric", ...
 [[nodiscard]] const std::vector<std::string>& registered_kinds();
 
-// A model or a data set: what has a table of its own in a config.
+// What a plugin says of one thing that it registers.
 struct ConfigurableManifest {
   std::string description;
-  // The defaults of model_config.<model> or dataset_config.<dataset>: a table, each value with its
-  // origin.
-  Value config;
+  // The defaults of model_config.<model> or dataset_config.<dataset>, or of a component's params: a
+  // table, each value with its origin.
+  Value config = Value(Value::Table{});
 };
 using ConfigurableManifests = std::map<std::string, ConfigurableManifest, std::less<>>;  // by key
 
@@ -36,11 +37,17 @@ struct PluginManifest {
   std::vector<std::string> authors;
   ConfigurableManifests models;
   ConfigurableManifests datasets;
-  std::map<std::string, std::vector<std::string>, std::less<>> provides;  // keys of the other kinds
+  std::map<std::string, ConfigurableManifests, std::less<>> provides;  // the other kinds
 
-  // The keys of a kind, sorted; "model" and "dataset" are kinds too.
+  // All of a kind; "model" and "dataset" are kinds too.
+  [[nodiscard]] const ConfigurableManifests& all(std::string_view kind) const;
+  // Their keys, sorted.
   [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
 };
+
+// What `list` prints of one, and what the registry completes params by where the class itself has
+// no spec().
+[[nodiscard]] ComponentSpec component_spec(const ConfigurableManifest& manifest);
 
 // Parses a plugin.toml. `source` names it in messages and in the origins of the defaults.
 // Throws Error{kPlugin}, with the place, for broken TOML, unknown, missing or ill-formed keys, and

@@ -59,11 +59,21 @@ std::string promise_broken(const Announcements& announcements, const PluginManif
   return text + "; make code and plugin.toml name the same keys";
 }
 
-void publish(const Announcements& announcements, const std::string& library, Registry& registry) {
+void publish(const Announcements& announcements, const PluginManifest& manifest,
+             const std::string& library, Registry& registry) {
   std::vector<Announcement> nodes;
+  Specs specs;
   nodes.reserve(announcements.size());
-  for (const Announcement* node : announcements) nodes.push_back(*node);
-  registry.publish(nodes, library);
+  for (const Announcement* node : announcements) {
+    nodes.push_back(*node);
+    const auto& all = manifest.provides;  // models and data sets have their tables in the config
+    const auto kind = all.find(kind_name(node->kind));
+    if (kind == all.end()) continue;
+    const ConfigurableManifest& entry = kind->second.at(node->key);
+    if (entry.config.as_table().empty()) continue;
+    specs.emplace(std::pair(node->kind, std::string(node->key)), component_spec(entry));
+  }
+  registry.publish(nodes, library, specs);
 }
 
 }  // namespace pergola::host

@@ -26,7 +26,9 @@ using Announcements = std::vector<const Announcement*>;
 [[nodiscard]] std::string promise_broken(const Announcements& announcements,
                                          const PluginManifest& manifest);
 
-// Adds the factories, all or none. Throws Error{kPlugin} when a key is taken.
-void publish(const Announcements& announcements, const std::string& library, Registry& registry);
+// Adds the factories, all or none. Params that the manifest has are those of a class that has no
+// spec(). Throws Error{kPlugin} when a key is taken.
+void publish(const Announcements& announcements, const PluginManifest& manifest,
+             const std::string& library, Registry& registry);
 
 }  // namespace pergola::host

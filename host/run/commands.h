@@ -6,6 +6,7 @@
 #include "host/config/resolve.h"
 #include "host/plugin/catalog.h"
 #include "host/train/run_folder.h"
+#include "pergola/component.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -49,9 +50,14 @@ struct RunResult {
 // Metrics, and predictions if asked for, of a checkpoint on a split.
 [[nodiscard]] RunResult evaluate(const EvaluateRequest& request);
 
-// All that the registry has of a kind ("model", "loss", ...), with where it is from ("host" or a
-// file); plugins are read, not loaded.
-[[nodiscard]] std::map<std::string, std::string> list_keys(const PluginCatalog& catalog,
-                                                           const std::string& kind);
+// One key that a config can name.
+struct ListedKey {
+  std::string source;  // "host", or the plugin's file
+  ComponentSpec spec;
+};
+
+// All that the registry has of a kind ("model", "loss", ...); plugins are read, not loaded.
+[[nodiscard]] std::map<std::string, ListedKey> list_keys(const PluginCatalog& catalog,
+                                                         const std::string& kind);
 
 }  // namespace pergola::host

@@ -48,19 +48,22 @@ RunResult evaluate(const EvaluateRequest& request) {
   return result;
 }
 
-std::map<std::string, std::string> list_keys(const PluginCatalog& catalog,
-                                             const std::string& kind) {
-  std::map<std::string, std::string> keys;
+std::map<std::string, ListedKey> list_keys(const PluginCatalog& catalog, const std::string& kind) {
+  std::map<std::string, ListedKey> keys;
   Registry registry;
   publish_builtins(registry);
   for (std::size_t k = 0; k < kKindCount; ++k) {
     const auto each = static_cast<Kind>(k);
     if (kind_name(each) != kind) continue;
-    for (const std::string& key : registry.keys(each)) keys[key] = "host";
+    for (const std::string& key : registry.keys(each)) {
+      keys[key] = {"host", registry.spec(each, key).value_or(ComponentSpec())};
+    }
   }
   for (const PluginFile& file : catalog.files()) {
     if (!file.usable()) continue;
-    for (const std::string& key : file.manifest->keys(kind)) keys[key] = file.path.string();
+    for (const auto& [key, entry] : file.manifest->all(kind)) {
+      keys[key] = {file.path.string(), component_spec(entry)};
+    }
   }
   return keys;
 }

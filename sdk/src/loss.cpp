@@ -4,22 +4,34 @@
 #include "pergola/error.h"
 #include "pergola/registry.h"
 
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+
 namespace pergola {
 
 Loss::Loss() = default;
 Loss::~Loss() = default;
 
+LossConfig LossConfig::parse(const TypedConfig& entry) {
+  const Config& options = entry.options;
+  options.allow_only({"type", "params", "weight", "datasets"});
+  constexpr double kMost = std::numeric_limits<double>::max();
+  return {entry, options.get_float("weight", 1.0, -kMost, kMost),
+          options.get<std::vector<std::string>>("datasets", {})};
+}
+
 Losses::Losses(const std::vector<TypedConfig>& config, const Registry& registry) {
   for (const TypedConfig& entry : config) {
-    entry.options.allow_only({"type", "params"});
     for (const Entry& earlier : losses_) {
-      if (earlier.name == entry.type) {
+      if (earlier.config.component.type == entry.type) {
         throw Error(ErrorKind::kConfig, entry.where, " names the loss '", entry.type,
                     "' a second time; name it once");
       }
     }
-    losses_.push_back(
-        {entry.type, register_module(concat(losses_.size()), registry.make_loss(entry))});
+    losses_.push_back({LossConfig::parse(entry),
+                       register_module(concat(losses_.size()), registry.make_loss(entry))});
   }
 }
 
@@ -29,14 +41,17 @@ LossMap Losses::compute(const SampleList& batch, const ModelOutput& output) {
   LossMap values;
   if (!batch.has("targets")) return values;
   const std::string prefix = batch.dataset_type() + "/" + batch.dataset_name() + "/";
-  for (const Entry& entry : losses_) {
-    for (auto& [child, value] : entry.loss->compute(batch, output)) {
-      const std::string key = prefix + entry.name + (child.empty() ? "" : "/" + child);
+  for (const auto& [config, loss] : losses_) {
+    const auto& only = config.datasets;
+    if (!only.empty() && std::ranges::find(only, batch.dataset_name()) == only.end()) continue;
+    for (const auto& [child, value] : loss->compute(batch, output)) {
+      const std::string& name = config.component.type;
+      const std::string key = prefix + name + (child.empty() ? "" : "/" + child);
       if (!value.defined()) {
-        throw Error(ErrorKind::kPlugin, "loss '", entry.name, "' returned no tensor for ", key,
+        throw Error(ErrorKind::kPlugin, "loss '", name, "' returned no tensor for ", key,
                     "; return a scalar or one value a sample");
       }
-      values.emplace(key, value);
+      values.emplace(key, config.weight == 1 ? value : value * config.weight);
     }
   }
   return values;

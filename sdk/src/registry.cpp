@@ -5,6 +5,8 @@
 #include "pergola/suggest.h"
 
 #include <atomic>
+#include <type_traits>
+#include <utility>
 
 namespace pergola {
 namespace {
@@ -27,11 +29,19 @@ void announce(Announcement& node) noexcept {
 
 const Announcement* take_announcements() noexcept { return announced.exchange(nullptr); }
 
-void Registry::publish(const std::vector<Announcement>& nodes, const std::string& library) {
+void Registry::publish(const std::vector<Announcement>& nodes, const std::string& library,
+                       const Specs& specs) {
   std::array<std::map<std::string, Entry, std::less<>>, kKindCount> all = entries_;
   for (const Announcement& node : nodes) {
     auto& entries = all.at(static_cast<std::size_t>(node.kind));
-    const auto [place, inserted] = entries.try_emplace(node.key, Entry{node.factory, library});
+    std::optional<ComponentSpec> spec;
+    if (node.spec != nullptr) {
+      spec = node.spec();
+    } else if (const auto known = specs.find({node.kind, node.key}); known != specs.end()) {
+      spec = known->second;
+    }
+    const auto [place, inserted] =
+        entries.try_emplace(node.key, Entry{node.factory, std::move(spec), library});
     if (!inserted) {
       throw Error(ErrorKind::kPlugin, kind_name(node.kind), " '", node.key, "' of ", library,
                   " is already registered by ", place->second.library,
@@ -75,41 +85,52 @@ std::shared_ptr<BaseModel> Registry::make_model(std::string_view key, const Conf
   return reinterpret_cast<ModelFactory>(find(Kind::kModel, key, where).factory)(config);
 }
 
-std::shared_ptr<Loss> Registry::make_loss(const TypedConfig& config) const {
-  const Entry& entry = find(Kind::kLoss, config.type, config.where);
-  return reinterpret_cast<LossFactory>(entry.factory)(config.params);
-}
-
-std::unique_ptr<Metric> Registry::make_metric(const TypedConfig& config) const {
-  const Entry& entry = find(Kind::kMetric, config.type, config.where);
-  return reinterpret_cast<MetricFactory>(entry.factory)(config.params);
-}
-
 std::unique_ptr<Dataset> Registry::make_dataset(const DatasetOptions& options,
                                                 std::string_view where) const {
   const Entry& entry = find(Kind::kDataset, options.name, where);
   return reinterpret_cast<DatasetFactory>(entry.factory)(options);
 }
 
+// Makes what `config` names from its complete params and `arguments`, in the factory's order.
+template <class Factory, class... Arguments>
+auto Registry::make(Kind kind, const TypedConfig& config, Arguments&&... arguments) const {
+  const Entry& entry = find(kind, config.type, config.where);
+  const Config params = entry.spec ? entry.spec->complete(config.params) : config.params;
+  const auto factory = reinterpret_cast<Factory>(entry.factory);
+  if constexpr (std::is_invocable_v<Factory, Arguments..., const Config&>) {
+    return factory(std::forward<Arguments>(arguments)..., params);
+  } else {
+    return factory(params, std::forward<Arguments>(arguments)...);
+  }
+}
+
+std::shared_ptr<Loss> Registry::make_loss(const TypedConfig& config) const {
+  return make<LossFactory>(Kind::kLoss, config, *this);
+}
+
+std::unique_ptr<Metric> Registry::make_metric(const TypedConfig& config) const {
+  return make<MetricFactory>(Kind::kMetric, config);
+}
+
 std::unique_ptr<Processor> Registry::make_processor(const TypedConfig& config) const {
-  const Entry& entry = find(Kind::kProcessor, config.type, config.where);
-  return reinterpret_cast<ProcessorFactory>(entry.factory)(config.params);
+  return make<ProcessorFactory>(Kind::kProcessor, config);
 }
 
 std::unique_ptr<Optimizer> Registry::make_optimizer(const TypedConfig& config,
                                                     std::vector<ParameterGroup> groups) const {
-  const Entry& entry = find(Kind::kOptimizer, config.type, config.where);
-  return reinterpret_cast<OptimizerFactory>(entry.factory)(std::move(groups), config.params);
+  return make<OptimizerFactory>(Kind::kOptimizer, config, std::move(groups));
 }
 
 std::unique_ptr<Scheduler> Registry::make_scheduler(const TypedConfig& config) const {
-  const Entry& entry = find(Kind::kScheduler, config.type, config.where);
-  return reinterpret_cast<SchedulerFactory>(entry.factory)(config.params);
+  return make<SchedulerFactory>(Kind::kScheduler, config);
 }
 
 std::unique_ptr<Callback> Registry::make_callback(const TypedConfig& config) const {
-  const Entry& entry = find(Kind::kCallback, config.type, config.where);
-  return reinterpret_cast<CallbackFactory>(entry.factory)(config.params);
+  return make<CallbackFactory>(Kind::kCallback, config);
+}
+
+const std::optional<ComponentSpec>& Registry::spec(Kind kind, std::string_view key) const {
+  return find(kind, key, "").spec;
 }
 
 }  // namespace pergola

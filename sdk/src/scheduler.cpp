@@ -5,6 +5,8 @@ namespace pergola {
 
 Scheduler::Scheduler() = default;
 Scheduler::~Scheduler() = default;
+
+void Scheduler::observe(double /*criterion*/) {}
 Value Scheduler::state_dict() const { return Value(Value::Table{}); }
 void Scheduler::load_state_dict(const Value& /*state*/) {}
 

@@ -133,12 +133,12 @@ TEST_F(CommandsTest, PluginsInspectOfANestedConfigCanBePasted) {
 
 TEST_F(CommandsTest, ListShowsEveryKind) {
   const std::map<std::string, std::string> expected = {{"models", "boring\t"},
-                                                       {"losses", "cross_entropy\thost\n"},
-                                                       {"metrics", "vqa_accuracy\thost\n"},
-                                                       {"optimizers", "adamax\thost\n"},
-                                                       {"schedulers", "warmup_cosine\thost\n"},
-                                                       {"datasets", "easy_vqa\thost\n"},
-                                                       {"processors", "vqa_answer\thost\n"}};
+                                                       {"losses", "cross_entropy\thost\t"},
+                                                       {"metrics", "vqa_accuracy\thost\t"},
+                                                       {"optimizers", "adamax\thost\t"},
+                                                       {"schedulers", "warmup_cosine\thost\t"},
+                                                       {"datasets", "easy_vqa\thost\t"},
+                                                       {"processors", "vqa_answer\thost\t"}};
   for (const auto& [kind, line] : expected) {
     const Result result = pergola(with_good({"list", kind}));
     expect_success(result);
@@ -146,6 +146,14 @@ TEST_F(CommandsTest, ListShowsEveryKind) {
     EXPECT_EQ(result.err, "");
   }
   expect_success(pergola({"list", "callbacks"}));
+}
+
+TEST_F(CommandsTest, ListHasTheParamsWithTheirDefaults) {
+  EXPECT_THAT(pergola({"list", "losses"}).out,
+              HasSubstr("\n    label_smoothing = 0.0\tthe share of each target that is spread over "
+                        "all classes (at least 0, at most 1)\n"));
+  const std::string models = pergola(with_good({"list", "models"})).out;
+  EXPECT_THAT(models, HasSubstr("\n    hidden_dim = 16\t\n"));
 }
 
 TEST_F(CommandsTest, ConfigShowSaysWhereEachValueComesFrom) {

@@ -32,21 +32,33 @@ class PERGOLA_API Loss : public torch::nn::Module {
   [[nodiscard]] virtual LossMap compute(const SampleList& batch, const ModelOutput& output) = 0;
 };
 
+// One entry of `losses`: a name, or {type, params, weight, datasets}.
+struct LossConfig {
+  TypedConfig component;              // which loss, and its params
+  double weight = 1;                  // what its values are multiplied with
+  std::vector<std::string> datasets;  // the data sets that it is for; empty: all
+
+  // Throws Error{kConfig} for another key, a weight that is not finite, or `datasets` that is no
+  // array of names.
+  [[nodiscard]] PERGOLA_API static LossConfig parse(const TypedConfig& entry);
+};
+
 // The losses of one model (MMF's Losses and MMFLoss).
 class PERGOLA_API Losses : public torch::nn::Module {
  public:
-  // `config`: names or {type, params} tables. Throws Error{kConfig} for an unknown name.
+  // `config`: the entries of `losses`. Throws Error{kConfig} for an unknown or repeated name, and
+  // as LossConfig::parse does.
   Losses(const std::vector<TypedConfig>& config, const Registry& registry);
   ~Losses() override;
 
-  // All values under "{dataset_type}/{dataset_name}/{loss}[/{child}]"; empty when the batch has no
-  // `targets` (a test split without answers).
+  // All values under "{dataset_type}/{dataset_name}/{loss}[/{child}]", of the losses that are for
+  // the batch's data set; empty when the batch has no `targets` (a test split without answers).
   [[nodiscard]] LossMap compute(const SampleList& batch, const ModelOutput& output);
   [[nodiscard]] bool empty() const noexcept { return losses_.empty(); }
 
  private:
   struct Entry {
-    std::string name;
+    LossConfig config;
     std::shared_ptr<Loss> loss;  // shared: torch::nn children are
   };
   std::vector<Entry> losses_;

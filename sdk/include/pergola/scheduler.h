@@ -18,6 +18,10 @@ class PERGOLA_API Scheduler {
   // What the base learning rate is multiplied with for update number `update` (0 = the first).
   [[nodiscard]] virtual double factor(std::int64_t update) = 0;
 
+  // The monitored number of a validation, after each of them: for schedules that wait for it to
+  // stand still. The default does nothing.  [train-thread]
+  virtual void observe(double criterion);
+
   // State beyond the update number; a schedule that is a pure function of it has none.
   [[nodiscard]] virtual Value state_dict() const;
   virtual void load_state_dict(const Value& state);

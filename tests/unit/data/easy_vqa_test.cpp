@@ -186,9 +186,7 @@ class ClassIndexProcessor final : public Processor {
 };
 
 TEST_F(EasyVqaTest, TakesClassNumberZeroOfAnotherAnswerProcessor) {
-  const ProcessorFactory factory =
-      &detail::make_from_config<ClassIndexProcessor, std::unique_ptr<Processor>>;
-  registry_.publish({detail::node(Kind::kProcessor, "class_index", factory)}, "test");
+  registry_.publish({detail::processor_node<ClassIndexProcessor>("class_index")}, "test");
   config_["processors"]["answer_processor"] = Value::Table{{"type", "class_index"}};
   EXPECT_EQ(sample(*open("test"), 0).tensor("targets").item<int>(), 0);  // "red"
 }

@@ -49,10 +49,7 @@ class BuilderTest : public testing::Test {
  protected:
   BuilderTest() {
     registry_.publish(builtin_model_parts(), "host");
-    registry_.publish(
-        {detail::node(Kind::kModel, "model",
-                      ModelFactory(&detail::make_from_config<Model, std::shared_ptr<BaseModel>>))},
-        "model.so");
+    registry_.publish({detail::model_node<Model>("model")}, "model.so");
   }
   std::shared_ptr<BaseModel> build(Value::Table config,
                                    const Value& facts = Value(Value::Table{})) {

@@ -72,6 +72,23 @@ loss = ["focal_loss", "anchor_loss"]
   EXPECT_TRUE(manifest.models.at("tiny").config.as_table().empty());
 }
 
+TEST(ManifestTest, AComponentMayBeDescribed) {
+  const auto manifest = parse_manifest(kHead + R"([provides.loss.focal_loss]
+description = "cross entropy that looks at hard samples"
+params = { gamma = 2.0 }
+)",
+                                       "focal.so");
+  EXPECT_THAT(manifest.keys("loss"), ElementsAre("focal_loss"));
+  const ComponentSpec spec = component_spec(manifest.all("loss").at("focal_loss"));
+  EXPECT_EQ(spec.summary, "cross entropy that looks at hard samples");
+  ASSERT_EQ(spec.params.size(), 1U);
+  EXPECT_EQ(spec.params[0].name, "gamma");
+  EXPECT_EQ(spec.params[0].fallback, Value(2.0));
+  EXPECT_THAT(refusal_of(kHead + "[provides.loss.x]\nparams = {}\n"), HasSubstr("description"));
+  EXPECT_THAT(refusal_of(kHead + "[provides.loss.x]\ndescription = \"\"\nconfig = {}\n"),
+              HasSubstr("unknown key 'provides.loss.x.config'"));
+}
+
 TEST(ManifestTest, DefaultsRememberWhereTheyWereWritten) {
   const auto manifest = parse_manifest(kHead + kModel + "[models.pythia.config]\nhidden_dim = 8\n",
                                        "pythia.so:plugin.toml");

@@ -224,11 +224,7 @@ class ModelWithLoss final : public BaseModel {
 
 class ConfiguredLossTest : public testing::Test {
  protected:
-  ConfiguredLossTest() {
-    const auto make = &detail::make_from_config<ScaledLoss, std::shared_ptr<Loss>>;
-    registry_.publish({detail::node(Kind::kLoss, "scaled", static_cast<LossFactory>(make))},
-                      "test");
-  }
+  ConfiguredLossTest() { registry_.publish({detail::loss_node<ScaledLoss>("scaled")}, "test"); }
   void build() {
     model_.build();
     model_.init_losses(registry_);

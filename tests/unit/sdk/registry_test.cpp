@@ -66,11 +66,72 @@ TEST(RegistryTest, MacrosAnnounceAndPublishMakesObjects) {
   EXPECT_NE(std::dynamic_pointer_cast<Lamp>(registry.make_model("lamp", Config())), nullptr);
 }
 
+// A loss that says what its params are.
+class DescribedLoss final : public Loss {
+ public:
+  static ComponentSpec spec() {
+    return {"a constant", {{.name = "value", .fallback = 2.0, .meaning = "the constant"}}};
+  }
+  explicit DescribedLoss(const Config& params) : value_(params.get<double>("value")) {}
+  LossMap compute(const SampleList& /*batch*/, const ModelOutput& /*output*/) override {
+    return {{"", torch::tensor(value_)}};
+  }
+
+ private:
+  double value_;
+};
+
+// A loss of losses.
+class NestedLoss final : public Loss {
+ public:
+  NestedLoss(const Config& params, const Registry& registry)
+      : inner_(registry.make_loss(params.typed("inner"))) {}
+  LossMap compute(const SampleList& batch, const ModelOutput& output) override {
+    return inner_->compute(batch, output);
+  }
+
+ private:
+  std::shared_ptr<Loss> inner_;
+};
+
+double value_of(const Registry& registry, const std::string& type, Value::Table params) {
+  const TypedConfig config{type, Config(std::move(params), "losses[0].params"), {}, "losses[0]"};
+  return registry.make_loss(config)->compute({}, {}).at("").item<double>();
+}
+
+TEST(RegistryTest, ParamsAreCompletedByTheClassesSpec) {
+  Registry registry;
+  registry.publish({detail::loss_node<DescribedLoss>("described")}, "host");
+  EXPECT_EQ(value_of(registry, "described", {}), 2);
+  EXPECT_EQ(value_of(registry, "described", {{"value", 3}}), 3);
+  EXPECT_THAT(error_of([&] {
+                value_of(registry, "described", {{"valeu", 3}});
+              }),
+              HasSubstr("losses[0].params.valeu is not a known key; did you mean 'value'?"));
+  EXPECT_EQ(registry.spec(Kind::kLoss, "described")->summary, "a constant");
+}
+
+TEST(RegistryTest, ParamsOfTheManifestCompleteAClassWithoutSpec) {
+  Registry registry;
+  const ComponentSpec spec{"", {{.name = "value", .fallback = 4.0, .meaning = ""}}};
+  registry.publish({detail::loss_node<ConstantLoss>("constant")}, "lamp.so",
+                   {{{Kind::kLoss, "constant"}, spec}});
+  EXPECT_EQ(value_of(registry, "constant", {}), 4);
+}
+
+TEST(RegistryTest, ALossCanBeMadeOfOthers) {
+  Registry registry;
+  registry.publish(
+      {detail::loss_node<DescribedLoss>("described"), detail::loss_node<NestedLoss>("nested")},
+      "host");
+  EXPECT_EQ(value_of(registry, "nested", {{"inner", "described"}}), 2);
+}
+
 TEST(RegistryTest, AKeyThatIsTakenIsRefusedNamingBothFilesAndNothingIsAdded) {
   Registry registry;
   registry.publish(announced(), "first.so");
-  std::vector<Announcement> second = {detail::node(Kind::kLoss, "fresh", announced()[0].factory),
-                                      announced()[0]};
+  const std::vector<Announcement> second = {detail::loss_node<ConstantLoss>("fresh"),
+                                            announced()[0]};
   const std::string problem = error_of([&] { registry.publish(second, "second.so"); });
   EXPECT_THAT(problem, HasSubstr("second.so is already registered by first.so"));
   EXPECT_FALSE(registry.has(Kind::kLoss, "fresh"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "host/model/metrics.h"
+#include "host/model/metrics/accuracy.h"
 
 #include "pergola/error.h"
 

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/model/losses/classes.h"
+
+#include "host/model/losses/loss_inputs.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+namespace pergola::host {
+namespace {
+
+constexpr std::int64_t kIgnored = -100;  // torch's and MMF's ignore_index
+
+ParamSpec ignore_index_spec() {
+  return {
+      .name = "ignore_index", .fallback = kIgnored, .meaning = "the class number that is left out"};
+}
+
+ParamSpec reduction_spec(std::vector<std::string> choices) {
+  return {.name = "reduction",
+          .fallback = "mean",
+          .meaning = "over the rows that count",
+          .choices = std::move(choices)};
+}
+
+// Scores [B, C] with class numbers [B]; MMF also takes them as [B, 1].
+at::Tensor row_classes(const LossInputs& in, const at::Tensor& scores) {
+  const at::Tensor& targets = in.targets();
+  if (scores.dim() == 2 && targets.dim() == 2 && targets.size(1) == 1 &&
+      targets.size(0) == scores.size(0) &&
+      at::isIntegralType(targets.scalar_type(), /*includeBool=*/false)) {
+    return targets.squeeze(1).to(at::kLong);
+  }
+  if (scores.dim() == 2) return in.class_numbers(scores);
+  throw in.misfit({{"scores", scores}, {"targets", targets}},
+                  "scores [batch, classes] and class numbers (integers) [batch]");
+}
+
+// -sum of log_q[t] over the rows whose class is not `ignored`.
+at::Tensor sum_of_picked(const LossInputs& in, const at::Tensor& log_q, const at::Tensor& classes,
+                         std::int64_t ignored) {
+  return in.of_class_numbers(
+      log_q, [&] { return at::nll_loss(log_q, classes, {}, at::Reduction::Sum, ignored); });
+}
+
+at::Tensor mean_over(const at::Tensor& sum, const at::Tensor& counted) {
+  return sum / counted.sum().clamp_min(1);
+}
+
+}  // namespace
+
+ComponentSpec CrossEntropy::spec() {
+  return {"cross entropy of logits against class numbers or class probabilities",
+          {{.name = "weight",
+            .meaning = "one factor a class, an array; none: all are 1",
+            .low = 0,
+            .high = std::numeric_limits<float>::max(),
+            .type = Value::Type::kArray},
+           ignore_index_spec(),
+           {.name = "label_smoothing",
+            .fallback = 0.0,
+            .meaning = "the share of each target that is spread over all classes",
+            .low = 0,
+            .high = 1},
+           reduction_spec({"mean", "sum", "none"})}};
+}
+
+CrossEntropy::CrossEntropy(const Config& params)
+    : ignore_index_(params.get<std::int64_t>("ignore_index")),
+      label_smoothing_(params.get<double>("label_smoothing")) {
+  const std::string reduction = params.get<std::string>("reduction");
+  reduction_ = reduction == "mean"  ? at::Reduction::Mean
+               : reduction == "sum" ? at::Reduction::Sum
+                                    : at::Reduction::None;
+  if (params.has("weight")) {
+    weight_ = at::tensor(params.get<std::vector<double>>("weight"), at::kDouble);
+  }
+}
+
+LossMap CrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
+  const LossInputs in("cross_entropy", batch, output);
+  const at::Tensor scores = in.scores();
+  const bool probabilities = in.targets().is_floating_point();
+  const at::Tensor targets = probabilities
+                                 ? in.soft_targets(scores, LossInputs::Dimensions::kTwoOrMore)
+                                 : in.class_numbers(scores);
+  if (probabilities && ignore_index_ != kIgnored) {
+    throw in.misfit({{"targets", targets}}, concat("class numbers (integers) [batch, ...], since "
+                                                   "ignore_index = ",
+                                                   ignore_index_, " names one"));
+  }
+  if (weight_.defined()) {
+    if (weight_.size(0) != scores.size(1)) {
+      throw in.misfit({{"scores", scores}, {"weight", weight_}},
+                      "one weight for each of the classes, scores.size(1)");
+    }
+    weight_ = weight_.to(scores.options(), /*non_blocking=*/true);  // moves once
+  }
+  const at::Tensor value = in.of_class_numbers(scores, [&] {
+    return at::cross_entropy_loss(scores, targets, weight_, reduction_, ignore_index_,
+                                  label_smoothing_);
+  });
+  return {{"", value.dim() > 1 ? value.flatten(1).mean(1) : value}};
+}
+
+ComponentSpec NllLoss::spec() {
+  return {
+      "negative log likelihood of log-probabilities at the highest target, averaged and multiplied "
+      "with the number of classes"};
+}
+
+LossMap NllLoss::compute(const SampleList& batch, const ModelOutput& output) {
+  const LossInputs in("nll_loss", batch, output);
+  const at::Tensor scores = in.scores();
+  const at::Tensor classes = in.soft_targets(scores).argmax(1);
+  return {{"", at::nll_loss(scores, classes) * scores.size(1)}};
+}
+
+ComponentSpec SoftLabelCrossEntropy::spec() {
+  return {"cross entropy of logits against soft targets, which need not sum to 1",
+          {ignore_index_spec(),
+           reduction_spec({"mean", "sum"}),
+           {.name = "normalize_targets",
+            .fallback = true,
+            .meaning = "divide each row of targets by its sum"}}};
+}
+
+SoftLabelCrossEntropy::SoftLabelCrossEntropy(const Config& params)
+    : ignore_index_(params.get<std::int64_t>("ignore_index")),
+      mean_(params.get<std::string>("reduction") == "mean"),
+      normalize_targets_(params.get<bool>("normalize_targets")) {}
+
+LossMap SoftLabelCrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
+  const LossInputs in("soft_label_cross_entropy", batch, output);
+  const at::Tensor scores = in.scores();
+  constexpr double kEpsilon = std::numeric_limits<float>::epsilon();  // MMF's
+  const bool numbers = in.targets().dim() == 1 || in.targets().size(1) == 1;
+  if (numbers && !in.targets().is_floating_point()) {
+    const at::Tensor classes = row_classes(in, scores);
+    const at::Tensor sum = sum_of_picked(in, at::log_softmax(scores, 1), classes, ignore_index_) /
+                           (normalize_targets_ ? 1 + kEpsilon : 1);
+    return {{"", mean_ ? mean_over(sum, classes.ne(ignore_index_)) : sum}};
+  }
+  const at::Tensor targets = in.soft_targets(scores);
+  const at::Tensor sums_B = targets.sum(1);
+  const at::Tensor counted_B = sums_B.ne(0);
+  // A row's divisor is taken out of its sum: one number a row, not one an element.
+  const at::Tensor factor_B =
+      normalize_targets_ ? counted_B / (sums_B + kEpsilon) : counted_B.to(scores.scalar_type());
+  const at::Tensor sum = ((targets * at::log_softmax(scores, 1)).sum(1) * factor_B).sum().neg();
+  return {{"", mean_ ? mean_over(sum, counted_B) : sum}};
+}
+
+ComponentSpec LabelSmoothingCrossEntropy::spec() {
+  return {
+      "cross entropy of logits against class numbers, a share of which goes to the other "
+      "classes",
+      {{.name = "label_smoothing",
+        .fallback = 0.1,
+        .meaning = "the share that the other classes have together; below 1",
+        .low = 0,
+        .high = 1},
+       reduction_spec({"mean", "sum"}),
+       ignore_index_spec()}};
+}
+
+LabelSmoothingCrossEntropy::LabelSmoothingCrossEntropy(const Config& params)
+    : label_smoothing_(params.get<double>("label_smoothing")),
+      mean_(params.get<std::string>("reduction") == "mean"),
+      ignore_index_(params.get<std::int64_t>("ignore_index")) {
+  if (label_smoothing_ == 1) {
+    throw params.error("label_smoothing",
+                       "leaves nothing for the class itself; expected a number "
+                       "from 0 to below 1");
+  }
+}
+
+LossMap LabelSmoothingCrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
+  const LossInputs in("label_smoothing_cross_entropy", batch, output);
+  const at::Tensor scores = in.scores();
+  const at::Tensor classes = row_classes(in, scores);
+  if (scores.size(1) < 2) {
+    throw in.misfit({{"scores", scores}}, "at least two classes, [batch, 2 or more]");
+  }
+  const double other = label_smoothing_ / static_cast<double>(scores.size(1) - 1);
+  const at::Tensor log_q = at::log_softmax(scores, 1);
+  const at::Tensor ignored_B = classes.eq(ignore_index_);
+  const at::Tensor picked = sum_of_picked(in, log_q, classes, ignore_index_);
+  const at::Tensor all = log_q.sum(1).masked_fill(ignored_B, 0).sum();
+  const at::Tensor sum = picked * (1 - label_smoothing_ - other) - all * other;
+  return {{"", mean_ ? mean_over(sum, ignored_B.logical_not()) : sum}};
+}
+
+ComponentSpec CaptionCrossEntropy::spec() {
+  return {
+      "cross entropy of logits [batch, steps, vocabulary] against word numbers, averaged over the "
+      "steps before each caption's end (caption_len - 1)"};
+}
+
+LossMap CaptionCrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
+  const LossInputs in("caption_cross_entropy", batch, output);
+  const at::Tensor scores = in.scores();
+  const at::Tensor& words = in.targets();
+  const bool has_lengths = batch.has("caption_len");
+  if (scores.dim() != 3 || words.dim() != 2 || words.size(0) != scores.size(0) ||
+      !at::isIntegralType(words.scalar_type(), /*includeBool=*/false) ||
+      (!has_lengths && scores.size(1) < words.size(1))) {
+    throw in.misfit({{"scores", scores}, {"targets", words}},
+                    "scores [batch, steps, vocabulary] and word numbers (integers) "
+                    "[batch, steps]");
+  }
+  // A model may stop at the longest caption of its batch, before the end of the padding.
+  const std::int64_t steps = std::min(scores.size(1), words.size(1));
+  const at::Tensor scores_BTV = scores.narrow(1, 0, steps);
+  at::Tensor words_BT = words.narrow(1, 0, steps).to(at::kLong);
+  at::Tensor too_long;
+  if (has_lengths) {
+    const at::Tensor& lengths = batch.tensor("caption_len");
+    if (lengths.sizes() != words.sizes().slice(0, 1)) {
+      throw in.misfit({{"targets", words}, {"caption_len", lengths}}, "caption_len [batch]");
+    }
+    const at::Tensor padding_BT =
+        at::arange(steps, lengths.options()).ge((lengths - 1).unsqueeze(1));
+    words_BT = words_BT.masked_fill(padding_BT, kIgnored);
+    too_long = (lengths - 1).gt(steps).any();
+  }
+  const at::Tensor log_q = at::log_softmax(scores_BTV, 2).flatten(0, 1);
+  const at::Tensor sum = sum_of_picked(in, log_q, words_BT.flatten(), kIgnored);
+  const at::Tensor mean = mean_over(sum, words_BT.ne(kIgnored));
+  // Rather no number than one without the steps that the model did not score.
+  if (!has_lengths) return {{"", mean}};
+  return {{"", mean.masked_fill(too_long, std::numeric_limits<double>::quiet_NaN())}};
+}
+
+}  // namespace pergola::host
