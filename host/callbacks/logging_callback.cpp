@@ -33,15 +33,15 @@ void LoggingCallback::on_train_start(TrainerState& state) {
 void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch,
                                     const ModelOutput& output) {
   if (!trainer_.log_due()) return;
-  Numbers numbers = trainer_.meter().means();
-  trainer_.meter().reset();
+  Numbers numbers = trainer_.meter().take();
   if (metrics_ != nullptr) {
     metrics_->reset();
     metrics_->update(batch, output);
-    numbers.merge(metrics_->compute(batch.dataset_type() + "/" + batch.dataset_name() + "/"));
+    numbers.merge(metrics_->compute(batch.dataset_type(), batch.dataset_name()));
   }
   numbers["lr"] = trainer_.lr();
   log_->write(state.progress, "train", numbers);
+  std::erase_if(numbers, [](const auto& entry) { return entry.first.ends_with("/avg"); });
   log::info("[train] update ", state.progress.update, "/", state.max_updates, ": ",
             format_numbers(numbers), ", ",
             std::llround(rate_.samples_per_second(trainer_.samples_this_run())), " samples/s, ",

@@ -7,8 +7,11 @@
 #include "host/support/json.h"
 #include "pergola/error.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <array>
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
@@ -52,19 +55,6 @@ void check_space(const fs::path& folder, const CheckpointContent& content,
   throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", folder.string(), ": it needs ",
               needed, " bytes and ", free, " are free; free some space there, or choose another ",
               "env.save_dir");
-}
-
-// Saving replaces a folder whole, so it must not be somebody's folder of other things.
-void check_replaceable(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error) || fs::is_empty(folder, error)) return;
-  constexpr std::array kNames = {kModelFile, kTrainerFile, kStateFile, kManifestFile};
-  if (std::ranges::any_of(kNames, [&](auto name) { return fs::exists(folder / name, error); })) {
-    return;
-  }
-  throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", folder.string(),
-              ": a folder of this name is there and is no checkpoint; choose another name, or "
-              "remove the folder");
 }
 
 template <class Write>
@@ -138,6 +128,23 @@ void check_is_folder(const fs::path& folder) {
 }
 
 }  // namespace
+
+void check_replaceable(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return;
+  // The old content could not be removed, and stay in the way of the next save.
+  if (::faccessat(AT_FDCWD, folder.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
+    throw file_error(ErrorKind::kCheckpoint, "replace the checkpoint", folder, errno);
+  }
+  if (fs::is_empty(folder, error) || std::ranges::any_of(kCheckpointFiles, [&](const char* name) {
+        return fs::exists(folder / name, error);
+      })) {
+    return;
+  }
+  throw Error(ErrorKind::kCheckpoint, "cannot save the checkpoint ", folder.string(),
+              ": a folder of this name is there and is no checkpoint; choose another name, or "
+              "remove the folder");
+}
 
 void save_checkpoint(const fs::path& folder, const CheckpointContent& content,
                      const SaveHooks& hooks) {

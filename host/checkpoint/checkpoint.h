@@ -25,6 +25,10 @@ struct CheckpointContent {
 // Which weights are read: all, or only what a prediction needs.
 enum class CheckpointParts { kAll, kModel };
 
+// Saving replaces a folder whole, so it must be empty or a checkpoint, and one that this user may
+// remove: throws Error{kCheckpoint} otherwise. What is no folder at all is left to others.
+void check_replaceable(const std::filesystem::path& folder);
+
 // Puts `content` at `folder` in one step and durably; a checkpoint that was there is replaced, and
 // stays usable until the new one is in place. Floats of `state` that are not finite are read back
 // as null: JSON has none. Tensors are copied to the CPU one at a time. Throws Error{kCheckpoint},

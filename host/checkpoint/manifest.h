@@ -20,6 +20,10 @@ inline constexpr const char* kTrainerFile = "trainer.safetensors";
 inline constexpr const char* kStateFile = "state.json";
 inline constexpr const char* kManifestFile = "MANIFEST.json";
 
+// All of a checkpoint's files. The manifest comes last: a folder that has it has the others.
+inline constexpr const char* kCheckpointFiles[] = {kModelFile, kTrainerFile, kStateFile,
+                                                   kManifestFile};
+
 using Manifest = std::map<std::string, FileDigest>;
 
 [[nodiscard]] std::string encode_manifest(const Manifest& manifest);

@@ -7,6 +7,7 @@
 #include "host/support/log.h"
 #include "pergola/error.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,16 @@ void link_or_copy(const fs::path& from, const fs::path& to) {
   sync_file(to);
 }
 
+// What this user may not read may be whole: nothing to advise anybody to give up.
+bool is_closed(const fs::path& folder) {
+  const auto closed = [](const fs::path& path) {
+    return ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0 && errno == EACCES;
+  };
+  return closed(folder) || std::ranges::any_of(kCheckpointFiles, [&](const char* name) {
+           return closed(folder / name);
+         });
+}
+
 }  // namespace
 
 CheckpointStore::CheckpointStore(const fs::path& run_dir, std::int64_t max_to_keep, SaveHooks hooks)
@@ -69,6 +80,16 @@ std::vector<std::pair<std::int64_t, fs::path>> CheckpointStore::updates() const 
   return found;
 }
 
+void CheckpointStore::check_writable() const {
+  std::error_code error;
+  const bool is_new = !fs::exists(root_, error);
+  for (const fs::path& folder : {last(), best()}) {
+    check_replaceable(folder);
+    static_cast<void>(StagedFolder(folder, hooks_));
+  }
+  if (is_new) fs::remove(root_, error);
+}
+
 void CheckpointStore::save_last(const CheckpointContent& content) const {
   // Names that are not saved again, such as those that retain() was removing, are tidied here.
   recover_folders(root_, [](const std::string& name) {
@@ -89,7 +110,7 @@ void CheckpointStore::link_last(const fs::path& target) const {
   const fs::path source = present_folder(last());
   StagedFolder staged(target, hooks_);
   // The manifest comes last here too: a folder with one has all the files.
-  for (const char* name : {kModelFile, kTrainerFile, kStateFile, kManifestFile}) {
+  for (const char* name : kCheckpointFiles) {
     link_or_copy(source / name, staged.path() / name);
     hooks_.reached(concat(name, " linked"));
   }
@@ -109,7 +130,12 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
   std::vector<fs::path> candidates;
   if (find_folder(last())) candidates.push_back(last());
   for (const auto& [number, folder] : updates()) candidates.push_back(folder);
-  if (candidates.empty()) return std::nullopt;
+  if (candidates.empty()) {
+    if (!find_folder(best())) return std::nullopt;
+    throw Error(ErrorKind::kCheckpoint, "there is neither `last` nor an `update_*` in ",
+                root_.string(), ", and a run goes on from one of these",
+                next_step_without_resume({best()}));
+  }
 
   ResumePoint point;
   for (const auto& folder : candidates) {
@@ -124,12 +150,17 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
   }
   throw Error(ErrorKind::kCheckpoint, "none of the ", candidates.size(), " checkpoints in ",
               root_.string(), " can be used; the newest: ", point.failures.front(),
-              next_step_without_resume());
+              next_step_without_resume(candidates));
 }
 
 // --overwrite would remove a `best` that is whole, and with it the only result of the run.
-std::string CheckpointStore::next_step_without_resume() const {
-  if (!verify_checkpoint(best()).ok()) return "; start again with --overwrite";
+std::string CheckpointStore::next_step_without_resume(
+    const std::vector<fs::path>& candidates) const {
+  if (!verify_checkpoint(best()).ok()) {
+    const bool closed = is_closed(best()) || std::ranges::any_of(candidates, is_closed);
+    return closed ? "; overwrite nothing before that can be read"
+                  : "; start again with --overwrite";
+  }
   return concat("; ", best().string(), " is whole and is kept: evaluate it with `pergola test ",
                 "CONFIG --checkpoint ", best().string(),
                 "`, and train again in another folder with --run-dir");

@@ -37,6 +37,10 @@ class CheckpointStore {
   // folder is there and cannot be listed.
   [[nodiscard]] std::vector<std::pair<std::int64_t, std::filesystem::path>> updates() const;
 
+  // What is known before a training of whether its checkpoints can be saved: throws
+  // Error{kCheckpoint} when `checkpoints` cannot be made or written, or when what is at `last` or
+  // `best` cannot be replaced. Leaves nothing.
+  void check_writable() const;
   // Each throws Error{kCheckpoint} as save_checkpoint does, and then what was there is as before.
   void save_last(const CheckpointContent& content) const;
   // REQUIRES of both: save_last was called for the state that is to be kept.
@@ -45,9 +49,9 @@ class CheckpointStore {
   void save_update(std::int64_t number) const;
 
   // The newest checkpoint that is whole: `last`, then update_* from the highest number down.
-  // Nothing when there is no checkpoint. Throws Error{kCheckpoint} when there are some and none is
-  // whole, and when the system does not say whether there are any: a run that is to be resumed
-  // never starts anew by mistake.
+  // Nothing when there is no checkpoint, `best` included. Throws Error{kCheckpoint} when there are
+  // some and none of these is whole, and when the system does not say whether there are any: a run
+  // that is to be resumed never starts anew by mistake.
   [[nodiscard]] std::optional<ResumePoint> find_resume() const;
 
   // The weights that an evaluation takes: `best`, or `last`, verified or not; nothing when there is
@@ -55,7 +59,8 @@ class CheckpointStore {
   [[nodiscard]] std::optional<std::filesystem::path> find_weights() const;
 
  private:
-  [[nodiscard]] std::string next_step_without_resume() const;
+  [[nodiscard]] std::string next_step_without_resume(
+      const std::vector<std::filesystem::path>& candidates) const;
   void link_last(const std::filesystem::path& target) const;
   void retain(std::int64_t newest) const;
 

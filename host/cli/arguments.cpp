@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 
-#include "host/config/interpolate.h"
 #include "host/support/log.h"
+#include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
-#include "pergola/value.h"
 
 #include <boost/program_options.hpp>
 
@@ -62,12 +61,16 @@ po::parsed_options parse(const List& words, const po::options_description& all,
   }
 }
 
-// An option's value as the config key that it is short for; quoted, so that it stays a string.
+// An option's value as the config key that it is short for.
 void add_override(const po::variables_map& values, const char* option, const char* key,
                   Arguments& arguments) {
   if (values.count(option) == 0) return;
   const auto& text = values[option].as<std::string>();
-  arguments.overrides.push_back(concat(key, "=", to_string(Value(escape_references(text)))));
+  if (printable(text) != text) {  // the run's config.toml could not be read again
+    throw Error(ErrorKind::kConfig, "--", option, " '", text,
+                "' has control characters or bytes that are not UTF-8; give one without");
+  }
+  arguments.overrides.push_back(string_override(key, text));
 }
 
 }  // namespace
@@ -130,8 +133,8 @@ std::string take_config(Arguments& arguments, const std::string& usage) {
     throw Error(ErrorKind::kConfig, "'", file, "' stands where CONFIG is expected; put the config ",
                 "file first, then key=value words; usage: ", usage);
   }
-  arguments.overrides.insert(arguments.overrides.begin(), arguments.positional.begin(),
-                             arguments.positional.end());
+  const std::vector<Override> words = parse_overrides(arguments.positional);
+  arguments.overrides.insert(arguments.overrides.begin(), words.begin(), words.end());
   return file;
 }
 

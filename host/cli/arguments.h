@@ -2,6 +2,8 @@
 // The words of a command, parsed: its options and what is left (Boost.Program_options).
 #pragma once
 
+#include "host/config/overrides.h"
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,7 +14,7 @@ namespace pergola::host {
 struct Arguments {
   std::vector<std::string> positional;   // CONFIG, key=value ..., FILE, ...
   std::vector<std::string> plugin_path;  // --plugin-path
-  std::vector<std::string> overrides;    // key=value, and what options are short for
+  std::vector<Override> overrides;       // key=value, and what options are short for
   std::optional<std::string> checkpoint;
   std::string split = "test";
   bool resume = false;
@@ -25,8 +27,8 @@ struct Arguments {
 enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
-// is unknown, with the closest one, or that lacks its value, and for an empty word; sets the log
-// level.
+// is unknown, with the closest one, or that lacks its value, for an empty word, and for a value
+// that no config can hold; sets the log level.
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
                                         const std::string& usage, Options options);
 
@@ -37,7 +39,7 @@ enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
 
 // CONFIG, the first of the positional words; the others are key=value words, and go into
 // `overrides` before what options are short for. Throws Error{kConfig} with `usage` when there is
-// no CONFIG, or a key=value word in its place.
+// no CONFIG, or a key=value word in its place; and what parse_override throws.
 [[nodiscard]] std::string take_config(Arguments& arguments, const std::string& usage);
 
 // Throws Error{kConfig} when positional words are left over.

@@ -99,8 +99,8 @@ void check_plugins(const Arguments& arguments, Doctor& doctor) {
 void check_data(Doctor& doctor) {
   const Value folder = resolve_references_at(default_config(), "env.data_dir");
   const std::filesystem::path data_dir = std::filesystem::path(folder.as_string()) / "easy_vqa";
-  for (const char* split : {"train", "test"}) {
-    const std::string missing = missing_easy_vqa("easy_vqa", data_dir, split);
+  for (const char* part : kEasyVqaParts) {
+    const std::string missing = missing_easy_vqa("easy_vqa", data_dir, part);
     if (!missing.empty()) return doctor.warning("data", missing + ", or set PERGOLA_DATA_DIR");
   }
   doctor.fact("data", "easy_vqa in " + data_dir.string());

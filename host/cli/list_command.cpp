@@ -3,6 +3,7 @@
 #include "host/cli/commands.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
+#include "host/support/log.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -36,7 +37,8 @@ void print(const std::string& key, const ListedKey& listed) {
   for (const ParamSpec& param : listed.spec.params) {
     std::cout << "    " << printable(param.name);
     if (!param.fallback.is_null()) std::cout << " = " << printable(to_string(param.fallback));
-    std::cout << '\t' << printable(param.meaning) << limits_of(param) << '\n';
+    const std::string meaning = printable(param.meaning) + limits_of(param);
+    std::cout << (meaning.empty() ? "" : "\t") << meaning << '\n';
   }
 }
 
@@ -55,9 +57,9 @@ int list_command(const Words& words) {
   if (found == std::end(kKinds)) {
     throw Error(ErrorKind::kConfig, "'", wanted, "' cannot be listed", did_you_mean(wanted, names));
   }
-  for (const auto& [key, listed] : list_keys(scan_plugins(arguments.plugin_path), found->second)) {
-    print(key, listed);
-  }
+  const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
+  for (const auto& [key, listed] : list_keys(catalog, found->second)) print(key, listed);
+  for (const std::string& conflict : catalog.conflicts()) log::warning("[plugin] ", conflict);
   return 0;
 }
 

@@ -42,13 +42,22 @@ Exit codes: 0 done, 1 unexpected, or stdout cannot be written, 2 usage or config
 5 checkpoint or run folder, 6 a loss is not a number, 128 + N stopped by signal N; training saves first.
 )";
 
+// Of those without options.
+void expect_alone(const Words& arguments) {
+  if (arguments.size() <= 1) return;
+  throw Error(ErrorKind::kConfig, "'", arguments[1], "' is one word too many after ", arguments[0],
+              "; pergola COMMAND --help is the help of a command");
+}
+
 int dispatch(const Words& arguments) {
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
       arguments[0] == "help") {
+    expect_alone(arguments);
     std::cout << kHelp;
     return arguments.empty() ? static_cast<int>(ErrorKind::kConfig) : 0;
   }
   if (arguments[0] == "--version") {
+    expect_alone(arguments);
     std::cout << "pergola " << PERGOLA_VERSION << " (SDK ABI " << PERGOLA_ABI_VERSION << ")\n";
     return 0;
   }

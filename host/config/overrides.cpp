@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/overrides.h"
 
+#include "host/config/interpolate.h"
 #include "host/config/merge.h"
 #include "host/config/toml.h"
 #include "pergola/error.h"
@@ -195,6 +196,20 @@ Override parse_override(const std::string& text) {
   if (!path) throw not_a_path(text, key);
   Value value = parse_value(key, text.substr(equals + 1));
   set_origins(value, kCommandLine);
+  return {key, std::move(*path), std::move(value)};
+}
+
+std::vector<Override> parse_overrides(const std::vector<std::string>& words) {
+  std::vector<Override> overrides;
+  for (const std::string& word : words) overrides.push_back(parse_override(word));
+  return overrides;
+}
+
+Override string_override(const std::string& key, std::string_view text) {
+  std::optional<std::vector<Override::Step>> path = parse_path(key);
+  PERGOLA_ASSERT(path.has_value());
+  Value value(escape_references(text));
+  value.set_origin(kCommandLine);
   return {key, std::move(*path), std::move(value)};
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct Override {
 // begins with a quote or a bracket is meant as TOML. Throws Error{kConfig} when there is no '=',
 // when the key is not a path, when such a value is not TOML, and for an integer beyond 64 bits.
 [[nodiscard]] Override parse_override(const std::string& text);
+[[nodiscard]] std::vector<Override> parse_overrides(const std::vector<std::string>& words);
+
+// Sets `key` to `text` as it stands: neither TOML nor a reference in it means anything.  REQUIRES:
+// `key` is a path.
+[[nodiscard]] Override string_override(const std::string& key, std::string_view text);
 
 // Puts overrides over `root`: first those without an index, as one layer (so that their order does
 // not matter between `optimizer.type` and `optimizer.params`; of one key twice, the last counts),

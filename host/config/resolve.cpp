@@ -129,12 +129,6 @@ std::vector<std::filesystem::path> plugin_path_of(const Value& root) {
   return path;
 }
 
-std::vector<Override> parse_overrides(const std::vector<std::string>& words) {
-  std::vector<Override> overrides;
-  for (const std::string& word : words) overrides.push_back(parse_override(word));
-  return overrides;
-}
-
 // The overrides that can be applied before plugins are known.
 std::vector<Override> without_sections(const std::vector<Override>& overrides) {
   std::vector<Override> result;
@@ -174,13 +168,11 @@ std::string ResolvedConfig::show() const { return to_toml(root.value(), Origins:
 
 std::string ResolvedConfig::to_file() const { return to_toml(escaped(root.value())); }
 
-ConfigDraft::ConfigDraft(const std::filesystem::path& file,
-                         const std::vector<std::string>& overrides)
-    : ConfigDraft(load_with_includes(file), file.string(), overrides) {}
+ConfigDraft::ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides)
+    : ConfigDraft(load_with_includes(file), file.string(), std::move(overrides)) {}
 
-ConfigDraft::ConfigDraft(Value user, const std::string& source,
-                         const std::vector<std::string>& overrides)
-    : user_(std::move(user)), overrides_(parse_overrides(overrides)) {
+ConfigDraft::ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides)
+    : user_(std::move(user)), overrides_(std::move(overrides)) {
   Value root = default_config();
   merge(root, user_);
   apply_overrides(root, without_sections(overrides_));
@@ -213,10 +205,9 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   return {Config(std::move(root))};
 }
 
-ResolvedConfig resolve_config(const std::filesystem::path& file,
-                              const std::vector<std::string>& overrides,
+ResolvedConfig resolve_config(const std::filesystem::path& file, std::vector<Override> overrides,
                               const DefaultsProvider& provider) {
-  return ConfigDraft(file, overrides).resolve(provider);
+  return ConfigDraft(file, std::move(overrides)).resolve(provider);
 }
 
 }  // namespace pergola::host

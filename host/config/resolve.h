@@ -41,12 +41,12 @@ struct ResolvedConfig {
 // First stage: what the user wrote, over the built-in defaults. Immutable.
 class ConfigDraft {
  public:
-  // Reads the file, its includes and the `key=value` words. Throws Error{kConfig} for a file that
-  // cannot be read or is not TOML, a bad word, and a key that is unknown or that is missing and has
-  // no default (model, dataset).
-  ConfigDraft(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+  // Reads the file and its includes. Throws Error{kConfig} for a file that cannot be read or is not
+  // TOML, an override that does not fit, and a key that is unknown or that is missing and has no
+  // default (model, dataset).
+  ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides);
   // The same for a config that is there already, such as a checkpoint's; `source` names it.
-  ConfigDraft(Value user, const std::string& source, const std::vector<std::string>& overrides);
+  ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides);
 
   [[nodiscard]] const std::string& model() const { return model_.as_string(); }
   [[nodiscard]] const std::string& dataset() const { return dataset_.as_string(); }
@@ -69,7 +69,7 @@ class ConfigDraft {
 
 // Both stages, for callers that know the plugins beforehand.
 [[nodiscard]] ResolvedConfig resolve_config(const std::filesystem::path& file,
-                                            const std::vector<std::string>& overrides,
+                                            std::vector<Override> overrides,
                                             const DefaultsProvider& provider);
 
 }  // namespace pergola::host

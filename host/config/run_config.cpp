@@ -3,6 +3,7 @@
 
 #include "host/config/merge.h"
 #include "host/support/log.h"
+#include "host/support/printable.h"
 #include "pergola/suggest.h"
 
 #include <algorithm>
@@ -54,16 +55,28 @@ std::string non_empty(const Config& config, std::string_view key) {
   return text;
 }
 
+// A path that the run's config.toml can hold and that the system takes whole, not up to a NUL.
+std::string writable_path(const Config& config, std::string_view key) {
+  std::string text = non_empty(config, key);
+  if (printable(text) == text) return text;
+  throw config.error(key,
+                     "has control characters or bytes that are not UTF-8; expected a name without");
+}
+
 // Names the run's folder in env.save_dir's default, so it must not lead to another one.
 std::string parse_experiment_name(const Config& training) {
-  std::string name = non_empty(training, "experiment_name");
+  std::string name = writable_path(training, "experiment_name");
   if (name.find('/') == std::string::npos && name != "." && name != "..") return name;
   throw training.error("experiment_name",
                        "is not the name of a folder; rename it to one without '/' that is neither "
                        ". nor ..; where the run's folder is, env.save_dir or --run-dir says");
 }
 
-std::optional<double> parse_clipping(const Config& training) {
+std::optional<double> parse_clip_norm(const Config& training) {
+  if (training.get<std::string>("clip_norm_mode") != "all") {
+    throw training.error("clip_norm_mode",
+                         "is not known; expected \"all\": the norm of all gradients together");
+  }
   if (!training.get<bool>("clip_gradients")) {
     if (was_set(training, "max_grad_l2_norm")) {
       log::warning(
@@ -78,6 +91,15 @@ std::optional<double> parse_clipping(const Config& training) {
                          "above 0, such as 0.25");
   }
   return training.get<double>("max_grad_l2_norm");
+}
+
+void parse_clipping(const Config& config, TrainingConfig& training) {
+  training.max_grad_l2_norm = parse_clip_norm(config);
+  training.clip_grad_value = config.find<double>("clip_grad_value");
+  if (!training.max_grad_l2_norm || !training.clip_grad_value) return;
+  throw config.error("clip_grad_value",
+                     "limits gradients by value, and training.clip_gradients by norm; take one of "
+                     "the two out");
 }
 
 // MMF's rule: validation is what is monitored, said or not.
@@ -111,7 +133,7 @@ TrainingConfig parse_training(const Config& config) {
   training.evaluate_metrics = config.get<bool>("evaluate_metrics");
   training.num_workers = config.get<std::int64_t>("num_workers");
   training.pin_memory = config.get<bool>("pin_memory");
-  training.max_grad_l2_norm = parse_clipping(config);
+  parse_clipping(config, training);
   training.exit_on_nan_losses = config.get<bool>("exit_on_nan_losses");
   training.callbacks = config.typed_list("callbacks");
   training.monitor = parse_monitor(config.table("early_stop"));
@@ -129,24 +151,33 @@ std::optional<ComponentConfig> parse_optimizer(const Config& root, const RunType
               "{type = \"adamw\", params = {lr = 0.001}}");
 }
 
-// The schedule's own params; for `pythia`, which MMF configures in training.*, these go beneath.
+// The schedule's own params. MMF configures `pythia` in training.*, so those go beneath; and what
+// is better for the best checkpoint is so for `reduce_on_plateau`.
 Config scheduler_params(const Config& root, const std::string& type) {
   Config own = root.table("scheduler.params");
-  if (type != "pythia") return own;
   Value params{Value::Table{}};
-  for (const char* key :
-       {"lr_steps", "lr_ratio", "use_warmup", "warmup_factor", "warmup_iterations"}) {
-    params[key] = *root.table("training").value().find(key);
+  if (type == "pythia") {
+    for (const char* key :
+         {"lr_steps", "lr_ratio", "use_warmup", "warmup_factor", "warmup_iterations"}) {
+      params[key] = *root.table("training").value().find(key);
+    }
+  } else if (type == "reduce_on_plateau") {
+    params["mode"] = root.get<bool>("training.early_stop.minimize") ? "min" : "max";
+  } else {
+    return own;
   }
   merge(params, own.value());
   // Errors name the table that the user wrote.
-  return Config(std::move(params), own.value().as_table().empty() ? "training" : own.path());
+  const bool is_own = type != "pythia" || !own.value().as_table().empty();
+  return Config(std::move(params), is_own ? own.path() : "training");
 }
 
-std::optional<ComponentConfig> parse_scheduler(const Config& root) {
-  const std::string type = non_empty(root.table("scheduler"), "type");
+std::optional<SchedulerConfig> parse_scheduler(const Config& root) {
+  const Config scheduler = root.table("scheduler");
+  const std::string type = non_empty(scheduler, "type");
+  const std::string interval = scheduler.get_choice("interval", "update", {"update", "epoch"});
   if (root.get<bool>("training.lr_scheduler")) {
-    return ComponentConfig{type, scheduler_params(root, type)};
+    return SchedulerConfig{{type, scheduler_params(root, type)}, interval == "epoch"};
   }
   if (was_set(root, "scheduler.type")) {
     log::warning("[config] scheduler.type = \"", type,
@@ -190,7 +221,7 @@ RunConfig RunConfig::parse(const Config& root) {
   run.checkpoint.resume = root.get<bool>("checkpoint.resume");
   run.checkpoint.max_to_keep = root.get<std::int64_t>("checkpoint.max_to_keep");
   run.env.data_dir = non_empty(root, "env.data_dir");
-  run.env.save_dir = non_empty(root, "env.save_dir");
+  run.env.save_dir = writable_path(root, "env.save_dir");
   run.model_config = root.table(concat("model_config.", run.model));
   run.dataset_config = root.table(concat("dataset_config.", run.dataset));
   return run;

@@ -47,6 +47,7 @@ struct TrainingConfig {
   std::int64_t num_workers = 0;  // 0: the training thread loads
   bool pin_memory = false;
   std::optional<double> max_grad_l2_norm;  // set: gradients are clipped to it
+  std::optional<double> clip_grad_value;   // set, and the other one not: so is each number of them
   bool exit_on_nan_losses = true;
   std::vector<TypedConfig> callbacks;
   MonitorConfig monitor;
@@ -56,6 +57,10 @@ struct TrainingConfig {
 struct ComponentConfig {
   std::string type;
   Config params;
+};
+
+struct SchedulerConfig : ComponentConfig {
+  bool by_epoch = false;  // its numbers count epochs, not updates
 };
 
 struct EvaluationConfig {
@@ -80,8 +85,9 @@ struct RunConfig {
   TrainingConfig training;
   std::optional<ComponentConfig> optimizer;  // always there when run_type.train
   // There when training.lr_scheduler is true. The params of `pythia` hold training.lr_steps,
-  // lr_ratio, use_warmup, warmup_factor and warmup_iterations, under these names.
-  std::optional<ComponentConfig> scheduler;
+  // lr_ratio, use_warmup, warmup_factor and warmup_iterations, under these names; those of
+  // `reduce_on_plateau` a mode, "min" or "max", as training.early_stop.minimize says.
+  std::optional<SchedulerConfig> scheduler;
   EvaluationConfig evaluation;
   CheckpointConfig checkpoint;
   EnvConfig env;
@@ -89,8 +95,8 @@ struct RunConfig {
   Config dataset_config;  // of `dataset`
 
   // Throws Error{kConfig} for what types and bounds alone do not show: an unknown word in run_type,
-  // a device that is none, training without an optimizer, clipping without a norm. Says in the log
-  // which settings have no effect.  REQUIRES: `root` is of a ResolvedConfig.
+  // a device that is none, training without an optimizer, clipping without a norm or in two ways.
+  // Says in the log which settings have no effect.  REQUIRES: `root` is of a ResolvedConfig.
   [[nodiscard]] static RunConfig parse(const Config& root);
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/schema.h"
 
+#include "host/config/mmf_keys.h"
 #include "pergola/config.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -60,12 +61,19 @@ std::string origin_within(const Value& value) {
 }
 
 Error unknown_key(std::string_view parent, const std::string& name, const Value& value) {
+  const std::string path = join_path(parent, name);
+  const std::string at = origin_within(value).empty() ? "" : " (" + origin_within(value) + ")";
+  if (const std::string_view instead = instead_of_mmf_key(path); !instead.empty()) {
+    return Error(ErrorKind::kConfig, path, at,
+                 " is a key of MMF's that Pergola does not take: ", instead);
+  }
   const std::vector<std::string> members = members_of(parent);
   const std::string sibling = closest(name, members);
-  const std::string near = sibling.empty() ? closest_elsewhere(name) : join_path(parent, sibling);
-  const std::string origin = origin_within(value);
-  return Error(ErrorKind::kConfig, join_path(parent, name),
-               origin.empty() ? "" : " (" + origin + ")", " is not a known key",
+  std::string near = sibling.empty() ? closest_elsewhere(name) : join_path(parent, sibling);
+  if (near.empty() && std::ranges::find(members, "params") != members.end()) {
+    near = concat(join_path(parent, "params"), ".", name);  // optimizer.params.lr
+  }
+  return Error(ErrorKind::kConfig, path, at, " is not a known key",
                near.empty() ? did_you_mean(name, members) : "; did you mean '" + near + "'?");
 }
 

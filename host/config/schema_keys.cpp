@@ -59,6 +59,13 @@ constexpr KeySpec kKeys[] = {
     {"training.clip_gradients", kBoolean, "false",
      "Scale gradients down whose norm is above max_grad_l2_norm."},
     {"training.max_grad_l2_norm", kFloat, "", "Needed by clip_gradients.", &kPositive},
+    {"training.clip_norm_mode", kString, "\"all\"",
+     "The norm is that of all gradients together; MMF has no other either."},
+    {"training.clip_grad_value", kFloat, "",
+     "Limit each number of a gradient to this size; alone, without clip_gradients.", &kPositive},
+    {"training.freeze", kStrings, "[]",
+     "Parameters not to train, as patterns of names: * is any text, ? a character. Buffers still "
+     "move."},
     {"training.exit_on_nan_losses", kBoolean, "true",
      "Stop, with exit code 6, when a loss is not a number."},
     {"training.lr_scheduler", kBoolean, "false", "Change the learning rate as `scheduler` says."},
@@ -84,6 +91,8 @@ constexpr KeySpec kKeys[] = {
     {"scheduler.type", kString, "\"pythia\"",
      "The schedule's name, used when lr_scheduler is true; see `pergola list schedulers`."},
     {"scheduler.params", kTable, "", "What the scheduler takes."},
+    {"scheduler.interval", kString, "\"update\"",
+     "What its numbers count, and after what the rate changes: update or epoch."},
 
     {"evaluation.metrics", kTypedList, "[]",
      "Metrics, {type = \"name\", params = {...}} or just the name."},

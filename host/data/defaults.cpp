@@ -5,9 +5,16 @@
 
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pergola::host {
 namespace {
+
+// What is there and cannot be looked at is for who reads it to say.
+bool is_missing(const std::filesystem::path& path) {
+  std::error_code error;
+  return !std::filesystem::exists(path, error) && !error;
+}
 
 Value typed(const char* type, Value::Table params) {
   return Value::Table{{"type", type}, {"params", Value(std::move(params))}};
@@ -20,7 +27,7 @@ Value easy_vqa_defaults() {
       {"text_processor",
        typed("vocab", {{"max_length", 14}, {"vocab_file", ""}, {"min_count", 1}})},
       {"answer_processor",
-       typed("vqa_answer", {{"vocab_file", "answers.txt"}, {"num_answers", 10}})},
+       typed("vqa_answer", {{"vocab_file", kEasyVqaAnswers}, {"num_answers", 10}})},
       {"image_processor", typed("image", {{"mean", 0.5}, {"std", 0.5}})},
   };
   return Value::Table{
@@ -31,15 +38,24 @@ Value easy_vqa_defaults() {
 }
 
 std::string missing_easy_vqa(const std::string& name, const std::filesystem::path& data_dir,
-                             const std::string& split) {
-  std::error_code error;
-  const bool known = std::filesystem::is_directory(data_dir, error);
-  // Without the folder above, it is the whole data set that is missing.
-  const std::filesystem::path folder = known ? data_dir / split : data_dir;
-  if (known && std::filesystem::is_directory(folder, error)) return "";
-  return concat("data set '", name, "' has no folder ", folder.string(),
-                "; fetch it with `tools/setup --data easy_vqa`, or set dataset_config.", name,
-                ".data_dir to where it is");
+                             const std::string& part) {
+  // Outermost first: without the folder, it is the whole data set that is missing.
+  std::vector<std::pair<const char*, std::filesystem::path>> needed = {{"folder", data_dir}};
+  if (part == kEasyVqaAnswers) {
+    needed.emplace_back("file", data_dir / part);
+  } else {
+    needed.emplace_back("folder", data_dir / part);
+    needed.emplace_back("file", data_dir / part / "questions.json");
+    needed.emplace_back("folder", data_dir / part / "images");
+  }
+  for (const auto& [kind, path] : needed) {
+    if (!is_missing(path)) continue;
+    return concat("data set '", name, "' has no ", kind, " ", path.string(),
+                  "; fetch it with `tools/setup --data easy_vqa`, or set env.data_dir or "
+                  "dataset_config.",
+                  name, ".data_dir to where it is");
+  }
+  return "";
 }
 
 }  // namespace pergola::host

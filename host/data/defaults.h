@@ -14,10 +14,15 @@ namespace pergola::host {
 // dataset_config.easy_vqa: every key that there is, with its default.
 [[nodiscard]] Value easy_vqa_defaults();
 
-// Why the folder `split` ("train" or "test") of data set `name` cannot be read: a sentence with the
-// folder that is missing and how to fetch it, or "".
+// The parts of the data set's folder: two folders, each with questions.json and images/, and a
+// file.
+inline constexpr const char* kEasyVqaAnswers = "answers.txt";
+inline constexpr const char* kEasyVqaParts[] = {"train", "test", kEasyVqaAnswers};
+
+// Why that part of data set `name` cannot be read: a sentence with the file or folder that is
+// missing and how to fetch it, or "".
 [[nodiscard]] std::string missing_easy_vqa(const std::string& name,
                                            const std::filesystem::path& data_dir,
-                                           const std::string& split);
+                                           const std::string& part);
 
 }  // namespace pergola::host

@@ -38,11 +38,15 @@ TypedConfig parse_processor(const Config& processors, const char* key, const fs:
   return processor;
 }
 
+void expect_part(const DatasetOptions& options, const fs::path& data_dir, const char* part) {
+  const std::string missing = missing_easy_vqa(options.name, data_dir, part);
+  if (!missing.empty()) throw Error(ErrorKind::kData, missing);
+}
+
 // The file of the split's folder.
 QuestionFile read_split(const DatasetOptions& options, const fs::path& data_dir,
                         const char* folder) {
-  const std::string missing = missing_easy_vqa(options.name, data_dir, folder);
-  if (!missing.empty()) throw Error(ErrorKind::kData, missing);
+  expect_part(options, data_dir, folder);
   return read_question_file(data_dir / folder / "questions.json");
 }
 
@@ -107,6 +111,22 @@ EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
   return result;
 }
 
+ComponentSpec EasyVqa::spec() {
+  const Value defaults = easy_vqa_defaults();
+  const auto of = [&](const char* key) { return *defaults.find(key); };
+  return {
+      "easy-VQA: 5,000 images of one shape, and questions with 13 answers",
+      {{.name = "data_dir",
+        .fallback = of("data_dir"),
+        .meaning = "the folder with train/, test/ and answers.txt; empty: env.data_dir/easy_vqa"},
+       {.name = "split_train",
+        .fallback = of("split_train"),
+        .meaning = "the part of train's images that is set aside for validation, and its seed"},
+       {.name = "processors",
+        .fallback = of("processors"),
+        .meaning = "text_processor, answer_processor and image_processor"}}};
+}
+
 EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(options)) {
   static const std::vector<std::string> kSplits{"train", "val", "test"};
   if (std::find(kSplits.begin(), kSplits.end(), options.type) == kSplits.end()) {
@@ -122,6 +142,10 @@ EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(o
 }
 
 void EasyVqa::make_processors(const DatasetOptions& options, const QuestionFile& train) {
+  const Value* vocab = config_.answer_processor.params.value().find("vocab_file");
+  if (vocab != nullptr && *vocab == Value((config_.data_dir / kEasyVqaAnswers).string())) {
+    expect_part(options, config_.data_dir, kEasyVqaAnswers);
+  }
   text_processor_ = options.registry.make_processor(config_.text_processor);
   answer_processor_ = options.registry.make_processor(config_.answer_processor);
   image_processor_ = options.registry.make_processor(config_.image_processor);
@@ -187,7 +211,7 @@ void EasyVqa::load_images() {
     if (fs::exists(files.back(), error)) continue;
     throw Error(ErrorKind::kData, row_name(file_, row), " is about image ", image,
                 ", but there is ", "no file ", files.back().string(),
-                "; restore the image, or remove the row");
+                "; restore the image with `tools/setup --data easy_vqa`, or remove the row");
   }
   constexpr unsigned kMostThreads = 8;
   images_N3HW_ =
@@ -211,8 +235,7 @@ Sample EasyVqa::get(std::int64_t index, Rng& rng) const {
     answer_processor_->apply(sample, rng);
     image_processor_->apply(sample, rng);
   });
-  sample.erase("question");  // strings that no model reads, and that every batch would carry
-  sample.erase("answers");
+  sample.erase("question");  // a string that nobody reads, and that every batch would carry
   return sample;
 }
 

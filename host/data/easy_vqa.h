@@ -11,6 +11,7 @@
 #pragma once
 
 #include "host/data/question_file.h"
+#include "pergola/component.h"
 #include "pergola/dataset.h"
 #include "pergola/processor.h"
 
@@ -39,14 +40,16 @@ struct EasyVqaConfig {
 
 class EasyVqa final : public Dataset {
  public:
+  [[nodiscard]] static ComponentSpec spec();
   // Reads the questions, decodes all images of the split and tries each distinct question and
   // answer. Throws Error{kData} that names the file and row of what is wrong, Error{kConfig} for a
   // split that does not exist or is empty.
   explicit EasyVqa(const DatasetOptions& options);
 
   [[nodiscard]] std::int64_t size() const override;
-  // What the processors made, by default `text`, `text_len`, `targets` and `image`; and, int64 0-d,
-  // `question_id` (the row in questions.json) and `image_id` (the number in the image's name).
+  // What the processors made, by default `text`, `text_len`, `targets` and `image`; `answers`, the
+  // one that is written there (metrics of texts read it); and, int64 0-d, `question_id` (the row in
+  // questions.json) and `image_id` (the number in the image's name).
   [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override;
   // Those of the processors.
   [[nodiscard]] Value facts() const override;

@@ -7,13 +7,14 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 namespace pergola::host {
 namespace {
 
 // The words of `vocab_file`, or nothing when the vocabulary is built from texts.
 std::optional<Strings> configured_words(const Config& params, WordFile kind) {
-  const auto file = params.get<std::string>("vocab_file", "");
+  const auto file = params.get<std::string>("vocab_file");
   if (file.empty()) return std::nullopt;
   return read_word_file(file, kind);
 }
@@ -37,11 +38,10 @@ at::Tensor make_scalar(std::int64_t value) {
 }
 
 // `key` of an image processor: a number for all channels, or one for each.
-std::array<double, 3> channel_values(const Config& params, const char* key, double fallback) {
+std::array<double, 3> channel_values(const Config& params, const char* key) {
   std::array<double, 3> values{};
-  const Value* value = params.value().find(key);
-  if (value == nullptr || !value->is_array()) {
-    values.fill(params.get<double>(key, fallback));
+  if (!params.has(key) || !params.value().find(key)->is_array()) {
+    values.fill(params.get<double>(key, 0.5));
     return values;
   }
   const auto list = params.get<std::vector<double>>(key);
@@ -61,11 +61,25 @@ void scale_bytes(const std::uint8_t* __restrict bytes, std::int64_t size, float 
 
 }  // namespace
 
-VocabProcessor::VocabProcessor(const Config& params) {
-  params.allow_only({"max_length", "vocab_file", "min_count"});
-  constexpr std::int64_t kLongest = 1'000'000;
-  max_length_ = params.get_integer("max_length", 14, 1, kLongest);
-  min_count_ = params.get_integer("min_count", 1, 1);
+ComponentSpec VocabProcessor::spec() {
+  return {"the question's words as numbers: `question` to `text` and `text_len`",
+          {{.name = "max_length",
+            .fallback = 14,
+            .meaning = "words of a text; shorter ones are filled up, longer ones cut",
+            .low = 1,
+            .high = 1'000'000},
+           {.name = "vocab_file",
+            .fallback = "",
+            .meaning = "the words, one a line; empty: those of the training texts"},
+           {.name = "min_count",
+            .fallback = 1,
+            .meaning = "how often a word must be in the training texts to be known",
+            .low = 1}}};
+}
+
+VocabProcessor::VocabProcessor(const Config& params)
+    : max_length_(params.get<std::int64_t>("max_length")),
+      min_count_(params.get<std::int64_t>("min_count")) {
   if (const auto words = configured_words(params, WordFile::kWords))
     vocab_ = make_text_vocab(*words);
 }
@@ -97,11 +111,21 @@ Value VocabProcessor::facts() const {
   return Value::Table{{"text_vocab_size", vocab_->size()}};
 }
 
-VqaAnswerProcessor::VqaAnswerProcessor(const Config& params) {
-  params.allow_only({"vocab_file", "num_answers"});
-  constexpr std::int64_t kMostAnswers = 1'000;
-  // Of one person, leaving each out leaves nobody: every target would be 0.
-  num_answers_ = params.get_integer("num_answers", 10, 2, kMostAnswers);
+// Of one person, leaving each out leaves nobody: every target would be 0.
+ComponentSpec VqaAnswerProcessor::spec() {
+  return {"soft targets of several people's answers: `answers` to `targets`",
+          {{.name = "num_answers",
+            .fallback = 10,
+            .meaning = "people that answer; fewer answers are repeated in turn",
+            .low = 2,
+            .high = 1'000},
+           {.name = "vocab_file",
+            .fallback = "",
+            .meaning = "the answers, one a line; empty: those of the training split"}}};
+}
+
+VqaAnswerProcessor::VqaAnswerProcessor(const Config& params)
+    : num_answers_(params.get<std::int64_t>("num_answers")) {
   if (auto words = configured_words(params, WordFile::kAnswers))
     vocab_ = make_answer_vocab(*std::move(words));
 }
@@ -153,7 +177,9 @@ bool VqaAnswerProcessor::knows(const std::string& answer) const {
 }
 
 Value VqaAnswerProcessor::facts() const {
-  return Value::Table{{"num_final_outputs", vocab().size()}};
+  Value::Array words;
+  for (std::int64_t i = 0; i < vocab().size(); ++i) words.emplace_back(vocab().word(i));
+  return Value::Table{{"num_final_outputs", vocab().size()}, {"answers", std::move(words)}};
 }
 
 const Vocab& VqaAnswerProcessor::vocab() const {
@@ -161,10 +187,18 @@ const Vocab& VqaAnswerProcessor::vocab() const {
   return *vocab_;
 }
 
+ComponentSpec ImageProcessor::spec() {
+  return {
+      "an image's bytes as (value / 255 - mean) / std",
+      {{.name = "mean",
+        .fallback = {},
+        .meaning = "a number, or one for red, green and blue; 0.5 when it is left out"},
+       {.name = "std", .fallback = {}, .meaning = "likewise, above 0; 0.5 when it is left out"}}};
+}
+
 ImageProcessor::ImageProcessor(const Config& params) {
-  params.allow_only({"mean", "std"});
-  const auto mean = channel_values(params, "mean", 0.5);
-  const auto std = channel_values(params, "std", 0.5);
+  const auto mean = channel_values(params, "mean");
+  const auto std = channel_values(params, "std");
   for (std::size_t channel = 0; channel < kChannels; ++channel) {
     if (!(std[channel] > 0)) throw params.error("std", "must be above 0");
     scale_[channel] = static_cast<float>(1.0 / (255.0 * std[channel]));

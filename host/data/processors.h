@@ -6,6 +6,7 @@
 #pragma once
 
 #include "host/data/vocab.h"
+#include "pergola/component.h"
 #include "pergola/processor.h"
 
 #include <array>
@@ -19,8 +20,7 @@ namespace pergola::host {
 // `text_len`, int64 0-d, how many of them are words.
 class VocabProcessor final : public Processor {
  public:
-  // params: max_length = 14; vocab_file = "", one word a line, or empty: the words of the training
-  // texts that occur at least min_count = 1 times.
+  [[nodiscard]] static ComponentSpec spec();
   explicit VocabProcessor(const Config& params);
 
   void fit(const Strings& texts) override;
@@ -40,15 +40,15 @@ class VocabProcessor final : public Processor {
 // them out, of min(1, matches among the others / 3). Unknown answers score nothing.
 class VqaAnswerProcessor final : public Processor {
  public:
-  // params: num_answers = 10, at least 2; vocab_file = "", one answer a line, compared as all
-  // answers are (normalize_answer), or empty: the training answers, the most frequent first. <unk>
-  // is put before them unless they have it.
+  // <unk> is put before the answers of vocab_file, which are compared as all are
+  // (normalize_answer), unless they have it.
+  [[nodiscard]] static ComponentSpec spec();
   explicit VqaAnswerProcessor(const Config& params);
 
   void fit(const Strings& texts) override;
   // Throws Error{kData} for no answer or more than num_answers.  REQUIRES: as for VocabProcessor.
   void apply(Sample& sample, Rng& rng) const override;
-  // num_final_outputs
+  // num_final_outputs, and `answers`, the words by their numbers
   [[nodiscard]] Value facts() const override;
 
   // REQUIRES of both: vocab_file, or fit() was called.
@@ -63,7 +63,7 @@ class VqaAnswerProcessor final : public Processor {
 // `image`, uint8 [3, H, W] → float [3, H, W], (value / 255 - mean) / std.
 class ImageProcessor final : public Processor {
  public:
-  // params: mean = 0.5, std = 0.5; each a number or one for red, green and blue.
+  [[nodiscard]] static ComponentSpec spec();
   explicit ImageProcessor(const Config& params);
 
   // Throws Error{kData} for a tensor of another type or shape.

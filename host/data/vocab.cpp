@@ -36,7 +36,10 @@ std::string normalize(std::string_view text) {
   for (const char letter : text) {
     const char c = to_lower(letter);
     if (c == ',' || c == '?') continue;
-    if (c == 's' && !result.empty() && result.back() == '\'') result.insert(result.size() - 1, " ");
+    if (c == 's' && !result.empty() && result.back() == '\'') {
+      result.back() = ' ';
+      result += '\'';
+    }
     result += c;
   }
   return result;

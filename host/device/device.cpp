@@ -62,7 +62,8 @@ c10::Device select_device(const std::string& wanted) {
 }
 
 std::string describe_device(c10::Device device) {
-  if (device.is_cpu()) return concat("cpu (", at::get_num_threads(), " threads)");
+  const int threads = at::get_num_threads();
+  if (device.is_cpu()) return concat("cpu (", threads, threads == 1 ? " thread)" : " threads)");
   const CudaState state = probe_cuda();
   const auto index = static_cast<std::size_t>(device.index());
   return concat(device.str(), " (", index < state.devices.size() ? state.devices[index] : "?", ")");

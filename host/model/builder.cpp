@@ -6,7 +6,10 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -86,6 +89,42 @@ void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& gro
       "or set optimizer.allow_unused_parameters = true");
 }
 
+// Frozen parameters have no state, and no place among those whose gradients are clipped.
+void drop_frozen(std::vector<ParameterGroup>& groups) {
+  for (ParameterGroup& group : groups) {
+    ParameterGroup trained{{}, {}, group.options};
+    for (std::size_t i = 0; i < group.parameters.size(); ++i) {
+      if (!group.parameters[i].requires_grad()) continue;
+      trained.names.push_back(group.names[i]);
+      trained.parameters.push_back(group.parameters[i]);
+    }
+    group = std::move(trained);
+  }
+}
+
+// A schedule whose numbers count epochs.
+class ByEpoch final : public Scheduler {
+ public:
+  ByEpoch(std::unique_ptr<Scheduler> schedule, std::int64_t updates_per_epoch)
+      : schedule_(std::move(schedule)), updates_per_epoch_(updates_per_epoch) {}
+  double factor(std::int64_t update) override {
+    return schedule_->factor(update / updates_per_epoch_);
+  }
+  void observe(double criterion) override { schedule_->observe(criterion); }
+  Value state_dict() const override { return schedule_->state_dict(); }
+  void load_state_dict(const Value& state) override { schedule_->load_state_dict(state); }
+
+ private:
+  std::unique_ptr<Scheduler> schedule_;
+  std::int64_t updates_per_epoch_;
+};
+
+bool takes(const Registry& registry, const std::string& scheduler, const std::string& param) {
+  const std::optional<ComponentSpec>& spec = registry.spec(Kind::kScheduler, scheduler);
+  return spec && std::any_of(spec->params.begin(), spec->params.end(),
+                             [&](const ParamSpec& known) { return known.name == param; });
+}
+
 }  // namespace
 
 std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::string& key,
@@ -107,6 +146,7 @@ std::unique_ptr<Optimizer> build_optimizer(const Registry& registry, const BaseM
       guarded("optimizer_parameters() of model '" + key_of(model) + "'",
               [&] { return model.optimizer_parameters(config); });
   check_groups(model, groups, config.get<bool>("allow_unused_parameters", false));
+  drop_frozen(groups);
   const TypedConfig typed{config.get<std::string>("type"), config.table("params"), config,
                           "optimizer.type"};
   return guarded("the constructor of optimizer '" + typed.type + "'",
@@ -114,14 +154,20 @@ std::unique_ptr<Optimizer> build_optimizer(const Registry& registry, const BaseM
 }
 
 std::unique_ptr<Scheduler> build_scheduler(const Registry& registry, const std::string& type,
-                                           const Config& params, std::int64_t max_updates) {
+                                           const Config& params, RunLength length) {
+  const char* const where = "scheduler.type";
+  registry.require(Kind::kScheduler, type, where);
   Value filled = params.value();
-  if (type.rfind("warmup_", 0) == 0 && filled.find("num_training_steps") == nullptr) {
-    filled["num_training_steps"] = max_updates;
+  if (!params.has("num_training_steps") && takes(registry, type, "num_training_steps")) {
+    filled["num_training_steps"] =
+        (length.updates + length.updates_per_step - 1) / length.updates_per_step;
+    filled["num_training_steps"].set_origin("the run's length");
   }
-  const TypedConfig typed{type, Config(std::move(filled), params.path()), {}, "scheduler.type"};
-  return guarded("the constructor of scheduler '" + type + "'",
-                 [&] { return registry.make_scheduler(typed); });
+  const TypedConfig typed{type, Config(std::move(filled), params.path()), {}, where};
+  std::unique_ptr<Scheduler> schedule = guarded("the constructor of scheduler '" + type + "'",
+                                                [&] { return registry.make_scheduler(typed); });
+  if (length.updates_per_step == 1) return schedule;
+  return std::make_unique<ByEpoch>(std::move(schedule), length.updates_per_step);
 }
 
 }  // namespace pergola::host

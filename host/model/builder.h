@@ -19,18 +19,26 @@ namespace pergola::host {
                                                      const Config& model_config,
                                                      const Value& facts);
 
-// The optimizer over the model's parameter groups. Throws Error{kPlugin} when the groups leave out
-// a parameter that requires a gradient, have one twice, or under another name than the model;
-// `allow_unused_parameters` permits leaving out. `config` is the `optimizer` table.
+// The optimizer over the model's parameter groups; what does not require a gradient is left out of
+// them. Throws Error{kPlugin} when the groups leave out a parameter that requires one, have one
+// twice, or under another name than the model; `allow_unused_parameters` permits leaving out.
+// `config` is the `optimizer` table.
 [[nodiscard]] std::unique_ptr<Optimizer> build_optimizer(const Registry& registry,
                                                          const BaseModel& model,
                                                          const Config& config);
 
-// The schedule that `config` names; num_training_steps of its params is `max_updates` where it is
-// not given.
+// How long a run is, for its schedule.
+struct RunLength {
+  std::int64_t updates;
+  // For how many updates each number of the schedule holds: 1, or those of an epoch for a schedule
+  // that counts epochs.
+  std::int64_t updates_per_step = 1;
+};
+
+// The schedule `type`. Where it has a parameter num_training_steps that is not given, that is the
+// run's length, in updates or epochs as the schedule counts.
 [[nodiscard]] std::unique_ptr<Scheduler> build_scheduler(const Registry& registry,
                                                          const std::string& type,
-                                                         const Config& params,
-                                                         std::int64_t max_updates);
+                                                         const Config& params, RunLength length);
 
 }  // namespace pergola::host

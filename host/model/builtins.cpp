@@ -8,12 +8,23 @@
 #include "host/model/losses/multi.h"
 #include "host/model/losses/similarity.h"
 #include "host/model/metrics/accuracy.h"
+#include "host/model/metrics/answer_metrics.h"
+#include "host/model/metrics/bleu.h"
 #include "host/model/metrics/curves.h"
+#include "host/model/metrics/detection_mean_ap.h"
 #include "host/model/metrics/f1.h"
 #include "host/model/metrics/ranking.h"
 #include "host/model/metrics/retrieval.h"
-#include "host/model/optimizers.h"
-#include "host/model/schedulers.h"
+#include "host/model/optimizers/adafactor.h"
+#include "host/model/optimizers/adagrad.h"
+#include "host/model/optimizers/adam.h"
+#include "host/model/optimizers/lamb.h"
+#include "host/model/optimizers/mmf_adam_w.h"
+#include "host/model/optimizers/sgd.h"
+#include "host/model/schedulers/one_cycle.h"
+#include "host/model/schedulers/plateau.h"
+#include "host/model/schedulers/steps.h"
+#include "host/model/schedulers/warmup.h"
 #include "pergola/plugin.h"
 
 namespace pergola::host {
@@ -45,6 +56,13 @@ std::vector<Announcement> builtin_model_parts() {
           metric_node<Accuracy>("accuracy"),
           metric_node<TopkAccuracy>("topk_accuracy"),
           metric_node<VqaAccuracy>("vqa_accuracy"),
+          metric_node<VqaEvalAiAccuracy>("vqa_evalai_accuracy"),
+          metric_node<TextVqaAccuracy>("textvqa_accuracy"),
+          metric_node<StVqaAnls>("stvqa_anls"),
+          metric_node<StVqaAccuracy>("stvqa_accuracy"),
+          metric_node<StVqaAccuracy>("ocrvqa_accuracy"),
+          metric_node<CaptionBleu4>("caption_bleu4"),
+          metric_node<DetectionMeanAp>("detection_mean_ap"),
           metric_node<Ranking<kRecallAt1>>(kRecallAt1.key),
           metric_node<Ranking<kRecallAt5>>(kRecallAt5.key),
           metric_node<Ranking<kRecallAt10>>(kRecallAt10.key),
@@ -80,10 +98,24 @@ std::vector<Announcement> builtin_model_parts() {
           optimizer_node<Adam>("adam"),
           optimizer_node<AdamW>("adamw"),
           optimizer_node<Adamax>("adamax"),
+          optimizer_node<Nadam>("nadam"),
+          optimizer_node<Adagrad>("adagrad"),
+          optimizer_node<RmsProp>("rmsprop"),
+          optimizer_node<Lamb>("lamb"),
+          optimizer_node<Adafactor>("adafactor"),
+          optimizer_node<MmfAdamW>("adam_w"),
+          optimizer_node<MmfAdamWSkip>("adam_w_skip_params_with_zero_grad"),
           scheduler_node<StepsScheduler>("pythia"),
           scheduler_node<MultiStepScheduler>("multi_step"),
           scheduler_node<WarmupLinearScheduler>("warmup_linear"),
-          scheduler_node<WarmupCosineScheduler>("warmup_cosine")};
+          scheduler_node<WarmupCosineScheduler>("warmup_cosine"),
+          scheduler_node<CosineWithRestartsScheduler>("cosine_with_restarts"),
+          scheduler_node<PolynomialScheduler>("polynomial"),
+          scheduler_node<ConstantScheduler>("constant"),
+          scheduler_node<StepScheduler>("step"),
+          scheduler_node<ExponentialScheduler>("exponential"),
+          scheduler_node<OneCycleScheduler>("one_cycle"),
+          scheduler_node<PlateauScheduler>("reduce_on_plateau")};
 }
 
 }  // namespace pergola::host

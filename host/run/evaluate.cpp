@@ -35,7 +35,9 @@ RunResult evaluate(const EvaluateRequest& request) {
   log::info("[checkpoint] weights of ", result.checkpoint.string());
   std::filesystem::path predictions;
   if (request.predict) {
-    // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere.
+    // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere, where
+    // a run may follow.
+    RunFolder::mark_if_empty(config.env.save_dir);
     predictions =
         config.env.save_dir / "predictions" / (config.dataset + "_" + request.split + ".json");
     result.files.push_back(predictions);

@@ -65,10 +65,9 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
 
 }  // namespace
 
-ConfigAndPlugins load_config(const std::filesystem::path& file,
-                             const std::vector<std::string>& overrides,
+ConfigAndPlugins load_config(const std::filesystem::path& file, std::vector<Override> overrides,
                              const std::vector<std::string>& options) {
-  const ConfigDraft draft(file, overrides);
+  const ConfigDraft draft(file, std::move(overrides));
   PluginCatalog catalog = scan(options, draft.plugin_path());
   ResolvedConfig config = draft.resolve(defaults_of(catalog));
   return {std::move(catalog), std::move(config)};

@@ -20,7 +20,7 @@ struct ConfigAndPlugins {
 // Reads the config, scans the plugin folders (no code of a plugin runs) and resolves. `options` are
 // the folders of --plugin-path. Throws what these throw.
 [[nodiscard]] ConfigAndPlugins load_config(const std::filesystem::path& file,
-                                           const std::vector<std::string>& overrides,
+                                           std::vector<Override> overrides,
                                            const std::vector<std::string>& options);
 
 // The catalog of the plugin folders, for commands without a config.

@@ -17,7 +17,7 @@ constexpr std::string_view kHostCallbacks[] = {"logging", "progress", "checkpoin
 
 // What decides which samples make an update, and what is done with their gradients.
 constexpr const char* kFixedKeys[] = {"training.batch_size", "training.update_frequency",
-                                      "optimizer.type"};
+                                      "training.freeze", "optimizer.type"};
 
 // "training.seed = 7 (it was 1234)" when the two differ.
 void compare(const std::string& name, const Value* saved, const Value* now,
@@ -48,16 +48,23 @@ void check_callbacks(const std::vector<TypedConfig>& callbacks) {
   }
 }
 
-void check_criteria(const RunConfig& config, const MetricList& metrics) {
-  const std::vector<TypedConfig> losses = config.model_config.typed_list("losses");
-  if (losses.empty()) return;  // the model makes its own, whose names are not known yet
+void check_losses(const RunConfig& config, const BaseModel& model) {
+  if (model.makes_losses() || !config.model_config.typed_list("losses").empty()) return;
+  throw Error(ErrorKind::kConfig, "there is nothing to train on: model_config.", config.model,
+              ".losses names no loss, and the model does not say that it makes its own "
+              "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
+}
+
+void check_criteria(const RunConfig& config, const MetricList& metrics, const BaseModel& model) {
   const std::string prefix = "val/" + config.dataset + "/";
   std::vector<std::string> known = {"val/total_loss"};
-  for (const auto& [key, number] : metrics.compute(prefix)) known.push_back(key);
-  for (const TypedConfig& loss : losses) known.push_back(prefix + loss.type);
+  for (const auto& [key, number] : metrics.compute("val", config.dataset)) known.push_back(key);
+  for (const TypedConfig& loss : config.model_config.typed_list("losses")) {
+    known.push_back(prefix + loss.type);
+  }
   const std::string& criteria = config.training.monitor.criteria;
   for (const std::string& key : known) {
-    if (criteria == key || criteria.starts_with(key + "/")) return;
+    if (criteria == key || criteria.starts_with(key + "/")) return;  // a loss may have parts
   }
   // What all names have in common must not make them look alike.
   const auto own_part = [&](const std::string& key) {
@@ -65,7 +72,7 @@ void check_criteria(const RunConfig& config, const MetricList& metrics) {
   };
   std::vector<std::string> parts;
   for (const std::string& key : known) parts.push_back(own_part(key));
-  if (closest(own_part(criteria), parts).empty()) return;
+  if (model.makes_losses() && closest(own_part(criteria), parts).empty()) return;
   throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", criteria,
               ", which the validation does not have", did_you_mean(criteria, known));
 }

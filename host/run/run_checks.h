@@ -5,6 +5,7 @@
 
 #include "host/config/run_config.h"
 #include "host/train/evaluation.h"
+#include "pergola/base_model.h"
 #include "pergola/value.h"
 
 #include <vector>
@@ -15,10 +16,14 @@ namespace pergola::host {
 // or that has the name of one of the host's.
 void check_callbacks(const std::vector<TypedConfig>& callbacks);
 
-// A typing mistake in training.early_stop.criteria is said now, not after an epoch: throws
-// Error{kConfig} when the name is close to one that a validation has. Other names may be those of
-// losses that the model makes itself; the first validation shows.
-void check_criteria(const RunConfig& config, const MetricList& metrics);
+// Something must be learned from: throws Error{kConfig} when the config names no loss and the model
+// does not make its own.
+void check_losses(const RunConfig& config, const BaseModel& model);
+
+// Throws Error{kConfig} when training.early_stop.criteria is no number that a validation will have:
+// of a metric, of a loss, or total_loss. Where the model makes losses of its own, whose names
+// nobody knows yet, only a typing mistake is refused; the first validation shows the rest.
+void check_criteria(const RunConfig& config, const MetricList& metrics, const BaseModel& model);
 
 // Whether a run with the identity `now` goes on exactly where the one with `saved` stopped. Throws
 // Error{kCheckpoint} when it cannot, because of another data set or optimizer, another number of

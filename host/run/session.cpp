@@ -110,14 +110,13 @@ void Session::load_plugins(const PluginCatalog& catalog) {
 
 void Session::build_model(const std::string& split, std::int64_t seed) {
   const Dataset& data = dataset(split);
-  const Value facts =
-      guarded(dataset_hook("facts()", config_.dataset), [&] { return data.facts(); });
-  if (!facts.is_table()) {
+  facts_ = guarded(dataset_hook("facts()", config_.dataset), [&] { return data.facts(); });
+  if (!facts_.is_table()) {
     throw Error(ErrorKind::kPlugin, dataset_hook("facts()", config_.dataset), " is ",
-                facts.type_name(), "; expected a table, such as {num_final_outputs = 2}");
+                facts_.type_name(), "; expected a table, such as {num_final_outputs = 2}");
   }
   at::manual_seed(static_cast<std::uint64_t>(seed));
-  model_ = host::build_model(registry_, config_.model, config_.model_config, facts);
+  model_ = host::build_model(registry_, config_.model, config_.model_config, facts_);
   guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
 }
 
@@ -167,11 +166,15 @@ std::unique_ptr<DataLoader> Session::loader(const std::string& split, std::uint6
   return std::make_unique<DataLoader>(dataset(split), options);
 }
 
+std::unique_ptr<MetricList> Session::metrics() const {
+  return std::make_unique<MetricList>(config_.evaluation.metrics, registry_, facts_);
+}
+
 Numbers Session::evaluate(const std::string& split, const std::filesystem::path& predictions) {
   const std::unique_ptr<DataLoader> batches = loader(split, /*seed=*/0);
-  MetricList metrics(config_.evaluation.metrics, registry_);
+  const std::unique_ptr<MetricList> split_metrics = metrics();
   const Step step = split == "test" ? Step::kTest : Step::kValidation;
-  const EvaluationInput input{*model_, *batches, metrics, device_, step};
+  const EvaluationInput input{*model_, *batches, *split_metrics, device_, step};
   if (predictions.empty()) return host::evaluate(input);
   PredictionWriter writer(predictions);
   Numbers numbers = host::evaluate(input, [&](const Report& report) {

@@ -42,6 +42,9 @@ class Session {
   [[nodiscard]] const Dataset& dataset(const std::string& split);
   [[nodiscard]] std::unique_ptr<DataLoader> loader(const std::string& split, std::uint64_t seed);
 
+  // Those of evaluation.metrics, with what the data set knows.  REQUIRES: build_model was called.
+  [[nodiscard]] std::unique_ptr<MetricList> metrics() const;
+
   // Metrics of a split, and the prediction file's rows when `predictions` names a file.
   [[nodiscard]] Numbers evaluate(const std::string& split,
                                  const std::filesystem::path& predictions);
@@ -66,6 +69,7 @@ class Session {
   PluginLoader loader_;
   Value plugin_ = Value::Table{};  // of the model, as it was loaded
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
+  Value facts_ = Value::Table{};      // of the data set that the model was built for
   std::shared_ptr<BaseModel> model_;  // shared: torch::nn modules are
 };
 

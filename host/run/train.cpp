@@ -4,6 +4,7 @@
 #include "host/callbacks/progress_callback.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
+#include "host/model/freeze.h"
 #include "host/model/guard.h"
 #include "host/run/commands.h"
 #include "host/run/run_checks.h"
@@ -77,11 +78,13 @@ class TrainCommand {
       check_continuation(resumed->content.state, identity());
     }
     session_->build_model("train", seed_);
+    check_losses(config_, session_->model());
     // A test split that cannot be read is to be known before the night, not after it.
     if (config_.run_type.test) static_cast<void>(session_->dataset("test"));
     build_trainer(store);
     if (resumed) {
       trainer_->restore(resumed->content);
+      folder_.mark();
       if (resumed->folder == store.last()) checkpoint_callback_->set_resumed_from_last();
       log::info("[resume] from ", resumed->folder.string(), " at update ",
                 trainer_->state().progress.update, " of ", trainer_->state().max_updates);
@@ -99,6 +102,7 @@ class TrainCommand {
       folder_.set_aside();
       checkpoint_callback_->after_save([this] { folder_.remove_replaced(); });
     }
+    store.check_writable();
     write_file_atomic(folder_.config(), request_.config.to_file());
     began_ = true;
   }
@@ -139,21 +143,25 @@ class TrainCommand {
     log::info("[run] seed ", seed_);
   }
 
+  [[nodiscard]] std::int64_t updates_per_epoch() const {
+    const std::int64_t group = config_.training.update_frequency;
+    return (loader_->num_batches() + group - 1) / group;
+  }
+
   [[nodiscard]] TrainerOptions trainer_options() const {
     const TrainingConfig& training = config_.training;
     TrainerOptions options;
     options.max_updates = training.max_updates;
     if (training.max_epochs) {
-      const std::int64_t batches = loader_->num_batches();
-      const std::int64_t updates =
-          (batches + training.update_frequency - 1) / training.update_frequency;
-      options.max_updates = std::max<std::int64_t>(
-          1, std::llround(std::ceil(static_cast<double>(updates) * *training.max_epochs)));
+      const double updates = static_cast<double>(updates_per_epoch()) * *training.max_epochs;
+      options.max_updates = std::max<std::int64_t>(1, std::llround(std::ceil(updates)));
     }
     options.update_frequency = training.update_frequency;
     options.evaluation_interval = training.evaluation_interval;
     options.log_interval = training.log_interval;
     options.max_grad_l2_norm = training.max_grad_l2_norm;
+    options.clip_grad_value = training.clip_grad_value;
+    options.criteria = training.monitor.criteria;
     options.exit_on_nan_losses = training.exit_on_nan_losses;
     return options;
   }
@@ -162,13 +170,15 @@ class TrainCommand {
     const Registry& registry = session_->registry();
     loader_ = session_->loader("train", static_cast<std::uint64_t>(seed_));
     validation_loader_ = session_->loader("val", /*seed=*/0);
-    validation_metrics_ = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
+    validation_metrics_ = session_->metrics();
     const TrainerOptions options = trainer_options();
+    freeze_parameters(session_->model(), request_.config.root.table("training"));
     optimizer_ =
         build_optimizer(registry, session_->model(), request_.config.root.table("optimizer"));
     if (config_.scheduler) {
-      scheduler_ = build_scheduler(registry, config_.scheduler->type, config_.scheduler->params,
-                                   options.max_updates);
+      scheduler_ = build_scheduler(
+          registry, config_.scheduler->type, config_.scheduler->params,
+          {options.max_updates, config_.scheduler->by_epoch ? updates_per_epoch() : 1});
     }
     const auto validate = [this] {
       return evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
@@ -179,16 +189,14 @@ class TrainCommand {
     trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_,
                                   validate, session_->device()},
                      options, std::move(state));
-    check_criteria(config_, *validation_metrics_);
+    check_criteria(config_, *validation_metrics_, session_->model());
     add_callbacks(store);
   }
 
   void add_callbacks(const CheckpointStore& store) {
     const Registry& registry = session_->registry();
     std::unique_ptr<MetricList> train_metrics;
-    if (config_.training.evaluate_metrics) {
-      train_metrics = std::make_unique<MetricList>(config_.evaluation.metrics, registry);
-    }
+    if (config_.training.evaluate_metrics) train_metrics = session_->metrics();
     for (const TypedConfig& callback : config_.training.callbacks) {
       trainer_->add_callback(callback.type,
                              guarded("the constructor of callback '" + callback.type + "'",
@@ -210,8 +218,7 @@ class TrainCommand {
   // After training: the best weights on the splits of run_type.
   void evaluate_as_asked() {
     const CheckpointStore store(folder_.path());
-    const bool has_best = checkpoint_callback_->best().update >= 0;
-    result_.checkpoint = has_best ? store.best() : store.last();
+    result_.checkpoint = has_best() ? store.best() : store.last();
     if (!config_.run_type.val && !config_.run_type.test) return;
     const CheckpointContent weights = load_checkpoint(result_.checkpoint, CheckpointParts::kModel);
     session_->load_weights(weights);
@@ -225,11 +232,18 @@ class TrainCommand {
       const std::filesystem::path predictions =
           config_.evaluation.predict ? folder_.predictions(config_.dataset, split) : "";
       const Numbers numbers = session_->evaluate(split, predictions);
-      logging_callback_->log_evaluation(progress, split, has_best ? "best" : "last", numbers);
+      logging_callback_->log_evaluation(progress, split, has_best() ? "best" : "last", numbers);
       for (const auto& [key, number] : numbers) result_.metrics[key] = number;
       if (!predictions.empty()) result_.files.push_back(predictions);
     }
     log::info("[", config_.run_type.test ? "test" : "val", "] ", format_numbers(result_.metrics));
+  }
+
+  // A validation may find one that could not be saved.
+  [[nodiscard]] bool has_best() const {
+    std::error_code ignored;
+    return checkpoint_callback_ != nullptr && checkpoint_callback_->best().update >= 0 &&
+           std::filesystem::exists(CheckpointStore(folder_.path()).best(), ignored);
   }
 
   // The last thing that is written; after an error nothing may hide that error.
@@ -249,7 +263,7 @@ class TrainCommand {
       summary["plugin"] = *session_->identity("").find("plugin");
     }
     if (trainer_) summary["updates"] = trainer_->state().progress.update;
-    if (checkpoint_callback_ != nullptr && checkpoint_callback_->best().update >= 0) {
+    if (has_best()) {
       summary["best"]["criteria"] = config_.training.monitor.criteria;
       summary["best"]["value"] = checkpoint_callback_->best().value;
       summary["best"]["update"] = checkpoint_callback_->best().update;
@@ -287,6 +301,9 @@ class TrainCommand {
 RunResult train(const TrainRequest& request) {
   RunConfig config = RunConfig::parse(request.config.root);
   if (config.run_type.train) return TrainCommand(request, std::move(config)).run();
+  if (request.existing == ExistingRun::kOverwrite) {
+    log::warning("[run] --overwrite has no effect, because run_type does not have train");
+  }
   RunResult all;
   for (const char* split : {"val", "test"}) {
     const bool wanted = split == std::string("val") ? config.run_type.val : config.run_type.test;

@@ -23,9 +23,9 @@ class Stopped final : public std::exception {
 void ignore_write_signals() noexcept;
 
 // From now on SIGINT, SIGTERM or SIGHUP ends the process at once, as it does by default, but with a
-// sentence on stderr: for commands, and for the time, in which there is nothing to save. Makes only system calls, so
-// that it can be called before libraries are initialised. SIGHUP stays ignored where it was, as
-// under nohup.
+// sentence on stderr: for commands, and for the time, in which there is nothing to save. Makes only
+// system calls, so that it can be called before libraries are initialised. SIGHUP stays ignored
+// where it was, as under nohup.
 void end_on_stop_signals() noexcept;
 
 // From now on the first SIGINT, SIGTERM or SIGHUP is noted, and a second one ends the process at

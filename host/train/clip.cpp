@@ -2,22 +2,39 @@
 #include "host/train/clip.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 namespace pergola::host {
+namespace {
 
-at::Tensor clip_grad_norm(const Optimizer& optimizer, double max_norm) {
-  const at::NoGradGuard no_grad;
+std::vector<at::Tensor> gradients_of(const Optimizer& optimizer) {
   std::vector<at::Tensor> gradients;
   for (const ParameterGroup& group : optimizer.groups()) {
     for (const at::Tensor& parameter : group.parameters) {
       if (parameter.grad().defined()) gradients.push_back(parameter.grad());
     }
   }
+  return gradients;
+}
+
+}  // namespace
+
+at::Tensor clip_grad_norm(const Optimizer& optimizer, double max_norm) {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> gradients = gradients_of(optimizer);
   if (gradients.empty()) return at::zeros({});
-  const at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm(2);
+  at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm(2);
   const at::Tensor scale = (max_norm / (norm + 1e-6)).clamp_max(1.0);
   at::_foreach_mul_(gradients, scale);
   return norm;
+}
+
+void clip_grad_value(const Optimizer& optimizer, double clip_value) {
+  const at::NoGradGuard no_grad;
+  const std::vector<at::Tensor> gradients = gradients_of(optimizer);
+  if (gradients.empty()) return;
+  at::_foreach_clamp_min_(gradients, -clip_value);
+  at::_foreach_clamp_max_(gradients, clip_value);
 }
 
 }  // namespace pergola::host

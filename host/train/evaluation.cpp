@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 
 namespace pergola::host {
@@ -53,10 +54,10 @@ class LossSums {
   std::int64_t samples_ = 0;
 };
 
-Report to_report(SampleList batch, const ModelOutput& output) {
-  Report report{std::move(batch), {output.scores.defined() ? output.scores.cpu() : at::Tensor()}};
-  for (const auto& [name, tensor] : output.fields) report.output.fields[name] = tensor.cpu();
-  return report;
+// `batch` as it was loaded, on the CPU, with the output there too; losses have been taken in.
+Report to_report(SampleList batch, ModelOutput output) {
+  output.losses.reset();
+  return Report{std::move(batch), Report{{}, std::move(output)}.to(at::kCPU).output};
 }
 
 ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
@@ -64,6 +65,23 @@ ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std:
   return guarded(concat(test ? "test_step" : "validation_step", "() at batch ", index), [&] {
     return test ? input.model.test_step(batch, index) : input.model.validation_step(batch, index);
   });
+}
+
+// `entry` with what its params leave out and the data set knows.
+TypedConfig with_facts(const TypedConfig& entry, const Registry& registry, const Value& facts) {
+  registry.require(Kind::kMetric, entry.type, entry.where);
+  const std::optional<ComponentSpec>& spec = registry.spec(Kind::kMetric, entry.type);
+  if (!spec) return entry;
+  Value params = entry.params.value();
+  for (const ParamSpec& param : spec->params) {
+    const Value* fact = facts.find(param.name);
+    if (fact == nullptr || entry.params.has(param.name)) continue;
+    params[param.name] = *fact;
+    params[param.name].set_origin("data set");
+  }
+  TypedConfig filled = entry;
+  filled.params = Config(std::move(params), entry.params.path());
+  return filled;
 }
 
 std::string metric_hook(const char* hook, const std::string& key) {
@@ -78,18 +96,25 @@ std::optional<SampleList> next_batch(DataLoader& loader) {
   return guarded(what, [&] { return loader.next(); });
 }
 
-MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry) {
+MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
+                       const Value& facts) {
   for (const TypedConfig& entry : config) {
-    entry.options.allow_only({"type", "params", "key"});
+    entry.options.allow_only({"type", "params", "key", "datasets"});
     const std::string key = entry.options.get<std::string>("key", entry.type);
     for (const Entry& earlier : entries_) {
       if (earlier.key != key) continue;
       throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", key,
                   "'; give it another one: {type = \"", entry.type, "\", key = \"...\"}");
     }
-    entries_.push_back({key, guarded(metric_hook("the constructor", entry.type),
-                                     [&] { return registry.make_metric(entry); })});
+    const TypedConfig filled = with_facts(entry, registry, facts);
+    entries_.push_back({key, entry.options.get<std::vector<std::string>>("datasets", {}),
+                        guarded(metric_hook("the constructor", entry.type),
+                                [&] { return registry.make_metric(filled); })});
   }
+}
+
+bool MetricList::Entry::is_for(const std::string& dataset) const {
+  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
 }
 
 void MetricList::reset() {
@@ -101,13 +126,17 @@ void MetricList::reset() {
 void MetricList::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   for (Entry& entry : entries_) {
+    if (!entry.is_for(batch.dataset_name())) continue;
     guarded(metric_hook("update()", entry.key), [&] { entry.metric->update(batch, output); });
   }
 }
 
-Numbers MetricList::compute(const std::string& prefix) const {
+Numbers MetricList::compute(const std::string& dataset_type,
+                            const std::string& dataset_name) const {
+  const std::string prefix = dataset_type + "/" + dataset_name + "/";
   Numbers numbers;
   for (const Entry& entry : entries_) {
+    if (!entry.is_for(dataset_name)) continue;
     const std::map<std::string, double> values =
         guarded(metric_hook("compute()", entry.key), [&] { return entry.metric->compute(); });
     for (const auto& [child, value] : values) {
@@ -144,7 +173,7 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
     if (visit) visit(to_report(std::move(*loaded), output));
   }
   Numbers numbers;
-  if (measured) numbers = input.metrics.compute(type + "/" + name + "/");
+  if (measured) numbers = input.metrics.compute(type, name);
   losses.read(type, numbers);
   return numbers;
 }

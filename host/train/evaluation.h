@@ -8,6 +8,7 @@
 #include "pergola/callback.h"
 #include "pergola/metric.h"
 #include "pergola/registry.h"
+#include "pergola/report.h"
 
 #include <c10/core/Device.h>
 
@@ -27,19 +28,27 @@ namespace pergola::host {
 // Error{kPlugin}, here and below.
 class MetricList {
  public:
-  // Throws Error{kConfig} for an unknown metric, two of one key, or an option that there is not.
-  MetricList(const std::vector<TypedConfig>& config, const Registry& registry);
+  // `config`: names, or {type, key, params, datasets} tables; a metric with `datasets` is of these
+  // alone. What a metric's params leave out and the data set knows, `facts` fills in: the words of
+  // the answers, ... Throws Error{kConfig} for an unknown metric, two of one key, or an option that
+  // there is not.
+  MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
+             const Value& facts = Value(Value::Table{}));
 
   void reset();
   // No gradient is recorded.
   void update(const SampleList& batch, const ModelOutput& output);
-  // "{dataset_type}/{dataset_name}/{key}[/{child}]" → value
-  [[nodiscard]] Numbers compute(const std::string& prefix) const;
+  // "{dataset_type}/{dataset_name}/{key}[/{child}]" → value, of the metrics for that data set.
+  [[nodiscard]] Numbers compute(const std::string& dataset_type,
+                                const std::string& dataset_name) const;
 
  private:
   struct Entry {
     std::string key;
+    std::vector<std::string> datasets;  // empty: all
     std::unique_ptr<Metric> metric;
+
+    [[nodiscard]] bool is_for(const std::string& dataset) const;
   };
   std::vector<Entry> entries_;
 };

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -34,7 +35,21 @@ Numbers LossMeter::means() const {
   return numbers;
 }
 
-void LossMeter::reset() { sums_.clear(); }
+Numbers LossMeter::take() {
+  Numbers numbers = means();
+  std::int64_t batches = 0;
+  for (const auto& [key, sum] : sums_) batches = std::max(batches, sum.count);
+  Numbers averages;
+  for (const auto& [key, mean] : numbers) {
+    const auto sum = sums_.find(key);
+    SmoothedValue& course = courses_[key];
+    course.update(mean, sum == sums_.end() ? batches : sum->second.count);
+    averages[key + "/avg"] = course.global_avg();
+  }
+  numbers.merge(averages);
+  sums_.clear();
+  return numbers;
+}
 
 void LossMeter::check_finite(std::int64_t update) const {
   std::vector<std::string> bad;
@@ -48,17 +63,26 @@ void LossMeter::check_finite(std::int64_t update) const {
 }
 
 Value LossMeter::state_dict() const {
-  Value state{Value::Table{}};
+  Value sums{Value::Table{}};
   for (const auto& [key, sum] : sums_) {
-    state[key]["sum"] = sum.value.item<double>();
-    state[key]["count"] = sum.count;
+    sums[key] = Value::Table{{"sum", sum.value.item<double>()}, {"count", sum.count}};
   }
-  return state;
+  Value courses{Value::Table{}};
+  for (const auto& [key, course] : courses_) courses[key] = course.state_dict();
+  return Value::Table{{"sums", std::move(sums)}, {"courses", std::move(courses)}};
 }
 
 void LossMeter::load_state_dict(const Value& state) {
   sums_.clear();
-  for (const auto& [key, saved] : state.as_table()) {
+  courses_.clear();
+  const Value* sums = state.find("sums");
+  const Value* courses = state.find("courses");
+  if (sums == nullptr || courses == nullptr) {
+    throw Error(ErrorKind::kCheckpoint,
+                "state.json of the checkpoint has no sums and courses of "
+                "losses in 'meter'; it was written by an older program, which can resume it");
+  }
+  for (const auto& [key, saved] : sums->as_table()) {
     const Value* sum = saved.find("sum");
     const Value* count = saved.find("count");
     if (sum == nullptr || count == nullptr) continue;
@@ -67,6 +91,7 @@ void LossMeter::load_state_dict(const Value& state) {
         sum->is_null() ? std::numeric_limits<double>::quiet_NaN() : sum->as_float();
     sums_[key] = {at::full({}, value, at::kDouble), count->as_integer()};
   }
+  for (const auto& [key, saved] : courses->as_table()) courses_[key].load_state_dict(saved);
 }
 
 }  // namespace pergola::host

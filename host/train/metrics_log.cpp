@@ -15,15 +15,25 @@ namespace {
 
 constexpr const char* kCheckpoint = "checkpoint";  // in the lines of write_final() alone
 
+Value parse_row(const std::string& line, const std::string& where) {
+  try {
+    return from_json(line, where, ErrorKind::kCheckpoint);
+  } catch (const Error&) {  // says what to do with a file of one text
+    throw Error(ErrorKind::kCheckpoint, where,
+                " is damaged: it is not valid JSON; remove that line, or the file");
+  }
+}
+
 // The lines that a run resumed after `last_update` keeps. A last line without its end was being
 // written when the process died.
 std::string kept_lines(const std::string& text, const std::string& path, std::int64_t last_update) {
   std::string kept;
   std::size_t begin = 0;
+  std::int64_t number = 0;
   for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
     const std::string line = text.substr(begin, end - begin + 1);
     begin = end + 1;
-    const Value row = from_json(line, path, ErrorKind::kCheckpoint);
+    const Value row = parse_row(line, concat(path, ":", ++number));
     const Value* update = row.find("update");
     if (row.find(kCheckpoint) != nullptr) continue;
     if (update != nullptr && update->type() == Value::Type::kInteger &&

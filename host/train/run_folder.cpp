@@ -18,10 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-UniqueFd take(const fs::path& folder) {
+UniqueFd open_lock(const fs::path& folder) {
   const fs::path path = folder / ".lock";
   UniqueFd lock(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
   if (!lock) throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
+  return lock;
+}
+
+UniqueFd take(const fs::path& folder) {
+  UniqueFd lock = open_lock(folder);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     throw Error(ErrorKind::kCheckpoint, "the run folder ", folder.string(),
                 " is in use by another pergola process; wait for it, or choose another folder with "
@@ -68,10 +73,31 @@ bool is_there(const fs::path& path) {
   return found;
 }
 
+// A link that is moved may lead to nothing, and what it led to would stay when the link is removed.
+void refuse_links(const fs::path& folder) {
+  for (const char* name : kReplaced) {
+    const fs::path path = folder / name;
+    std::error_code ignored;
+    if (!fs::is_symlink(path, ignored)) continue;
+    throw Error(ErrorKind::kCheckpoint, "--overwrite does not replace ", path.string(),
+                ", which is a symbolic link to ", fs::read_symlink(path, ignored).string(),
+                "; remove the link, and what it leads to if that is not needed, or choose another "
+                "folder with --run-dir");
+  }
+}
+
 void remove_tree(const fs::path& path) {
   std::error_code failed;
   fs::remove_all(path, failed);
   if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", path, failed.value());
+}
+
+void remove_or_warn(const fs::path& replaced) {
+  try {
+    remove_tree(replaced);
+  } catch (const Error& error) {  // the run that counts is sound
+    log::warning("[run] ", error.what(), "; it is of the run that was overwritten, and not needed");
+  }
 }
 
 // In place of what is there.
@@ -91,6 +117,7 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
   lock_ = take(folder_);
   if (is_marked(lock_)) {
     recover();
+    if (existing == ExistingRun::kOverwrite) refuse_links(folder_);
     if (existing == ExistingRun::kRefuse && holds_run()) {
       throw Error(ErrorKind::kCheckpoint, "the folder ", folder_.string(),
                   " already holds a run; continue it with --resume, start again with --overwrite, "
@@ -100,13 +127,23 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
   }
   const fs::path theirs = something_of_a_run(folder_);
   if (theirs.empty()) {
-    write_all(lock_.get(), std::string(kMark), folder_ / ".lock");
+    mark();
     return;
   }
   if (existing == ExistingRun::kResume && holds_run()) return;
   throw Error(ErrorKind::kCheckpoint, "a run here would remove or replace ", theirs.string(),
               ", but the folder's .lock does not say that it is a run's, so it is somebody else's; "
               "choose another folder with --run-dir, or remove it yourself");
+}
+
+void RunFolder::mark() const {
+  if (!is_marked(lock_)) write_all(lock_.get(), kMark, folder_ / ".lock");
+}
+
+void RunFolder::mark_if_empty(const fs::path& folder) {
+  make_directories(folder);
+  if (!something_of_a_run(folder).empty()) return;
+  write_all(open_lock(folder).get(), kMark, folder / ".lock");
 }
 
 bool RunFolder::holds_run() const {
@@ -126,11 +163,10 @@ void RunFolder::set_aside(const StepHook& hook) const {
 }
 
 void RunFolder::remove_replaced() const {
-  try {
-    remove_tree(replaced());
-  } catch (const Error& error) {  // the run that counts is sound
-    log::warning("[run] ", error.what(), "; it is of the run that was overwritten, and not needed");
-  }
+  std::error_code ignored;
+  if (!fs::exists(replaced(), ignored)) return;
+  remove_or_warn(replaced());
+  log::info("[run] the run that was overwritten is removed, because the new one has a checkpoint");
 }
 
 bool RunFolder::put_back(const StepHook& hook) const {
@@ -145,7 +181,7 @@ bool RunFolder::put_back(const StepHook& hook) const {
     }
     hook();
   }
-  remove_replaced();
+  remove_or_warn(replaced());
   log::warning("[run] the run that was to be overwritten is back in ", folder_.string(),
                ", because the new one ended before it saved a checkpoint");
   return true;
@@ -153,7 +189,7 @@ bool RunFolder::put_back(const StepHook& hook) const {
 
 // After a process that ended between set_aside() and what follows it.
 void RunFolder::recover() const {
-  if (!put_back() && is_there(replaced())) remove_replaced();
+  if (!put_back()) remove_replaced();
 }
 
 fs::path RunFolder::predictions(const std::string& dataset, const std::string& split) const {

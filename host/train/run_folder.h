@@ -19,9 +19,16 @@ class RunFolder {
   // Makes the folder and takes it for this process; what is in it stays. The .lock of an empty one
   // says from then on that it is a run's. Throws Error{kCheckpoint} when it holds a run and
   // `existing` says kRefuse; when it holds a file that a run would remove or replace and its .lock
-  // does not say that (kResume takes a run all the same); when another process has it, or when it
-  // cannot be written.
+  // does not say that (kResume takes a run all the same); when kOverwrite would replace a symbolic
+  // link; when another process has it, or when it cannot be written.
   RunFolder(std::filesystem::path folder, ExistingRun existing);
+
+  // Makes the folder, and has its .lock say that it is a run's when nothing is in it that a run
+  // would remove or replace. For who writes predictions there without a run; takes no lock.
+  static void mark_if_empty(const std::filesystem::path& folder);
+
+  // Has the .lock say that it is a run's: for one that was copied without it, once it was resumed.
+  void mark() const;
 
   // Is there something to lose: metrics or checkpoints of a run that has begun? Throws
   // Error{kCheckpoint} when the system does not say.
@@ -31,7 +38,7 @@ class RunFolder {
   // wrote, but for its log, which the new one continues, is moved to .replaced. It is removed when
   // the new run has saved a checkpoint, and put back when that one ends before; after a crash the
   // constructor does whichever is due. Throw Error{kCheckpoint}, but for remove_replaced(), which
-  // warns. `hook` is called after each step, for tests.
+  // warns, and says once that it has removed. `hook` is called after each step, for tests.
   using StepHook = std::function<void()>;
   void set_aside(const StepHook& hook = [] {}) const;
   void remove_replaced() const;

@@ -104,9 +104,9 @@ bool Trainer::run_update() {
     progress.epoch += 1;
     progress.batch_in_epoch = 0;
   }
-  if (losses_are_read(epoch_ended)) check_losses();
+  if (losses_are_read()) check_losses();
   call("on_update_end", [&](Callback& c) { c.on_update_end(state_, batch, output); });
-  validation_pending_ = validation_due(epoch_ended);
+  validation_pending_ = validation_due();
   complete_update();
   return !epoch_ended;
 }
@@ -140,6 +140,7 @@ ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t grou
 
 void Trainer::step() {
   if (options_.max_grad_l2_norm) clip_grad_norm(parts_.optimizer, *options_.max_grad_l2_norm);
+  if (options_.clip_grad_value) clip_grad_value(parts_.optimizer, *options_.clip_grad_value);
   if (parts_.scheduler != nullptr) {
     parts_.optimizer.set_lr_factor(
         guarded(concat("factor() of the scheduler at update ", state_.progress.update + 1),
@@ -159,18 +160,20 @@ bool Trainer::last_update() const {
   return state_.progress.update >= options_.max_updates || state_.should_stop;
 }
 
-bool Trainer::validation_due(bool epoch_ended) const {
-  if (!parts_.validate) return false;
-  if (last_update()) return true;
-  return options_.evaluation_interval == 0
-             ? epoch_ended
-             : state_.progress.update % options_.evaluation_interval == 0;
+bool Trainer::validation_due() const {
+  return parts_.validate && (last_update() || interval_ended());
+}
+
+bool Trainer::interval_ended() const {
+  const Progress& progress = state_.progress;
+  return options_.evaluation_interval == 0 ? progress.batch_in_epoch == 0
+                                           : progress.update % options_.evaluation_interval == 0;
 }
 
 // On a GPU reading a loss waits for the device, so that is done only where something is read or
 // saved anyway; NaN and infinity stay in the sums until then.
-bool Trainer::losses_are_read(bool epoch_ended) const {
-  return parts_.device.is_cpu() || log_due() || validation_due(epoch_ended);
+bool Trainer::losses_are_read() const {
+  return parts_.device.is_cpu() || log_due() || validation_due();
 }
 
 void Trainer::check_losses() const {
@@ -183,12 +186,21 @@ bool Trainer::validate() {
   call("on_validation_start", [&](Callback& c) { c.on_validation_start(state_); });
   try {
     const Numbers numbers = parts_.validate();
+    observe(numbers);
     call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
     return true;
   } catch (const Stopped&) {
     set_generator_state(parts_.device, rng_before);
     return false;
   }
+}
+
+// A validation that is due only because the run ends is not seen: a run that ended there and is
+// made longer goes on as one that did not end.
+void Trainer::observe(const Numbers& numbers) {
+  const auto criterion = numbers.find(options_.criteria);
+  if (parts_.scheduler == nullptr || criterion == numbers.end() || !interval_ended()) return;
+  guarded("observe() of the scheduler", [&] { parts_.scheduler->observe(criterion->second); });
 }
 
 CheckpointContent Trainer::content() const {

@@ -36,6 +36,8 @@ struct TrainerOptions {
   std::int64_t evaluation_interval = 0;  // updates between validations; 0 = at each epoch's end
   std::int64_t log_interval = 100;       // updates between log lines
   std::optional<double> max_grad_l2_norm = {};
+  std::optional<double> clip_grad_value = {};
+  std::string criteria = {};  // which number of a validation the scheduler observes
   bool exit_on_nan_losses = true;
 };
 
@@ -88,8 +90,11 @@ class Trainer {
   void step();
   void complete_update();
   bool validate();
-  [[nodiscard]] bool losses_are_read(bool epoch_ended) const;
-  [[nodiscard]] bool validation_due(bool epoch_ended) const;
+  void observe(const Numbers& numbers);
+  [[nodiscard]] bool losses_are_read() const;
+  [[nodiscard]] bool validation_due() const;
+  // Has the last update completed an evaluation_interval?
+  [[nodiscard]] bool interval_ended() const;
   // Is no update to come after this one, unless it is by a stop signal?
   [[nodiscard]] bool last_update() const;
   [[nodiscard]] bool finished() const;

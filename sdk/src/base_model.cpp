@@ -12,11 +12,18 @@
 namespace pergola {
 namespace {
 
+// What differs between a state and a model, a row a key.
+struct Difference {
+  std::string key;
+  std::string in_state;
+  std::string in_model;
+};
+
 // What of a state fits a model, by the model's key, and what does not.
 struct Match {
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // into, from
   LoadReport report;
-  std::vector<std::string> problems;
+  std::vector<Difference> shapes;  // that differ
 };
 
 Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state) {
@@ -31,13 +38,48 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
     if (found->second.sizes() == into.sizes()) {
       result.copies.emplace_back(into, found->second);
     } else {
-      result.problems.push_back(
-          concat(key, " is ", found->second.sizes(), ", the model has ", into.sizes()));
+      result.shapes.push_back({key, concat(found->second.sizes()), concat(into.sizes())});
     }
     rest.erase(found);
   }
   for (const auto& [key, tensor] : rest) result.report.unexpected_keys.push_back(key);
   return result;
+}
+
+// A line for each of the first rows, in columns.
+std::string table_of(const std::vector<Difference>& rows) {
+  constexpr std::size_t kMost = 40;
+  const std::size_t shown = std::min(kMost, rows.size());
+  std::vector<Difference> lines = {{"weight", "checkpoint", "model"}};
+  lines.insert(lines.end(), rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(shown));
+  std::size_t widths[2] = {0, 0};
+  for (const Difference& line : lines) {
+    widths[0] = std::max(widths[0], line.key.size());
+    widths[1] = std::max(widths[1], line.in_state.size());
+  }
+  std::string table;
+  for (const Difference& line : lines) {
+    table +=
+        concat("\n  ", line.key, std::string(widths[0] - line.key.size() + 2, ' '), line.in_state,
+               std::string(widths[1] - line.in_state.size() + 2, ' '), line.in_model);
+  }
+  if (rows.size() > shown) table += concat("\n  and ", rows.size() - shown, " more");
+  return table;
+}
+
+// The state under the names that the model has now. Throws Error{kCheckpoint} for two of one name.
+std::map<std::string, at::Tensor> renamed(const StateDict& state, const BaseModel& model) {
+  std::map<std::string, at::Tensor> result;
+  std::vector<std::string> clashes;
+  for (const auto& [key, tensor] : state) {
+    const std::string name = model.format_state_key(key);
+    if (!result.emplace(name, tensor).second) {
+      clashes.push_back(concat(key, " is a second '", name, "'"));
+    }
+  }
+  if (clashes.empty()) return result;
+  throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model: ", join(clashes),
+              "; use a checkpoint of the same model and config");
 }
 
 // Each parameter once, under its first name: torch lists those of a submodule that is registered
@@ -51,16 +93,6 @@ std::vector<std::pair<std::string, at::Tensor>> distinct_parameters(
     distinct.emplace_back(item.key(), item.value());
   }
   return distinct;
-}
-
-// "missing: a, b, c (and 4 more)"
-std::string listing(const char* title, const std::vector<std::string>& keys) {
-  constexpr std::size_t kMost = 10;
-  std::vector<std::string> shown(
-      keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, keys.size())));
-  std::string text = concat(title, join(shown));
-  if (keys.size() > kMost) text += concat(" (and ", keys.size() - kMost, " more)");
-  return text;
 }
 
 }  // namespace
@@ -78,6 +110,8 @@ void BaseModel::init_losses(const Registry& registry) {
   losses_ =
       register_module(kName, std::make_shared<Losses>(config_.typed_list("losses"), registry));
 }
+
+bool BaseModel::makes_losses() const { return false; }
 
 ModelOutput BaseModel::operator()(const SampleList& batch) {
   ModelOutput output = forward(batch);
@@ -111,26 +145,22 @@ ModelOutput BaseModel::test_step(const SampleList& batch, std::int64_t /*batch_i
 std::string BaseModel::format_state_key(const std::string& key) const { return key; }
 
 LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
-  std::map<std::string, at::Tensor> renamed;
-  std::vector<std::string> clashes;
-  for (const auto& [key, tensor] : state) {
-    if (!renamed.emplace(format_state_key(key), tensor).second) {
-      clashes.push_back(concat(key, " is a second '", format_state_key(key), "'"));
+  const StateDict own = pergola::state_dict(*this);
+  Match found = match(own, renamed(state, *this));
+  std::vector<Difference>& rows = found.shapes;
+  if (strict == Strict::kYes) {
+    std::map<std::string, at::Tensor> shapes(own.begin(), own.end());
+    for (const std::string& key : found.report.missing_keys) {
+      rows.push_back({key, "missing", concat(shapes.at(key).sizes())});
+    }
+    for (const std::string& key : found.report.unexpected_keys) {
+      rows.push_back({key, "unexpected", "-"});
     }
   }
-  Match found = match(pergola::state_dict(*this), renamed);
-  found.problems.insert(found.problems.end(), clashes.begin(), clashes.end());
-  const LoadReport& report = found.report;
-  if (strict == Strict::kYes && !report.missing_keys.empty()) {
-    found.problems.push_back(listing("missing: ", report.missing_keys));
-  }
-  if (strict == Strict::kYes && !report.unexpected_keys.empty()) {
-    found.problems.push_back(listing("unexpected: ", report.unexpected_keys));
-  }
-  if (!found.problems.empty()) {
-    throw Error(ErrorKind::kCheckpoint,
-                "the weights do not fit the model: ", join(found.problems, "; "),
-                "; use a checkpoint of the same model and config");
+  if (!rows.empty()) {
+    throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model in ", rows.size(),
+                rows.size() == 1 ? " place" : " places",
+                "; use a checkpoint of the same model and config", table_of(rows));
   }
   const at::NoGradGuard no_grad;
   for (auto& [into, from] : found.copies) into.copy_(from);

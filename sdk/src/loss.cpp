@@ -10,6 +10,15 @@
 #include <limits>
 
 namespace pergola {
+namespace {
+
+// True when there may be a data set that both are for.
+bool overlap(const LossConfig& a, const LossConfig& b) {
+  return a.datasets.empty() || b.datasets.empty() ||
+         std::ranges::find_first_of(a.datasets, b.datasets) != a.datasets.end();
+}
+
+}  // namespace
 
 Loss::Loss() = default;
 Loss::~Loss() = default;
@@ -24,14 +33,15 @@ LossConfig LossConfig::parse(const TypedConfig& entry) {
 
 Losses::Losses(const std::vector<TypedConfig>& config, const Registry& registry) {
   for (const TypedConfig& entry : config) {
+    LossConfig parsed = LossConfig::parse(entry);
     for (const Entry& earlier : losses_) {
-      if (earlier.config.component.type == entry.type) {
+      if (earlier.config.component.type == entry.type && overlap(earlier.config, parsed)) {
         throw Error(ErrorKind::kConfig, entry.where, " names the loss '", entry.type,
-                    "' a second time; name it once");
+                    "' a second time; name it once, or give each the datasets that it is for");
       }
     }
-    losses_.push_back({LossConfig::parse(entry),
-                       register_module(concat(losses_.size()), registry.make_loss(entry))});
+    losses_.push_back(
+        {std::move(parsed), register_module(concat(losses_.size()), registry.make_loss(entry))});
   }
 }
 

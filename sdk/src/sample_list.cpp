@@ -32,6 +32,28 @@ const T& get_field(const Map& fields, std::string_view name, const char* holder,
   return *value;
 }
 
+std::int64_t size_of(const std::string& name, const PackedTensor& packed) {
+  const auto& [values, offsets] = packed;
+  const bool defined = values.defined() && offsets.defined();
+  if (!defined || values.dim() == 0 || offsets.dim() != 1 || offsets.size(0) < 2 ||
+      offsets.scalar_type() != at::kLong) {
+    throw Error(ErrorKind::kData, "field '", name, "' is packed as values ",
+                defined ? pergola::concat(values.sizes()) : "(none)", " with ",
+                defined ? pergola::concat(offsets.dtype(), " offsets ", offsets.sizes()) : "(none)",
+                "; expected values [rows, ...] and int64 offsets [batch + 1]");
+  }
+  // On another device it was checked before it was moved, and looking would wait for the device.
+  const bool fits =
+      !offsets.device().is_cpu() ||
+      (offsets[0].item<std::int64_t>() == 0 && offsets[-1].item<std::int64_t>() == values.size(0) &&
+       offsets.diff().ge(0).all().item<bool>());
+  if (!fits) {
+    throw Error(ErrorKind::kData, "field '", name, "' is packed with offsets that do not fit ",
+                values.size(0), " rows; they begin with 0, ascend, and end with that number");
+  }
+  return offsets.size(0) - 1;
+}
+
 std::int64_t size_of(const std::string& name, const Field& field) {
   if (const auto* tensor = std::get_if<at::Tensor>(&field)) {
     if (!tensor->defined() || tensor->dim() == 0) {
@@ -44,6 +66,7 @@ std::int64_t size_of(const std::string& name, const Field& field) {
   if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
     return static_cast<std::int64_t>(list->size());
   }
+  if (const auto* packed = std::get_if<PackedTensor>(&field)) return size_of(name, *packed);
   if (const auto* list = std::get_if<Strings>(&field)) {
     return static_cast<std::int64_t>(list->size());
   }
@@ -92,17 +115,33 @@ at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& n
   return at::stack(parts);
 }
 
+std::vector<at::Tensor> ragged_rows(const std::vector<const Sample*>& samples,
+                                    const std::string& name) {
+  std::vector<at::Tensor> rows;
+  rows.reserve(samples.size());
+  for_each_sample<RaggedTensor>(samples, name, [&](const RaggedTensor& value, std::size_t i) {
+    if (i > 0 && value.tensor.dtype() != rows[0].dtype()) {
+      throw Error(ErrorKind::kData, "field '", name, "' of sample ", i, " is ",
+                  value.tensor.dtype(), ", that of sample 0 is ", rows[0].dtype(),
+                  "; make them of one dtype");
+    }
+    rows.push_back(value.tensor);
+  });
+  return rows;
+}
+
 SampleList collate_samples(const std::vector<const Sample*>& samples) {
   SampleList batch;
   for (const auto& [name, first] : samples[0]->fields()) {
     if (std::holds_alternative<at::Tensor>(first)) {
       batch.add_field(name, stack(samples, name));
-    } else if (std::holds_alternative<RaggedTensor>(first)) {
-      std::vector<at::Tensor> list;
-      for_each_sample<RaggedTensor>(samples, name, [&](const RaggedTensor& value, std::size_t) {
-        list.push_back(value.tensor);
-      });
-      batch.add_field(name, std::move(list));
+    } else if (const auto* ragged = std::get_if<RaggedTensor>(&first)) {
+      std::vector<at::Tensor> list = ragged_rows(samples, name);
+      if (ragged->form == RaggedTensor::Form::kPacked) {
+        batch.add_field(name, PackedTensor::pack(list));
+      } else {
+        batch.add_field(name, std::move(list));
+      }
     } else if (std::holds_alternative<std::string>(first)) {
       Strings list;
       for_each_sample<std::string>(
@@ -132,8 +171,9 @@ SampleList collate_samples(const std::vector<const Sample*>& samples) {
   return batch;
 }
 
+using Change = std::function<at::Tensor(const at::Tensor&)>;
+
 // `field` with `change` applied to every tensor in it.
-template <class Change>
 Field map_tensors(const Field& field, const Change& change) {
   if (const auto* tensor = std::get_if<at::Tensor>(&field)) return change(*tensor);
   if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
@@ -141,7 +181,21 @@ Field map_tensors(const Field& field, const Change& change) {
     for (const at::Tensor& tensor : *list) changed.push_back(change(tensor));
     return changed;
   }
+  if (const auto* packed = std::get_if<PackedTensor>(&field)) {
+    return PackedTensor{change(packed->values), change(packed->offsets)};
+  }
   return field;
+}
+
+// `change` that is made once for a tensor, however many fields hold it.
+Change once(const Change& change) {
+  return [change,
+          seen = std::make_shared<std::map<const void*, at::Tensor>>()](const at::Tensor& tensor) {
+    if (!tensor.defined()) return tensor;
+    at::Tensor& changed = (*seen)[tensor.unsafeGetTensorImpl()];
+    if (!changed.defined()) changed = change(tensor);
+    return changed;
+  };
 }
 
 }  // namespace
@@ -172,6 +226,14 @@ const std::string& Sample::string(std::string_view name) const {
 
 const Strings& Sample::strings(std::string_view name) const {
   return get_field<Strings>(fields_, name, "sample", "a list of strings");
+}
+
+const RaggedTensor& Sample::ragged(std::string_view name) const {
+  return get_field<RaggedTensor>(fields_, name, "sample", "a ragged tensor");
+}
+
+const Sample& Sample::group(std::string_view name) const {
+  return *get_field<std::shared_ptr<const Sample>>(fields_, name, "sample", "a group of fields");
 }
 
 SampleList SampleList::collate(const std::vector<Sample>& samples) {
@@ -209,6 +271,10 @@ const at::Tensor& SampleList::tensor(std::string_view name) const {
 
 const std::vector<at::Tensor>& SampleList::tensors(std::string_view name) const {
   return get_field<std::vector<at::Tensor>>(fields_, name, "batch", "a list of tensors");
+}
+
+const PackedTensor& SampleList::packed(std::string_view name) const {
+  return get_field<PackedTensor>(fields_, name, "batch", "a packed tensor");
 }
 
 const Strings& SampleList::strings(std::string_view name) const {
@@ -249,7 +315,6 @@ void SampleList::set_dataset(std::string name, std::string type) {
   dataset_type_ = std::move(type);
 }
 
-template <class Change>
 SampleList SampleList::mapped(const Change& change) const {
   SampleList result;
   result.batch_size_ = batch_size_;
@@ -265,13 +330,13 @@ SampleList SampleList::mapped(const Change& change) const {
 }
 
 SampleList SampleList::to(at::Device device, bool non_blocking) const {
-  return mapped([&](const at::Tensor& tensor) { return tensor.to(device, non_blocking); });
+  return mapped(once([=](const at::Tensor& tensor) { return tensor.to(device, non_blocking); }));
 }
 
 SampleList SampleList::pin_memory() const {
-  return mapped([](const at::Tensor& tensor) {
+  return mapped(once([](const at::Tensor& tensor) {
     return tensor.device().is_cpu() ? tensor.pin_memory() : tensor;
-  });
+  }));
 }
 
 }  // namespace pergola

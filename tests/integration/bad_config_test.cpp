@@ -116,6 +116,28 @@ TEST_F(BadConfig, EmptyWords) {
   expect_refused(pergola({"checkpoint", "verify", ""}), {"a word" + next_step + "checkpoint"});
 }
 
+// They do not go through the words' TOML, and what they name is written to a config.toml.
+TEST_F(BadConfig, OptionsAreTakenAsTheyStand) {
+  for (const char* name : {"[run", "\"run", "{run", "${HOME}"}) {
+    expect_success(pergola({"train", "boring.toml", "--run-dir", name, "training.max_updates=1"}));
+    EXPECT_FALSE(text(std::string(name) + "/config.toml").empty());
+  }
+  for (const char* name : {"r\xffn", "r\x1bn", "r\x7fn"}) {
+    expect_refused(pergola({"train", "boring.toml", "--run-dir", name}),
+                   {"--run-dir 'r\\x", "has control characters or bytes that are not UTF-8"});
+    EXPECT_FALSE(std::filesystem::exists(path(name)));
+  }
+}
+
+TEST_F(BadConfig, NamesWithControlCharacters) {
+  for (const char* key : {"training.experiment_name", "env.save_dir"}) {
+    const std::string word = std::string(key) + "=\"a\\u0000b\"";
+    expect_refused(pergola({"train", "boring.toml", word}),
+                   {std::string(key) + " = \"a\\u0000b\" (command line) has control characters"});
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("runs")) || std::filesystem::exists(path("a")));
+}
+
 class BadSetting : public BadConfig, public ::testing::WithParamInterface<BadWords> {};
 
 TEST_P(BadSetting, IsRefusedWithTheClosestName) {
@@ -154,9 +176,6 @@ INSTANTIATE_TEST_SUITE_P(
                   fixture_folder("throws_in").string()},
                  {"evaluation.metrics[0] (command line): metric 'throws_im' is not registered; did "
                   "you mean 'throws_in'?; `pergola list metrics` shows all"}},
-        BadWords{"UnknownOptionOfALoss",
-                 {"model_config.boring.losses=[{type=\"cross_entropy\", weight=0.5}]"},
-                 {"model_config.boring.losses[0].weight (command line) is not a known key"}},
         BadWords{"UnknownOptionOfAMetric",
                  {"evaluation.metrics=[{type=\"accuracy\", parms={topk=5}}]"},
                  {"evaluation.metrics[0].parms (command line) is not a known key",
@@ -204,9 +223,46 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"ClippingWithoutNorm",
                  {"training.clip_gradients=true"},
                  {"training.clip_gradients", "needs training.max_grad_l2_norm"}},
+        BadWords{"ClippingByNormAndByValue",
+                 {"training.clip_gradients=true", "training.max_grad_l2_norm=1",
+                  "training.clip_grad_value=1"},
+                 {"training.clip_grad_value = 1 (command line) limits gradients by value"}},
+        BadWords{"FreezingNothing",
+                 {"training.freeze=[\"wrods.*\"]"},
+                 {"training.freeze[0] = \"wrods.*\" (command line) matches no parameter",
+                  "did you mean 'words.*'?"}},
+        BadWords{"FreezingEverything",
+                 {"training.freeze=[\"*\"]"},
+                 {"training.freeze = [\"*\"] (command line) leaves no parameter to train"}},
+        BadWords{"UnknownKeyOfTheScheduler",
+                 {"training.lr_scheduler=true", "scheduler.type=one_cycle",
+                  "scheduler.params.div_facter=3"},
+                 {"scheduler.params.div_facter (command line) is not a known key",
+                  "did you mean 'div_factor'?"}},
+        BadWords{"NegativeRate",
+                 {"optimizer.params.lr=-1"},
+                 {"optimizer.params.lr = -1 (command line) is out of range; expected at least 0"}},
         BadWords{"UnknownMonitor",
                  {"training.early_stop.criteria=easy_vqa/acuracy"},
                  {"training.early_stop.criteria", "did you mean 'val/easy_vqa/accuracy'?"}},
+        BadWords{"MonitorThatNobodyHas",
+                 {"training.early_stop.criteria=foo"},
+                 {"training.early_stop.criteria asks for val/foo, which the validation does not "
+                  "have; known are val/total_loss"}},
+        BadWords{"NoLosses",
+                 {"model_config.boring.losses=[]"},
+                 {"there is nothing to train on: model_config.boring.losses names no loss",
+                  "pergola list losses"}},
+        BadWords{"MisspeltOptionOfALoss",
+                 {"model_config.boring.losses=[{type=\"cross_entropy\", wieght=2}]"},
+                 {"model_config.boring.losses[0].wieght", "did you mean 'weight'?"}},
+        BadWords{"UnknownParamOfALoss",
+                 {"model_config.boring.losses=[{type=\"cross_entropy\", params={smoothing=2}}]"},
+                 {"model_config.boring.losses[0].params.smoothing", "is not a known key"}},
+        BadWords{"KeyOfMmf",
+                 {"training.fp16=true"},
+                 {"training.fp16 (command line) is a key of MMF's that Pergola does not take: "
+                  "training is in 32-bit floating point as yet, so leave it out"}},
         BadWords{"TwoMetricsOfOneKey",
                  {"evaluation.metrics=[\"accuracy\", \"accuracy\"]"},
                  {"evaluation.metrics[1]", "is a second metric with the key 'accuracy'"}},

@@ -38,7 +38,8 @@ TEST_F(BadData, SplitThatIsMissing) {
 
 TEST_F(BadData, QuestionsThatAreMissing) {
   fs::remove(path(kQuestions));
-  expect_refused({"cannot read data/easy_vqa/train/questions.json", "No such file"});
+  expect_refused({"data set 'easy_vqa' has no file data/easy_vqa/train/questions.json",
+                  "`tools/setup --data easy_vqa`"});
 }
 
 TEST_F(BadData, QuestionsThatAreNotJson) {
@@ -80,7 +81,7 @@ TEST_F(BadData, AnswerThatIsThereTwiceButForItsCase) {
 
 TEST_F(BadData, AnswersThatAreMissing) {
   fs::remove(path("data/easy_vqa/answers.txt"));
-  expect_refused({"data/easy_vqa/answers.txt"});
+  expect_refused({"has no file data/easy_vqa/answers.txt", "`tools/setup --data easy_vqa`"});
 }
 
 TEST_F(BadData, ImageThatIsMissing) {

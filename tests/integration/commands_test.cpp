@@ -35,6 +35,12 @@ TEST_F(CommandsTest, VersionIsOneLine) {
   EXPECT_EQ(result.err, "");
 }
 
+TEST_F(CommandsTest, VersionAndHelpTakeNoMoreWords) {
+  expect_error(pergola({"--version", "extra"}), kConfig,
+               {"'extra' is one word too many after --version", "pergola COMMAND --help"});
+  expect_error(pergola({"help", "train"}), kConfig, {"'train' is one word too many after help"});
+}
+
 TEST_F(CommandsTest, HelpNamesEveryCommandAndExitCode) {
   const Result result = pergola({"--help"});
   expect_success(result);
@@ -148,12 +154,21 @@ TEST_F(CommandsTest, ListShowsEveryKind) {
   expect_success(pergola({"list", "callbacks"}));
 }
 
+TEST_F(CommandsTest, ListWarnsOfTwoPluginsWithOneKey) {
+  write("plugins/boring.so", read_file(fixture_plugin("good")));
+  write("plugins/copy.so", read_file(fixture_plugin("duplicate_key")));
+  const Result result = pergola({"list", "models", "--plugin-path", "plugins"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: [plugin] model 'boring' is offered by two plugins, "
+                                    "plugins/boring.so and plugins/copy.so; take one of them out"));
+}
+
 TEST_F(CommandsTest, ListHasTheParamsWithTheirDefaults) {
   EXPECT_THAT(pergola({"list", "losses"}).out,
               HasSubstr("\n    label_smoothing = 0.0\tthe share of each target that is spread over "
                         "all classes (at least 0, at most 1)\n"));
   const std::string models = pergola(with_good({"list", "models"})).out;
-  EXPECT_THAT(models, HasSubstr("\n    hidden_dim = 16\t\n"));
+  EXPECT_THAT(models, HasSubstr("\n    hidden_dim = 16\n"));
 }
 
 TEST_F(CommandsTest, ConfigShowSaysWhereEachValueComesFrom) {
@@ -206,6 +221,21 @@ TEST_F(CommandsTest, DoctorWarnsOfADataSetThatIsMissing) {
                         "it with `tools/setup --data easy_vqa`"));
   fs::remove_all(path("data/easy_vqa/test"));
   EXPECT_THAT(doctor(good, "data").out, HasSubstr("has no folder data/easy_vqa/test; fetch it"));
+}
+
+TEST_F(CommandsTest, DoctorLooksForEveryPartOfTheDataSet) {
+  const std::string good = fixture_folder("good").string();
+  for (const std::string part : {"train/questions.json", "test/questions.json", "train/images",
+                                 "test/images", "answers.txt"}) {
+    fs::rename(path("data/easy_vqa/" + part), path("part"));
+    const Result result = doctor(good, "data");
+    EXPECT_EQ(result.exit_code, kDone);
+    EXPECT_THAT(result.out,
+                ContainsRegex("\\[data\\] warning: data set 'easy_vqa' has no (file|folder) "
+                              "data/easy_vqa/" +
+                              part + "; fetch it with `tools/setup"));
+    fs::rename(path("part"), path("data/easy_vqa/" + part));
+  }
 }
 
 TEST_F(CommandsTest, CheckpointInspectShowsProgressModelAndTensors) {

@@ -32,6 +32,14 @@ const Words kWorkers = {"training.num_workers=3"};
 // 40 is the schedule's end in both runs, so that it does not depend on max_updates.
 const Words kScheduled = {"training.lr_scheduler=true", "scheduler.type=warmup_cosine",
                           "scheduler.params={num_warmup_steps=4, num_training_steps=40}"};
+// Validations at 4 and 8; the ones at 3 and 6 are there because the run was to end.
+const Words kPlateau = {"training.lr_scheduler=true", "scheduler.type=reduce_on_plateau",
+                        "scheduler.params={patience=0, factor=0.1, threshold=0.9}"};
+const Words kOneCycleByEpoch = {"training.lr_scheduler=true", "scheduler.type=one_cycle",
+                                "scheduler.interval=epoch",
+                                "scheduler.params={num_training_steps=3, pct_start=0.5}"};
+const Words kFrozen = {"training.freeze=[\"*.bias\"]", "training.clip_grad_value=0.01",
+                       "optimizer={type=\"lamb\", params={lr=0.05}}"};
 const Words kMomentum = {"optimizer={type=\"sgd\", params={lr=0.1, momentum=0.9}}"};
 const Words kAdamax = {"optimizer={type=\"adamax\", params={lr=0.01}}",
                        "training.clip_gradients=true", "training.max_grad_l2_norm=0.25"};
@@ -40,7 +48,9 @@ INSTANTIATE_TEST_SUITE_P(Runs, ResumedAt,
                          ::testing::Values(Case{"boring", 1, kPlain}, Case{"boring", 6, kPlain},
                                            Case{"boring", 7, kWorkers},
                                            Case{"boring", 11, kMomentum},
-                                           Case{"cnn_lstm", 1, kPlain},
+                                           Case{"boring", 3, kPlateau}, Case{"boring", 8, kPlateau},
+                                           Case{"boring", 5, kOneCycleByEpoch},
+                                           Case{"boring", 6, kFrozen}, Case{"cnn_lstm", 1, kPlain},
                                            Case{"cnn_lstm", 5, kScheduled},
                                            Case{"cnn_lstm", 3, kGroups}, Case{"pythia", 1, kPlain},
                                            Case{"pythia", 7, kAdamax}, Case{"pythia", 6, kWorkers}),
@@ -118,6 +128,41 @@ TEST_F(ResumeTest, WithoutAnyWholeCheckpointItEndsAndTouchesNothing) {
                {"none of the 2 checkpoints in run/checkpoints can be used",
                 "run/checkpoints/best is whole and is kept", "--run-dir"});
   EXPECT_EQ(text("run/metrics.jsonl"), metrics);
+}
+
+TEST_F(ResumeTest, OnlyABestIsRefusedAndKept) {
+  expect_success(train({"training.max_updates=4"}));
+  std::filesystem::rename(path("run/checkpoints"), path("all"));
+  std::filesystem::create_directory(path("run/checkpoints"));
+  std::filesystem::rename(path("all/best"), path("run/checkpoints/best"));
+  const std::string best = text("run/checkpoints/best/model.safetensors");
+  const std::string metrics = text("run/metrics.jsonl");
+  expect_error(train({"--resume"}), kCheckpoint,
+               {"there is neither `last` nor an `update_*` in run/checkpoints",
+                "run/checkpoints/best is whole and is kept", "--run-dir"});
+  EXPECT_EQ(text("run/checkpoints/best/model.safetensors"), best);
+  EXPECT_EQ(text("run/metrics.jsonl"), metrics);
+}
+
+// As `cp -r run/* copy` makes it.
+TEST_F(ResumeTest, ARunThatWasCopiedWithoutItsLockIsItsOwnerAgainOnceResumed) {
+  expect_success(train({"training.max_updates=2"}));
+  std::filesystem::remove(path("run/.lock"));
+  expect_error(train({"--overwrite"}), kCheckpoint, {".lock does not say that it is a run's"});
+  expect_error(train({"--resume", "training.seed=7"}), kCheckpoint, {"cannot be continued"});
+  expect_error(train({"--overwrite"}), kCheckpoint, {".lock does not say that it is a run's"});
+  expect_success(train({"--resume", "training.max_updates=3"}));
+  expect_success(train({"--overwrite", "training.max_updates=1", "run_type=train"}));
+}
+
+TEST_F(ResumeTest, ALineOfTheMetricsThatIsDamagedIsNamed) {
+  expect_success(train({"training.max_updates=3"}));
+  std::string lines = text("run/metrics.jsonl");
+  lines.replace(lines.find('\n') + 1, 1, "[");  // the second line's bracket
+  write("run/metrics.jsonl", lines);
+  expect_error(train({"--resume"}), kCheckpoint,
+               {"run/metrics.jsonl:2 is damaged: it is not valid JSON; remove that line, or the "
+                "file"});
 }
 
 TEST_F(ResumeTest, WithoutARunItStartsAtTheBeginning) {

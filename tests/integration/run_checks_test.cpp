@@ -22,14 +22,19 @@ TEST_F(CriteriaTest, NameThatIsNearlyOneOfTheValidationsIsRefusedAtOnce) {
   EXPECT_EQ(metrics().size(), 0U);
 }
 
-TEST_F(CriteriaTest, OtherNamesAreLookedForInTheFirstValidation) {
-  for (const char* name : {"easy_vqa/cross_entropy/smooth", "easy_vqa/of_the_model"}) {
-    expect_error(train_for(name), kConfig,
-                 {"training.early_stop.criteria asks for val/easy_vqa/",
-                  "which the validation does not have", "val/easy_vqa/cross_entropy"});
-    EXPECT_EQ(metrics().size(), 3U);  // two updates, and the validation that shows it
-    std::filesystem::remove_all(path("run"));
-  }
+TEST_F(CriteriaTest, NameThatIsLikeNoneIsRefusedAtOnceToo) {
+  expect_error(train_for("easy_vqa/of_the_model"), kConfig,
+               {"training.early_stop.criteria asks for val/easy_vqa/of_the_model",
+                "known are val/total_loss"});
+  EXPECT_EQ(metrics().size(), 0U);
+}
+
+// A loss may have parts, whose names the first validation shows.
+TEST_F(CriteriaTest, PartsOfALossAreLookedForInTheFirstValidation) {
+  expect_error(train_for("easy_vqa/cross_entropy/smooth"), kConfig,
+               {"training.early_stop.criteria asks for val/easy_vqa/cross_entropy/smooth",
+                "which the validation does not have", "val/easy_vqa/cross_entropy"});
+  EXPECT_EQ(metrics().size(), 3U);  // two updates, and the validation that shows it
 }
 
 class CallbackNamesTest : public RunTest {};
@@ -80,6 +85,12 @@ TEST_F(ContinuationTest, AnotherOptimizerIsRefused) {
   expect_success(train({"training.max_updates=3", "run_type=train"}));
   expect_refused({"optimizer={type=\"sgd\", params={lr=0.1}}"},
                  {"optimizer.type = \"sgd\" (it was \"adamw\")"});
+}
+
+TEST_F(ContinuationTest, OtherFrozenParametersAreRefused) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_refused({"training.freeze=[\"words.*\"]"},
+                 {"training.freeze = [\"words.*\"] (it was [])"});
 }
 
 TEST_F(ContinuationTest, AnotherSizeOfTheTrainingSplitIsRefused) {

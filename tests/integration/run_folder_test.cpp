@@ -93,25 +93,62 @@ TEST_F(RunFolderTest, OverwriteThatCannotStartKeepsTheOldRun) {
   EXPECT_EQ(metrics().size(), 17U);  // 12 of training, 3 of validation, 2 of the evaluation
 }
 
-// What is wrong may be found as late as at the first validation, or never: then a kill ends it.
 TEST_F(RunFolderTest, OverwriteThatEndsBeforeItSavesPutsTheOldRunBack) {
   expect_success(train());
   const auto before = listing("run");
   write("before", text(weights()));
   write("config", text("run/config.toml"));
-  const Words no_save = {"--overwrite", "training.checkpoint_interval=0"};
-  for (const char* mistake :
-       {"model_config.boring.losses=[]", "training.early_stop.criteria=foo"}) {
-    Words words = no_save;
-    words.emplace_back(mistake);
-    const Result result = train(words);
-    EXPECT_EQ(result.exit_code, kConfig) << result;
-    EXPECT_THAT(result.err, HasSubstr("the run that was to be overwritten is back"));
-    EXPECT_EQ(listing("run"), before);
-    EXPECT_TRUE(same_bytes(weights(), "before"));
-    EXPECT_TRUE(same_bytes("run/config.toml", "config"));
-    EXPECT_EQ(json("run/summary.json").at("status"), "finished");
-  }
+  const Result result =
+      train({"--overwrite", "optimizer.params.lr=1e38", "training.checkpoint_interval=0"});
+  EXPECT_EQ(result.exit_code, kNan) << result;
+  EXPECT_THAT(result.err, HasSubstr("the run that was to be overwritten is back"));
+  EXPECT_EQ(listing("run"), before);
+  EXPECT_TRUE(same_bytes(weights(), "before"));
+  EXPECT_TRUE(same_bytes("run/config.toml", "config"));
+  EXPECT_EQ(json("run/summary.json").at("status"), "finished");
+}
+
+TEST_F(RunFolderTest, OverwriteSaysOnceThatTheOldRunIsGone) {
+  expect_success(train({"training.max_updates=1", "run_type=train"}));
+  const Result result = train({"--overwrite", "training.max_updates=7"});
+  expect_success(result);
+  const std::string line = "[run] the run that was overwritten is removed, because the new one has";
+  EXPECT_THAT(result.err, HasSubstr(line));
+  EXPECT_EQ(result.err.find(line, result.err.find(line) + 1), std::string::npos);
+  EXPECT_THAT(train({"--resume"}).err, ::testing::Not(HasSubstr("overwritten")));
+}
+
+TEST_F(RunFolderTest, OverwriteWithoutTrainingHasNoEffectAndSaysSo) {
+  expect_success(train({"training.max_updates=1"}));
+  const auto before = listing("run");
+  const Result result = train({"--overwrite", "run_type=test"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: [run] --overwrite has no effect, because run_type"));
+  EXPECT_EQ(listing("run"), before);
+}
+
+// On another disk, say.
+TEST_F(RunFolderTest, OverwriteDoesNotReplaceALinkToCheckpoints) {
+  expect_success(train({"training.max_updates=1"}));
+  fs::rename(path("run/checkpoints"), path("disk"));
+  fs::create_symlink("../disk", path("run/checkpoints"));
+  const auto before = listing("disk");
+  expect_error(train({"--overwrite"}), kCheckpoint,
+               {"--overwrite does not replace run/checkpoints, which is a symbolic link to ../disk",
+                "--run-dir"});
+  EXPECT_EQ(listing("disk"), before);
+  expect_success(train({"--resume", "training.max_updates=2"}));
+  EXPECT_TRUE(fs::is_symlink(path("run/checkpoints")));
+}
+
+TEST_F(RunFolderTest, PredictionsWithoutARunDoNotBlockTheFolder) {
+  expect_success(train({"training.max_updates=1", "run_type=train"}));
+  const Words predict = {"predict", "boring.toml",  "--run-dir",
+                         "other",   "--checkpoint", "run/checkpoints/best"};
+  expect_success(pergola(predict));
+  EXPECT_THAT(listing("other"), Contains("predictions/easy_vqa_test.json"));
+  Launch there = launch({"train", "boring.toml", "--run-dir", "other", "training.max_updates=1"});
+  expect_success(run(there));
 }
 
 TEST_F(RunFolderTest, ResumeAndOverwriteExcludeEachOther) {
@@ -160,6 +197,58 @@ TEST_F(RunFolderTest, ParentWithoutWritePermissionIsRefused) {
   const Result result = run(launch);
   fs::permissions(path("closed"), fs::perms::owner_all);
   expect_error(result, kCheckpoint, {"cannot make the folder closed/run", "Permission denied"});
+}
+
+// Whoever closed the folder is told before the training, and not to give up what is in it.
+TEST_F(RunFolderTest, CheckpointsThatCannotBeReplacedAreRefusedBeforeTraining) {
+  expect_success(train({"training.max_updates=3"}));
+  const Words more = {"--resume", "training.max_updates=6"};
+  const auto refused = [&](const char* closed, fs::perms perms, const Words& parts) {
+    const auto before = listing("run");
+    fs::permissions(path(closed), perms);
+    const Result result = train_with(&drop_root_override, more);
+    fs::permissions(path(closed), fs::perms::owner_all);
+    expect_error(result, kCheckpoint, parts);
+    EXPECT_THAT(result.err, ::testing::Not(HasSubstr("[train] update")));
+    EXPECT_THAT(result.err, ::testing::Not(::testing::AnyOf(HasSubstr("--overwrite"),
+                                                            HasSubstr("remove the folder"))));
+    EXPECT_EQ(listing("run"), before);
+  };
+  const auto read_only = fs::perms::owner_read | fs::perms::owner_exec;
+  refused("run/checkpoints", read_only,
+          {"cannot make the folder run/checkpoints/.tmp-last-", "check its permissions"});
+  for (const char* closed : {"run/checkpoints/last", "run/checkpoints/best"}) {
+    for (const fs::perms perms : {read_only, fs::perms::none}) {
+      refused(closed, perms,
+              {std::string("cannot replace the checkpoint ") + closed + ": Permission denied",
+               "check its permissions"});
+    }
+  }
+  fs::remove_all(path("run/checkpoints/best"));
+  fs::remove_all(path("run/checkpoints/update_00000003"));
+  refused("run/checkpoints/last/model.safetensors", fs::perms::none,
+          {"model.safetensors: Permission denied", "overwrite nothing before that can be read"});
+  expect_success(train(more));
+}
+
+// In the child.
+void close_standard_output() {
+  ::close(STDOUT_FILENO);
+  ::close(STDERR_FILENO);
+}
+void close_all_standard() {
+  ::close(STDIN_FILENO);
+  close_standard_output();
+}
+
+TEST_F(RunFolderTest, ClosedDescriptorsAreNotTheNumbersOfTheRunsFiles) {
+  for (const auto close : {&close_standard_output, &close_all_standard}) {
+    EXPECT_EQ(train_with(close, {}).exit_code, kUnexpected);  // the result has nowhere to go
+    EXPECT_EQ(text("run/.lock"), "This folder is of a Pergola run.\n");
+    EXPECT_EQ(metrics().size(), 17U);  // 12 of training, 3 of validation, 2 of the evaluation
+    EXPECT_EQ(json("run/summary.json").at("status"), "finished");
+    fs::remove_all(path("run"));
+  }
 }
 
 TEST_F(RunFolderTest, FileThatCannotGrowEndsTheRunAndKeepsTheLastCheckpoint) {

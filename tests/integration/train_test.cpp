@@ -82,7 +82,8 @@ TEST_F(TrainTest, MetricsLinesHaveMmfsKeys) {
   };
   EXPECT_THAT(keys(rows[3]),
               ElementsAre("epoch", "lr", "split", "train/easy_vqa/accuracy",
-                          "train/easy_vqa/cross_entropy", "train/total_loss", "update"));
+                          "train/easy_vqa/cross_entropy", "train/easy_vqa/cross_entropy/avg",
+                          "train/total_loss", "train/total_loss/avg", "update"));
   EXPECT_THAT(keys(rows[4]), ElementsAre("epoch", "split", "update", "val/easy_vqa/accuracy",
                                          "val/easy_vqa/cross_entropy", "val/total_loss"));
   EXPECT_EQ(rows[3].at("lr"), 0.01);
@@ -105,7 +106,7 @@ TEST_F(TrainTest, SummarySaysHowTheRunEnded) {
   EXPECT_EQ(summary.at("status"), "finished");
   EXPECT_EQ(summary.at("updates"), 12);
   EXPECT_GT(summary.at("seconds").get<double>(), 0);
-  EXPECT_EQ(summary.at("device"), "cpu (1 threads)");
+  EXPECT_EQ(summary.at("device"), "cpu (1 thread)");
   EXPECT_EQ(summary.at("model"), "boring");
   EXPECT_EQ(summary.at("dataset"), "easy_vqa");
   EXPECT_EQ(summary.at("plugin").at("name"), "good");
@@ -170,7 +171,7 @@ TEST_F(TrainTest, StdoutHasTheResultsAndStderrTheLog) {
   EXPECT_THAT(result.out, HasSubstr("\ncheckpoint run/checkpoints/best\n"));
   EXPECT_THAT(result.out, HasSubstr("\npredictions run/predictions/easy_vqa_test.json\n"));
   EXPECT_THAT(result.out, Not(HasSubstr("[train]")));
-  for (const char* line : {"[run] seed 1234", "[device] cpu (1 threads)",
+  for (const char* line : {"[run] seed 1234", "[device] cpu (1 thread)",
                            "[plugin] good 0.1.0 from ", "[data] easy_vqa train: 44 samples",
                            "[model] boring: ", "[train] update 12/12: ", "[val] update 12: "}) {
     EXPECT_THAT(result.err, HasSubstr(line));

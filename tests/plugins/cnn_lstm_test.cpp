@@ -178,6 +178,10 @@ TEST(CnnLstmTest, TheConfigChoosesTheActivation) {
   EXPECT_FALSE(close(scores("gelu"), scores("tanh"), 1e-4));
 }
 
+TEST(CnnLstmTest, StateDictAndBackIsTheIdentity) {
+  testing::expect_state_dict_is_identity(*build_small(), *build_small());
+}
+
 TEST(CnnLstmTest, StateDictHasMmfsNames) {
   std::vector<std::string> names;
   for (const auto& [key, tensor] : state_dict(*build_small())) names.push_back(key);

@@ -47,6 +47,23 @@ inline void fill_by_rule(torch::nn::Module& module) {
   }
 }
 
+// The state of `from`, loaded into `into`, is the same afterwards, key for key and bit for bit.
+// `into` is another model of the same config.
+inline void expect_state_dict_is_identity(BaseModel& from, BaseModel& into) {
+  const torch::NoGradGuard no_grad;
+  for (at::Tensor& parameter : into.parameters()) parameter.fill_(0.125);
+  const StateDict before = state_dict(from);
+  const LoadReport report = into.load_state_dict(before, Strict::kYes);
+  EXPECT_TRUE(report.missing_keys.empty());
+  EXPECT_TRUE(report.unexpected_keys.empty());
+  const StateDict after = state_dict(into);
+  ASSERT_EQ(after.size(), before.size());
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    EXPECT_EQ(after[i].first, before[i].first);
+    EXPECT_TRUE(after[i].second.equal(before[i].second)) << after[i].first;
+  }
+}
+
 // Element i is cos(a i + b).
 [[nodiscard]] inline at::Tensor ramp(at::IntArrayRef shape, double a, double b) {
   const std::int64_t size = c10::multiply_integers(shape);

@@ -207,6 +207,12 @@ TEST(PythiaTest, OldStateKeysGetTheirCurrentNames) {
   }
 }
 
+TEST(PythiaTest, StateDictAndBackIsTheIdentity) {
+  for (const char* change : {"", R"(image_feature_encodings = ["finetune_faster_rcnn_fpn_fc7"])"}) {
+    testing::expect_state_dict_is_identity(*build_mini(change), *build_mini(change));
+  }
+}
+
 TEST(PythiaTest, WeightsOfAnOldReleaseLoad) {
   const auto model = build_mini(R"(image_feature_encodings = ["finetune_faster_rcnn_fpn_fc7"])");
   StateDict old;

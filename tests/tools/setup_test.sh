@@ -39,6 +39,14 @@ make_libtorch() {
   cp "$(type -P true)" "$1/lib/libtorch_cpu.so"
 }
 
+# make_easy_vqa FOLDER: as many files as the data set has, all of them empty.
+make_easy_vqa() {
+  mkdir -p "$1"/{train,test}/images
+  touch "$1"/answers.txt "$1"/{train,test}/questions.json
+  (cd "$1/train/images" && seq -f '%g.png' 0 3999 | xargs touch)
+  (cd "$1/test/images" && seq -f '%g.png' 0 999 | xargs touch)
+}
+
 run_setup() {
   status=0
   output=$(env -u PERGOLA_LIBTORCH -u PERGOLA_DATA_DIR PATH="$work/bin:$PATH" XDG_CACHE_HOME="$work/cache" \
@@ -178,7 +186,8 @@ expect_nothing_left
 
 # What is there is not fetched again; what a killed set-up left is swept.
 new_case
-mkdir -p "$work"/cache/pergola/{libtorch-2.11.0,libtorch-2.11.0.partial,data/easy_vqa,data/easy_vqa.partial}
+mkdir -p "$work"/cache/pergola/{libtorch-2.11.0,libtorch-2.11.0.partial,data/easy_vqa.partial}
+make_easy_vqa "$work/cache/pergola/data/easy_vqa"
 run_setup --data easy_vqa
 expect 0 'LibTorch 2.11.0: in' 'data set easy_vqa: in'
 expect_no_calls '^(python3|apt-get|sudo)'
@@ -186,6 +195,34 @@ expect_no_calls '^(python3|apt-get|sudo)'
   echo 'FAILED: partial folders were not swept'
   failures=$((failures + 1))
 }
+
+# A data set that is not whole gets what it lacks, and nothing that is there is touched.
+new_case
+mkdir -p "$work/cache/pergola/libtorch-2.11.0"
+make_easy_vqa "$work/wheel/easy_vqa/data"
+mkdir "$work/wheel/easy_vqa-1.0.dist-info"
+touch "$work/wheel/easy_vqa-1.0.dist-info/LICENSE"
+(cd "$work/wheel" && python3 -m zipfile -c "$work/easy_vqa.whl" easy_vqa easy_vqa-1.0.dist-info)
+stub python3 "while [ \$# -gt 0 ]; do if [ \"\$1\" = --dest ]; then cp '$work/easy_vqa.whl' \"\$2\"; fi; shift; done"
+stub sha256sum 'echo fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f'
+data=$work/cache/pergola/data/easy_vqa
+mkdir -p "$data/train/images"
+echo mine | tee "$data/answers.txt" "$data/notes.txt" >"$data/train/images/7.png"
+run_setup --data easy_vqa
+expect 0 "$data lacks train/questions.json test/questions.json train/images (1 of 4000) test/images (0 of 1000)" \
+  "data set easy_vqa: completed in $data"
+[[ $(cat "$data/answers.txt" "$data/notes.txt" "$data/train/images/7.png") == $'mine\nmine\nmine' &&
+  -e $data/train/questions.json && -e $data/train/images/3999.png && ! -e $data.partial ]] || {
+  echo 'FAILED: the data set was not completed, or something that was there was touched'
+  failures=$((failures + 1))
+}
+: >"$work/calls"
+run_setup --data easy_vqa
+expect 0 "data set easy_vqa: in $data"
+expect_no_calls '^python3'
+ln -sf nowhere "$data/answers.txt"
+run_setup --data easy_vqa
+expect 1 "$data cannot be completed (see above) and lacks answers.txt; move it away and run"
 
 ((failures == 0)) || exit 1
 echo "tools/setup: all cases hold"

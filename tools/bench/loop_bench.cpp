@@ -27,7 +27,7 @@ constexpr std::int64_t kSeed = 1;
 
 const ConfigAndPlugins& config() {
   static const ConfigAndPlugins loaded =
-      load_config(PERGOLA_CONFIG, {"training.device=cpu"}, {PERGOLA_PLUGINS});
+      load_config(PERGOLA_CONFIG, parse_overrides({"training.device=cpu"}), {PERGOLA_PLUGINS});
   return loaded;
 }
 

@@ -20,9 +20,9 @@ class ProbabilityBce final : public torch::autograd::Function<ProbabilityBce> {
     // torch's bound on both logarithms, so that a certain answer that is wrong costs 100.
     constexpr double kLeast = -100;
     const at::Tensor log_p = at::log(p).clamp_min_(kLeast);
-    at::Tensor values = at::neg(p).log1p_().clamp_min_(kLeast).lerp_(log_p, t).neg_();
+    at::Tensor values = at::neg(p).log1p_().clamp_min_(kLeast).lerp_(log_p, t);
     if (w.has_value()) values.mul_(*w);
-    return values.mean();
+    return values.mean().neg_();
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,

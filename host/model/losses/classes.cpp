@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <limits>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -37,15 +38,21 @@ at::Tensor row_classes(const LossInputs& in, const at::Tensor& scores) {
                   "scores [batch, classes] and class numbers (integers) [batch]");
 }
 
-// -sum of log_q[t] over the rows whose class is not `ignored`.
-at::Tensor sum_of_picked(const LossInputs& in, const at::Tensor& log_q, const at::Tensor& classes,
-                         std::int64_t ignored) {
-  return in.of_class_numbers(
-      log_q, [&] { return at::nll_loss(log_q, classes, {}, at::Reduction::Sum, ignored); });
+// -sum of log_q[t] over the rows whose class is not `ignored`, and how many these are.
+std::pair<at::Tensor, at::Tensor> sum_of_picked(const LossInputs& in, const at::Tensor& log_q,
+                                                const at::Tensor& classes, std::int64_t ignored) {
+  at::Tensor count;
+  const at::Tensor sum = in.of_class_numbers(log_q, [&] {
+    const auto found = at::nll_loss_forward(log_q, classes, {}, at::Reduction::Sum, ignored);
+    count = std::get<1>(found);  // the sum of the weights
+    return std::get<0>(found);
+  });
+  return {sum, count};
 }
 
-at::Tensor mean_over(const at::Tensor& sum, const at::Tensor& counted) {
-  return sum / counted.sum().clamp_min(1);
+// 0 where nothing counts.
+at::Tensor mean_over(const at::Tensor& sum, const at::Tensor& count) {
+  return sum / count.clamp_min(1);
 }
 
 }  // namespace
@@ -53,6 +60,7 @@ at::Tensor mean_over(const at::Tensor& sum, const at::Tensor& counted) {
 ComponentSpec CrossEntropy::spec() {
   return {"cross entropy of logits against class numbers or class probabilities",
           {{.name = "weight",
+            .fallback = {},
             .meaning = "one factor a class, an array; none: all are 1",
             .low = 0,
             .high = std::numeric_limits<float>::max(),
@@ -97,10 +105,19 @@ LossMap CrossEntropy::compute(const SampleList& batch, const ModelOutput& output
     }
     weight_ = weight_.to(scores.options(), /*non_blocking=*/true);  // moves once
   }
-  const at::Tensor value = in.of_class_numbers(scores, [&] {
-    return at::cross_entropy_loss(scores, targets, weight_, reduction_, ignore_index_,
+  // torch's mean of smoothed and weighted class numbers waits for a GPU; its sum does not.
+  const bool own_mean = !probabilities && weight_.defined() && label_smoothing_ > 0 &&
+                        reduction_ == at::Reduction::Mean;
+  const std::int64_t reduction = own_mean ? std::int64_t{at::Reduction::Sum} : reduction_;
+  at::Tensor value = in.of_class_numbers(scores, [&] {
+    return at::cross_entropy_loss(scores, targets, weight_, reduction, ignore_index_,
                                   label_smoothing_);
   });
+  if (own_mean) {
+    const at::Tensor ignored = targets.eq(ignore_index_).flatten();
+    const at::Tensor weights = weight_.gather(0, targets.flatten().masked_fill(ignored, 0));
+    value = value / weights.masked_fill(ignored, 0).sum();
+  }
   return {{"", value.dim() > 1 ? value.flatten(1).mean(1) : value}};
 }
 
@@ -137,19 +154,19 @@ LossMap SoftLabelCrossEntropy::compute(const SampleList& batch, const ModelOutpu
   constexpr double kEpsilon = std::numeric_limits<float>::epsilon();  // MMF's
   const bool numbers = in.targets().dim() == 1 || in.targets().size(1) == 1;
   if (numbers && !in.targets().is_floating_point()) {
-    const at::Tensor classes = row_classes(in, scores);
-    const at::Tensor sum = sum_of_picked(in, at::log_softmax(scores, 1), classes, ignore_index_) /
-                           (normalize_targets_ ? 1 + kEpsilon : 1);
-    return {{"", mean_ ? mean_over(sum, classes.ne(ignore_index_)) : sum}};
+    const auto [picked, count] =
+        sum_of_picked(in, at::log_softmax(scores, 1), row_classes(in, scores), ignore_index_);
+    const at::Tensor sum = normalize_targets_ ? picked / (1 + kEpsilon) : picked;
+    return {{"", mean_ ? mean_over(sum, count) : sum}};
   }
   const at::Tensor targets = in.soft_targets(scores);
   const at::Tensor sums_B = targets.sum(1);
   const at::Tensor counted_B = sums_B.ne(0);
-  // A row's divisor is taken out of its sum: one number a row, not one an element.
-  const at::Tensor factor_B =
-      normalize_targets_ ? counted_B / (sums_B + kEpsilon) : counted_B.to(scores.scalar_type());
-  const at::Tensor sum = ((targets * at::log_softmax(scores, 1)).sum(1) * factor_B).sum().neg();
-  return {{"", mean_ ? mean_over(sum, counted_B) : sum}};
+  // A row's divisor is taken out of its sum, with the sign: one number a row, not one an element.
+  const at::Tensor factor_B = normalize_targets_ ? counted_B / at::rsub(sums_B, -kEpsilon)
+                                                 : counted_B.to(scores.scalar_type()).neg();
+  const at::Tensor sum = (targets * at::log_softmax(scores, 1)).sum(1).dot(factor_B);
+  return {{"", mean_ ? mean_over(sum, counted_B.sum()) : sum}};
 }
 
 ComponentSpec LabelSmoothingCrossEntropy::spec() {
@@ -185,11 +202,10 @@ LossMap LabelSmoothingCrossEntropy::compute(const SampleList& batch, const Model
   }
   const double other = label_smoothing_ / static_cast<double>(scores.size(1) - 1);
   const at::Tensor log_q = at::log_softmax(scores, 1);
-  const at::Tensor ignored_B = classes.eq(ignore_index_);
-  const at::Tensor picked = sum_of_picked(in, log_q, classes, ignore_index_);
-  const at::Tensor all = log_q.sum(1).masked_fill(ignored_B, 0).sum();
+  const auto [picked, count] = sum_of_picked(in, log_q, classes, ignore_index_);
+  const at::Tensor all = log_q.sum(1).masked_fill(classes.eq(ignore_index_), 0).sum();
   const at::Tensor sum = picked * (1 - label_smoothing_ - other) - all * other;
-  return {{"", mean_ ? mean_over(sum, ignored_B.logical_not()) : sum}};
+  return {{"", mean_ ? mean_over(sum, count) : sum}};
 }
 
 ComponentSpec CaptionCrossEntropy::spec() {
@@ -212,24 +228,25 @@ LossMap CaptionCrossEntropy::compute(const SampleList& batch, const ModelOutput&
   }
   // A model may stop at the longest caption of its batch, before the end of the padding.
   const std::int64_t steps = std::min(scores.size(1), words.size(1));
-  const at::Tensor scores_BTV = scores.narrow(1, 0, steps);
+  // Not where all are left: the gradient of a part is copied into zeros.
+  const at::Tensor scores_BTV = steps < scores.size(1) ? scores.narrow(1, 0, steps) : scores;
   at::Tensor words_BT = words.narrow(1, 0, steps).to(at::kLong);
   at::Tensor too_long;
   if (has_lengths) {
-    const at::Tensor& lengths = batch.tensor("caption_len");
-    if (lengths.sizes() != words.sizes().slice(0, 1)) {
-      throw in.misfit({{"targets", words}, {"caption_len", lengths}}, "caption_len [batch]");
+    const at::Tensor& caption_len = batch.tensor("caption_len");
+    if (caption_len.sizes() != words.sizes().slice(0, 1)) {
+      throw in.misfit({{"targets", words}, {"caption_len", caption_len}}, "caption_len [batch]");
     }
-    const at::Tensor padding_BT =
-        at::arange(steps, lengths.options()).ge((lengths - 1).unsqueeze(1));
-    words_BT = words_BT.masked_fill(padding_BT, kIgnored);
-    too_long = (lengths - 1).gt(steps).any();
+    const at::Tensor lengths_B = caption_len - 1;
+    const at::Tensor steps_T = at::arange(steps, lengths_B.options());
+    words_BT = words_BT.masked_fill(steps_T.ge(lengths_B.unsqueeze(1)), kIgnored);
+    if (steps < words.size(1)) too_long = lengths_B.gt(steps).any();
   }
   const at::Tensor log_q = at::log_softmax(scores_BTV, 2).flatten(0, 1);
-  const at::Tensor sum = sum_of_picked(in, log_q, words_BT.flatten(), kIgnored);
-  const at::Tensor mean = mean_over(sum, words_BT.ne(kIgnored));
+  const auto [sum, count] = sum_of_picked(in, log_q, words_BT.flatten(), kIgnored);
+  const at::Tensor mean = mean_over(sum, count);
+  if (!too_long.defined()) return {{"", mean}};
   // Rather no number than one without the steps that the model did not score.
-  if (!has_lengths) return {{"", mean}};
   return {{"", mean.masked_fill(too_long, std::numeric_limits<double>::quiet_NaN())}};
 }
 

@@ -72,7 +72,7 @@ class LabelSmoothingCrossEntropy final : public Loss {
 // caption_cross_entropy: mean cross entropy over the steps before each caption's end; s [B, T, V],
 // t [B, U] word numbers of which a caption has `caption_len` [B] - 1 (integers), or U where the
 // batch has no caption_len. MMF hands rows sorted by length to pack_padded_sequence; the mean is
-// the same in any order. 0 when no caption has a word, NaN when one is longer than T or U.
+// the same in any order. 0 when no caption has a word, NaN when the scores end before a caption.
 class CaptionCrossEntropy final : public Loss {
  public:
   [[nodiscard]] static ComponentSpec spec();

@@ -14,11 +14,16 @@ at::Tensor row_weights(const at::Tensor& targets) {
   return sums.masked_fill(sums.eq(0), 1e-6);
 }
 
+// The mean over B of the sum of f * (log p - log_softmax(scores)); 0 where f is 0.
+at::Tensor divergence(const at::Tensor& scores, const at::Tensor& f, const at::Tensor& p) {
+  const at::Tensor values = at::xlogy(f, p).addcmul_(f, at::log_softmax(scores, 1), -1);
+  return values.sum() / scores.size(0);
+}
+
 // softmax_kldiv of [B, C] scores and targets.
 at::Tensor softmax_kldiv(const at::Tensor& scores, const at::Tensor& targets) {
-  return at::kl_div(at::log_softmax(scores, 1), targets / row_weights(targets),
-                    at::Reduction::Sum) /
-         scores.size(0);
+  const at::Tensor p = targets / row_weights(targets);
+  return divergence(scores, p, p);
 }
 
 // The two values of bce_kl.
@@ -31,6 +36,7 @@ LossMap bce_and_kl(const LossInputs& in, double weight_softmax) {
 
 ParamSpec weight_softmax_spec() {
   return {.name = "weight_softmax",
+          .fallback = {},
           .meaning = "the factor of the divergence",
           .type = Value::Type::kFloat,
           .need = ParamSpec::Need::kRequired};
@@ -49,9 +55,7 @@ LossMap WeightedSoftmax::compute(const SampleList& batch, const ModelOutput& out
   const at::Tensor scores = in.scores();
   const at::Tensor targets = in.soft_targets(scores);
   // KL * w has p * w = t as its factor.
-  const at::Tensor values =
-      at::xlogy(targets, targets / row_weights(targets)) - targets * at::log_softmax(scores, 1);
-  return {{"", values.sum() / scores.size(0)}};
+  return {{"", divergence(scores, targets, targets / row_weights(targets))}};
 }
 
 ComponentSpec SoftmaxKldiv::spec() {

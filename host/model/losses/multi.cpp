@@ -19,6 +19,7 @@ const LossMap::value_type& first(const std::string& type, const LossMap& values)
 ComponentSpec Multi::spec() {
   return {"the weighted sum of other losses",
           {{.name = "params",
+            .fallback = {},
             .meaning = "the losses, each a name or {type, weight, params}; weight is 1 by default",
             .type = Value::Type::kArray,
             .need = ParamSpec::Need::kRequired}}};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A NaN satisfies no comparison. So masks of what counts are made of what does not (`le` and not
-// for `gt`): a NaN counts, and the loss is NaN.
+// Masks here are true for what does not count. A NaN satisfies no comparison, so it always counts,
+// and the loss is NaN.
 #include "host/model/losses/similarity.h"
 
 #include "host/model/losses/loss_inputs.h"
@@ -18,17 +18,16 @@ at::Tensor normalized(const at::Tensor& rows) {
   return rows / rows.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
 }
 
-// 1/|p| * log(1 + sum over a row of exp(p * x), of the pairs in `mask`): [B].
-at::Tensor log_sum(const at::Tensor& x, const at::Tensor& mask, double p) {
+// 1/|p| * log(1 + sum over a row of exp(p * x), but for `left_out`): [B].
+at::Tensor log_sum(const at::Tensor& x, const at::Tensor& left_out, double p) {
   // Finite, because the gradient of a row of -inf is NaN.
   constexpr double kNone = -1e30;
-  const at::Tensor exponents = (x * p).masked_fill(mask.logical_not(), kNone);
-  return at::softplus(at::logsumexp(exponents, 1)) / std::abs(p);
+  return at::softplus(at::logsumexp((x * p).masked_fill(left_out, kNone), 1)) / std::abs(p);
 }
 
-// The sum of the rows that count, over all. The others are 0, and NaN where `own` is.
-at::Tensor mean_of(const at::Tensor& rows, const at::Tensor& counts, const at::Tensor& own) {
-  return at::where(counts, rows, own * 0).sum() / rows.size(0);
+// The sum of the rows but for those `left_out` [B], over all. These are 0, and NaN where `own` is.
+at::Tensor mean_of(const at::Tensor& rows, const at::Tensor& left_out, const at::Tensor& own) {
+  return at::where(left_out, own * 0, rows).sum() / rows.size(0);
 }
 
 // Scores and targets of one shape [B, D], the latter in the type of the former.
@@ -88,27 +87,27 @@ LossMap MultiSimilarity::compute(const SampleList& batch, const ModelOutput& out
   }
   const at::Tensor unit = normalized(embeddings);
   const at::Tensor x = unit.matmul(unit.t());
-  at::Tensor same = targets.unsqueeze(1).eq(targets.unsqueeze(0));
+  at::Tensor not_negative = targets.unsqueeze(1).eq(targets.unsqueeze(0));
   if (is_multilabel_) {
     const at::Tensor labels = targets.to(x.scalar_type());
-    same = labels.matmul(labels.t()).gt(1e-5);
+    not_negative = labels.matmul(labels.t()).gt(1e-5);
   }
   constexpr double kIdentical = 1 - 1e-5;  // a sample itself, or its double
-  at::Tensor positives = same.logical_and(x.ge(kIdentical).logical_not_());
-  positives.diagonal().zero_();  // an embedding of zeros is not like itself
-  at::Tensor negatives = same.logical_not();
+  const at::Tensor found = x.detach();
+  at::Tensor not_positive = not_negative.logical_not().logical_or_(found.ge(kIdentical));
+  not_positive.diagonal().fill_(true);  // an embedding of zeros is not like itself
   if (hard_mining_) {
     constexpr double kSlack = 0.1;
     constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    const at::Tensor found = x.detach();
-    const at::Tensor least = found.masked_fill(positives.logical_not(), kInfinity).amin(1, true);
-    const at::Tensor most = found.masked_fill(negatives.logical_not(), -kInfinity).amax(1, true);
-    negatives = negatives.logical_and(found.add(kSlack).le(least).logical_not_());
-    positives = positives.logical_and(found.sub(kSlack).ge(most).logical_not_());
+    const at::Tensor least = found.masked_fill(not_positive, kInfinity).amin(1, true);
+    const at::Tensor most = found.masked_fill(not_negative, -kInfinity).amax(1, true);
+    not_negative.logical_or_(found.le(least - kSlack));
+    not_positive.logical_or_(found.ge(most + kSlack));
   }
   const at::Tensor raised = x - margin_;
-  const at::Tensor rows = log_sum(raised, positives, -beta_) + log_sum(raised, negatives, alpha_);
-  return {{"", mean_of(rows, positives.any(1).logical_and(negatives.any(1)), x.diagonal())}};
+  const at::Tensor rows =
+      log_sum(raised, not_positive, -beta_) + log_sum(raised, not_negative, alpha_);
+  return {{"", mean_of(rows, not_positive.all(1).logical_or_(not_negative.all(1)), x.diagonal())}};
 }
 
 ComponentSpec RefinerMs::spec() {
@@ -138,14 +137,11 @@ LossMap RefinerMs::compute(const SampleList& batch, const ModelOutput& output) {
   const at::Tensor own = x.diagonal();
   const at::Tensor own_B1 = own.detach().unsqueeze(1);
   const at::Tensor found = x.detach();
-  const at::Tensor negatives = (found - own_B1)
-                                   .abs_()
-                                   .le(epsilon_)
-                                   .logical_or_(found.add(margin_).le(own_B1))
-                                   .logical_not_();
+  const at::Tensor not_negative =
+      (found - own_B1).abs_().le(epsilon_).logical_or_(found.le(own_B1 - margin_));
   const at::Tensor rows =
-      at::softplus((own - base_) * -beta_) / beta_ + log_sum(x - base_, negatives, alpha_);
-  return {{"", mean_of(rows, negatives.any(1), own)}};
+      at::softplus((own - base_) * -beta_) / beta_ + log_sum(x - base_, not_negative, alpha_);
+  return {{"", mean_of(rows, not_negative.all(1), own)}};
 }
 
 ComponentSpec RefinerContrastive::spec() {
@@ -166,11 +162,10 @@ LossMap RefinerContrastive::compute(const SampleList& batch, const ModelOutput& 
   const at::Tensor own = x.diagonal();
   const at::Tensor excess = x - own.unsqueeze(1);
   const at::Tensor found = excess.detach();
-  const at::Tensor negatives =
-      found.abs().le(epsilon_).logical_or_(found.le(-sim_thresh_)).logical_not_();
-  const at::Tensor sums = excess.add(sim_thresh_).masked_fill(negatives.logical_not(), 0).sum(1);
-  const at::Tensor rows = sums / negatives.sum(1).clamp_min(1);
-  return {{"", mean_of(rows, negatives.any(1), own)}};
+  const at::Tensor not_negative = found.le(-sim_thresh_).logical_or_(found.abs().le(epsilon_));
+  const at::Tensor sums = excess.add(sim_thresh_).masked_fill(not_negative, 0).sum(1);
+  const at::Tensor rows = sums / not_negative.logical_not().sum(1).clamp_min(1);
+  return {{"", mean_of(rows, not_negative.all(1), own)}};
 }
 
 }  // namespace pergola::host

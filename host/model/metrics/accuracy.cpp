@@ -38,8 +38,8 @@ at::Tensor Accuracy::values(const SampleList& batch, const ModelOutput& output) 
     return scores.eq(targets);  // the model has chosen already
   }
   const ClassScores input = class_scores(name_, batch, output, 1, score_key_, target_key_);
-  const at::Tensor rank_B = rank_of_class(input.scores_BC, target_classes(input));
-  return rank_B.ge(1).logical_and(rank_B.le(topk_));
+  const at::Tensor rank_B = rank_of_class(input.scores, target_classes(input));
+  return rank_B.ge(1) & rank_B.le(topk_);
 }
 
 ComponentSpec TopkAccuracy::spec() {
@@ -79,8 +79,8 @@ at::Tensor VqaAccuracy::values(const SampleList& batch, const ModelOutput& outpu
   const at::Tensor known_BC = scores_BC.slice(1, 1);
   const at::Tensor answer_B1 = known_BC.argmax(1, /*keepdim=*/true) + 1;
   const at::Tensor value_B = targets_BC.gather(1, answer_B1).squeeze(1);
-  const at::Tensor valid_B = chooses(scores_BC).logical_and(chooses(known_BC));
-  return at::where(valid_B, value_B, at::zeros_like(value_B));
+  const at::Tensor valid_B = chooses(scores_BC) & chooses(known_BC);
+  return value_B.masked_fill(~valid_B, 0);
 }
 
 }  // namespace pergola::host

@@ -35,9 +35,10 @@ std::vector<std::uint32_t> characters(std::string_view text) {
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t length = length_of(static_cast<unsigned char>(text[begin]));
     const std::string_view rest = text.substr(begin + 1, length - 1);
-    const bool whole = rest.size() == length - 1 && std::all_of(rest.begin(), rest.end(), [](char c) {
-                         return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
-                       });
+    const bool whole =
+        rest.size() == length - 1 && std::all_of(rest.begin(), rest.end(), [](char c) {
+          return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
+        });
     if (!whole) length = 1;
     std::uint32_t character = 0;
     for (const char c : text.substr(begin, length)) {

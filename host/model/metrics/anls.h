@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How alike two answers are by their letters (ANLS: average normalized Levenshtein similarity, the
-// measure of the ST-VQA challenge). Texts are UTF-8 and compared character by character; a byte that
-// is no UTF-8 is a character of its own. Only ASCII letters lose their case. Pure functions;
+// measure of the ST-VQA challenge). Texts are UTF-8 and compared character by character; a byte
+// that is no UTF-8 is a character of its own. Only ASCII letters lose their case. Pure functions;
 // thread-safe.
 #pragma once
 

@@ -76,8 +76,8 @@ double PeopleAccuracy::score(const std::string& predicted, const Strings& answer
     if (normalize_evalai(answers[static_cast<std::size_t>(i)]) == text) same += people;
   }
   constexpr std::int64_t kEnough = 3;
-  const std::int64_t thirds = same * std::min(same - 1, kEnough) +
-                              (num_answers_ - same) * std::min(same, kEnough);
+  const std::int64_t thirds =
+      same * std::min(same - 1, kEnough) + (num_answers_ - same) * std::min(same, kEnough);
   return static_cast<double>(thirds) / static_cast<double>(kEnough * num_answers_);
 }
 
@@ -123,9 +123,8 @@ StVqaAccuracy::StVqaAccuracy(const Config& params)
 
 double StVqaAccuracy::score(const std::string& predicted, const Strings& answers) const {
   const std::string text = normalize_evalai(predicted);
-  return std::any_of(answers.begin(), answers.end(), [&](const std::string& answer) {
-           return normalize_evalai(answer) == text;
-         })
+  return std::any_of(answers.begin(), answers.end(),
+                     [&](const std::string& answer) { return normalize_evalai(answer) == text; })
              ? 1
              : 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/metrics/average.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace pergola::host {
@@ -22,9 +23,11 @@ const char* average_meaning(Average average) noexcept {
 }
 
 ParamSpec average_param(const char* fallback, std::vector<std::string> choices) {
+  const bool binary = std::find(choices.begin(), choices.end(), "binary") != choices.end();
   return {.name = "average",
           .fallback = fallback,
-          .meaning = "how the numbers of single classes become one; binary: that of class 1 of two",
+          .meaning = binary ? "how classes are averaged; binary: class 1 alone, of two"
+                            : "how classes are averaged",
           .choices = std::move(choices)};
 }
 

@@ -98,9 +98,9 @@ double BleuCounts::value() const {
   double log_precisions = 0;
   for (std::size_t i = 0; i < kOrders; ++i) {
     // nltk takes the smallest float where nothing matches, so that the result is almost 0.
-    const double precision = matches[i] == 0 ? std::numeric_limits<double>::min()
-                                             : static_cast<double>(matches[i]) /
-                                                   static_cast<double>(ngrams[i]);
+    const double precision = matches[i] == 0
+                                 ? std::numeric_limits<double>::min()
+                                 : static_cast<double>(matches[i]) / static_cast<double>(ngrams[i]);
     log_precisions += std::log(precision) / static_cast<double>(kOrders);
   }
   const double ratio =

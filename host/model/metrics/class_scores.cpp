@@ -79,10 +79,9 @@ at::Tensor rank_of_class(const at::Tensor& scores_BC, const at::Tensor& classes_
   const at::Tensor class_B1 = classes_B.clamp(0, last).unsqueeze(1);
   const at::Tensor own_B1 = scores_BC.gather(1, class_B1);
   const at::Tensor class_C = at::arange(last + 1, class_B1.options());
-  const at::Tensor tied_BC = scores_BC.eq(own_B1).logical_and_(class_C.lt(class_B1));
-  const at::Tensor rank_B = scores_BC.gt(own_B1).logical_or_(tied_BC).sum(1) + 1;
-  const at::Tensor valid_B =
-      chooses(scores_BC).logical_and(classes_B.ge(0)).logical_and(classes_B.le(last));
+  const at::Tensor tied_BC = scores_BC.eq(own_B1) & class_C.lt(class_B1);
+  const at::Tensor rank_B = (scores_BC.gt(own_B1) | tied_BC).sum(1) + 1;
+  const at::Tensor valid_B = chooses(scores_BC) & classes_B.ge(0) & classes_B.le(last);
   return rank_B * valid_B;
 }
 

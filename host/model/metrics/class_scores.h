@@ -16,11 +16,11 @@
 namespace pergola::host {
 
 struct ClassScores {
-  at::Tensor scores_BC;  // float32 or float64: half precision and integers are widened
-  at::Tensor targets;    // [B], [B, 1] or [B, C]
+  at::Tensor scores;   // [B, C], float32 or float64: half precision and integers are widened
+  at::Tensor targets;  // [B], [B, 1] or [B, C]
 
-  [[nodiscard]] std::int64_t batch_size() const { return scores_BC.size(0); }
-  [[nodiscard]] std::int64_t classes() const { return scores_BC.size(1); }
+  [[nodiscard]] std::int64_t batch_size() const { return scores.size(0); }
+  [[nodiscard]] std::int64_t classes() const { return scores.size(1); }
 };
 
 // The tensor that `metric` reads from the model's output: `scores`, or one of its fields.

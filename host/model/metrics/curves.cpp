@@ -5,6 +5,7 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <limits>
 #include <tuple>
@@ -17,8 +18,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 // How many positives and negatives score at least each threshold, from the highest one on. A
 // threshold is a score that occurs, so equal scores pass it together.
 struct Counts {
-  at::Tensor tp_T;  // int64
-  at::Tensor fp_T;
+  at::Tensor tp;  // int64 [T]
+  at::Tensor fp;
   std::int64_t positives;
   std::int64_t negatives;
 };
@@ -42,25 +43,36 @@ at::Tensor growth(const at::Tensor& series) {
 // Whole numbers until the last division, so the result is exact.
 double roc_auc(const Counts& counts) {
   if (counts.positives == 0 || counts.negatives == 0) return kNan;
-  const at::Tensor height = 2 * counts.tp_T - growth(counts.tp_T);  // sum of both sides
-  const auto twice = (growth(counts.fp_T) * height).sum().item<std::int64_t>();
+  const at::Tensor height = 2 * counts.tp - growth(counts.tp);  // sum of both sides
+  const auto twice = (growth(counts.fp) * height).sum().item<std::int64_t>();
   return static_cast<double>(twice) / 2 / static_cast<double>(counts.positives) /
          static_cast<double>(counts.negatives);
 }
 
 double average_precision(const Counts& counts) {
   if (counts.positives == 0) return 0;
-  const at::Tensor precision = counts.tp_T.to(at::kDouble) / (counts.tp_T + counts.fp_T);
-  return (growth(counts.tp_T) * precision).sum().item<double>() /
+  const at::Tensor precision = counts.tp.to(at::kDouble) / (counts.tp + counts.fp);
+  return (growth(counts.tp) * precision).sum().item<double>() /
          static_cast<double>(counts.positives);
 }
 
 double recall_at_precision(const Counts& counts, double p_threshold) {
   if (counts.positives == 0) return 0;
-  const at::Tensor precision = counts.tp_T.to(at::kDouble) / (counts.tp_T + counts.fp_T);
-  const at::Tensor reached = counts.tp_T * precision.ge(p_threshold);
+  const at::Tensor precision = counts.tp.to(at::kDouble) / (counts.tp + counts.fp);
+  const at::Tensor reached = counts.tp * precision.ge(p_threshold);
   return static_cast<double>(reached.max().item<std::int64_t>()) /
          static_cast<double>(counts.positives);
+}
+
+// log softmax in float32. Computed in float64 and then rounded, so that rows which are equal but
+// for a shift are ties. That of the highest class comes from the sum of the others, which keeps its
+// digits where 1 - p and 1 are the same number. A score of +inf has all of the probability.
+at::Tensor log_probabilities(const at::Tensor& scores_BC) {
+  const at::Tensor wide_BC = scores_BC.to(at::kDouble);
+  const auto [best_B1, which_B1] = wide_BC.max(1, /*keepdim=*/true);
+  const at::Tensor shifted_BC = (wide_BC - best_B1).scatter(1, which_B1, 0);
+  const at::Tensor others_B1 = shifted_BC.exp().scatter(1, which_B1, 0).sum(1, /*keepdim=*/true);
+  return (shifted_BC - others_B1.log1p()).to(at::kFloat);
 }
 
 // One column of all parts, or all of them, in one row.
@@ -113,13 +125,12 @@ void CurveMetric::update(const SampleList& batch, const ModelOutput& output) {
   const ClassScores input = class_scores(form_.key, batch, output, /*min_classes=*/2);
   check_classes(input.classes());
   classes_ = input.classes();
-  // In float64 and then rounded, so that rows that are equal but for a shift are ties.
-  const at::Tensor log_softmax_BC = at::log_softmax(input.scores_BC, 1, at::kDouble);
+  const at::Tensor log_softmax_BC = log_probabilities(input.scores);
   if (average_ == Average::kBinary) {
-    log_softmax_.push_back(log_softmax_BC.slice(1, 1, 2).to(at::kFloat));
+    log_softmax_.push_back(log_softmax_BC.slice(1, 1, 2).clone());  // without the other columns
     positives_.push_back(target_classes(input).eq(1).unsqueeze(1));
   } else {
-    log_softmax_.push_back(log_softmax_BC.to(at::kFloat));
+    log_softmax_.push_back(log_softmax_BC);
     positives_.push_back(target_labels(input));
   }
 }

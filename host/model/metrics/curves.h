@@ -37,8 +37,8 @@ struct CurveForm {
 // their logarithms, which tell confident ones apart where a probability of 1 does not.
 // As with scikit-learn, ROC-AUC is NaN for a class that has no positives or no negatives, and so
 // is the macro mean; average precision is 0 for one without positives.
-// The result is NaN when a sample has a score that is not a number or +inf, or all of them -inf:
-// it has no probabilities.
+// The result is NaN when a sample has no probabilities: a score that is not a number, two of +inf,
+// or all of them -inf. One of +inf has probability 1.
 class CurveMetric : public Metric {
  public:
   // Throws Error{kData} when shapes do not fit, or the number of classes changes.

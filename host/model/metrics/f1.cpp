@@ -5,6 +5,7 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <limits>
 #include <string>
@@ -34,24 +35,23 @@ at::Tensor occurrences(const at::Tensor& classes_B, std::int64_t classes) {
 
 ClassCounts count_classes(const ClassScores& input) {
   const std::int64_t none = input.classes();
-  const at::Tensor chosen_B = at::where(chooses(input.scores_BC), input.scores_BC.argmax(1), none);
+  const at::Tensor chosen_B = input.scores.argmax(1).masked_fill(~chooses(input.scores), none);
   const at::Tensor numbers_B = target_classes(input);
-  const at::Tensor target_B =
-      at::where(numbers_B.ge(0).logical_and(numbers_B.lt(none)), numbers_B, none);
-  const at::Tensor hit_B = at::where(chosen_B.eq(target_B), chosen_B, none);
+  const at::Tensor target_B = numbers_B.masked_fill(numbers_B.lt(0) | numbers_B.gt(none), none);
+  const at::Tensor hit_B = chosen_B.masked_fill(chosen_B.ne(target_B), none);
   return {occurrences(hit_B, none), occurrences(chosen_B, none), occurrences(target_B, none)};
 }
 
 ClassCounts count_labels(const ClassScores& input) {
-  const at::Tensor chosen_BC = input.scores_BC.sigmoid().gt(0.5);
+  const at::Tensor chosen_BC = input.scores.sigmoid().gt(0.5);
   const at::Tensor target_BC = target_labels(input);
-  return {chosen_BC.logical_and(target_BC).sum(0), chosen_BC.sum(0), target_BC.sum(0)};
+  return {(chosen_BC & target_BC).sum(0), chosen_BC.sum(0), target_BC.sum(0)};
 }
 
 Ratios averaged(const ClassCounts& counts, Average average, Labels labels) {
-  const at::Tensor hit_C = counts.hit_C.cpu();
-  const at::Tensor chosen_C = counts.chosen_C.cpu();
-  const at::Tensor actual_C = counts.actual_C.cpu();
+  const at::Tensor hit_C = counts.hit.cpu();
+  const at::Tensor chosen_C = counts.chosen.cpu();
+  const at::Tensor actual_C = counts.actual.cpu();
   if (average == Average::kMicro) {
     return ratios(hit_C.sum().item<std::int64_t>(), chosen_C.sum().item<std::int64_t>(),
                   actual_C.sum().item<std::int64_t>());
@@ -110,24 +110,24 @@ void F1Metric::update(const SampleList& batch, const ModelOutput& output) {
 
 void F1Metric::merge(const Metric& other) {
   const auto& that = dynamic_cast<const F1Metric&>(other);
-  if (that.counts_.hit_C.defined()) add(that.counts_);
+  if (that.counts_.hit.defined()) add(that.counts_);
   samples_ += that.samples_;
 }
 
 void F1Metric::add(const ClassCounts& counts) {
-  if (!counts_.hit_C.defined()) {
+  if (!counts_.hit.defined()) {
     counts_ = counts;
     return;
   }
-  if (counts_.hit_C.size(0) != counts.hit_C.size(0)) {
-    throw Error(ErrorKind::kData, form_.key, " has counted ", counts_.hit_C.size(0),
-                " classes so far, and now the scores have ", counts.hit_C.size(0),
+  if (counts_.hit.size(0) != counts.hit.size(0)) {
+    throw Error(ErrorKind::kData, form_.key, " has counted ", counts_.hit.size(0),
+                " classes so far, and now the scores have ", counts.hit.size(0),
                 "; a model's scores must have as many classes in each batch of a split");
   }
-  const at::Device device = counts_.hit_C.device();
-  counts_.hit_C = counts_.hit_C + counts.hit_C.to(device);
-  counts_.chosen_C = counts_.chosen_C + counts.chosen_C.to(device);
-  counts_.actual_C = counts_.actual_C + counts.actual_C.to(device);
+  const at::Device device = counts_.hit.device();
+  counts_.hit = counts_.hit + counts.hit.to(device);
+  counts_.chosen = counts_.chosen + counts.chosen.to(device);
+  counts_.actual = counts_.actual + counts.actual.to(device);
 }
 
 std::map<std::string, double> F1Metric::compute() const {

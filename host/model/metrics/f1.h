@@ -34,11 +34,11 @@ struct F1Form {
   Values values;
 };
 
-// The counts of each class, and what the averages make of them.
+// The counts of each class, int64 [C].
 struct ClassCounts {
-  at::Tensor hit_C;     // int64: chosen and right (tp)
-  at::Tensor chosen_C;  // chosen (tp + fp)
-  at::Tensor actual_C;  // in the targets (tp + fn)
+  at::Tensor hit;     // chosen and right (tp)
+  at::Tensor chosen;  // chosen (tp + fp)
+  at::Tensor actual;  // in the targets (tp + fn)
 };
 
 // Scores [B, C]; targets are class numbers [B] or [B, 1], or [B, C]: for kOne the first of the

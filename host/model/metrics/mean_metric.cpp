@@ -2,6 +2,7 @@
 #include "host/model/metrics/mean_metric.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <limits>
 

@@ -6,6 +6,7 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <limits>
@@ -33,8 +34,8 @@ at::Tensor chosen(const at::Tensor& scores, std::int64_t first) {
   constexpr double kNone = -std::numeric_limits<double>::infinity();
   const auto [best, id] = at::max(scores.slice(-1, first), -1);
   // A NaN is its row's maximum, and above nothing.
-  const at::Tensor valid = best.gt(kNone).logical_and(scores.amax(-1).gt(kNone));
-  return at::where(valid, id + first, at::full_like(id, -1));
+  const at::Tensor valid = best.gt(kNone).bitwise_and(scores.amax(-1).gt(kNone));
+  return (id + (first + 1)) * valid - 1;
 }
 
 }  // namespace
@@ -82,7 +83,7 @@ void PredictedTexts::add(const SampleList& batch, const ModelOutput& output) {
   if (scores.size(-1) > words && !copies) {
     throw Error(ErrorKind::kData, metric_, " found scores ", output.scores.sizes(), " for ", words,
                 " words", form_ == Form::kCaption ? "" : ", and no 'context_tokens' in the batch",
-                "; expected at most one score a word; check the model's last layer, or the params "
+                "; expected at most one score a word; check the model's last layer, or the param "
                 "`answers`");
   }
   const at::Tensor ids = chosen(scores, form_ == Form::kAnswer ? 1 : 0);
@@ -95,7 +96,7 @@ void PredictedTexts::add(const SampleList& batch, const ModelOutput& output) {
 void PredictedTexts::visit(const Visitor& visitor) const {
   const Strings no_context;
   for (const Batch& batch : batches_) {
-    const at::Tensor ids_BT = batch.ids_BT.cpu().contiguous();
+    const at::Tensor ids_BT = batch.ids.cpu().contiguous();
     const std::int64_t places = ids_BT.size(1);
     const auto* ids = ids_BT.const_data_ptr<std::int64_t>();
     for (std::size_t i = 0; i < batch.answers.size(); ++i, ids += places) {

@@ -37,8 +37,8 @@ class PredictedTexts {
   PredictedTexts(const char* metric, Form form, const Config& params);
 
   // Takes in one batch. A score that is not a number, or all of them -inf, chooses no word. Throws
-  // Error{kData} when shapes do not fit, a sample has no answer, or there are more scores than words
-  // and no context tokens.
+  // Error{kData} when shapes do not fit, a sample has no answer, or there are more scores than
+  // words and no context tokens.
   void add(const SampleList& batch, const ModelOutput& output);
   [[nodiscard]] std::int64_t rows() const noexcept { return rows_; }
   // Each sample's predicted words and true texts, in the order of add(). Waits for the device.
@@ -50,7 +50,7 @@ class PredictedTexts {
 
  private:
   struct Batch {
-    at::Tensor ids_BT;  // -1: no word
+    at::Tensor ids;  // int64 [B, T]; -1: no word
     std::vector<Strings> answers;
     std::vector<Strings> context_tokens;  // empty when the batch has none
   };

@@ -5,6 +5,7 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <limits>
@@ -21,8 +22,9 @@ at::Tensor padded(const at::Tensor& counts, std::int64_t size) {
 ComponentSpec RankMetric::spec_of(const RankForm& form) {
   switch (form.value) {
     case RankValue::kRecall:
+      if (form.k == 1) return {"share of samples whose right candidate has the highest score"};
       return {concat("share of samples whose right candidate is among the ", form.k,
-                     form.k == 1 ? " highest score" : " highest scores")};
+                     " highest scores")};
     case RankValue::kMean:
       return {"mean rank of the right candidate; the highest score has rank 1"};
     case RankValue::kMeanReciprocal:
@@ -34,7 +36,7 @@ ComponentSpec RankMetric::spec_of(const RankForm& form) {
 void RankMetric::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   const ClassScores input = class_scores(form_.key, batch, output);
-  const at::Tensor rank_B = rank_of_class(input.scores_BC, target_classes(input));
+  const at::Tensor rank_B = rank_of_class(input.scores, target_classes(input));
   const at::Tensor none = at::zeros({input.classes() + 1}, rank_B.options());
   add(none.scatter_add(0, rank_B, at::ones_like(rank_B)));
 }

@@ -5,6 +5,7 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <limits>
@@ -40,10 +41,9 @@ std::int64_t count_hits(const at::Tensor& queries_QD, const at::Tensor& keys_KD,
     const at::Tensor own = similarity.gather(1, group);
     const at::Tensor best = own.amax({1, 2}, /*keepdim=*/true);
     // What is not below the best of the own ones is ahead, and a NaN is below nothing.
-    const at::Tensor ahead =
-        similarity.lt(best).logical_not_().sum({1, 2}) - own.lt(best).logical_not_().sum({1, 2});
-    const at::Tensor valid = best.view({size}).isnan().logical_not();
-    hits += ahead.lt(k).logical_and(valid).sum();
+    const at::Tensor ahead = (~similarity.lt(best)).sum({1, 2}) - (~own.lt(best)).sum({1, 2});
+    const at::Tensor valid = ~best.view({size}).isnan();
+    hits += (ahead.lt(k) & valid).sum();
   }
   return hits.item<std::int64_t>();
 }
@@ -51,11 +51,12 @@ std::int64_t count_hits(const at::Tensor& queries_QD, const at::Tensor& keys_KD,
 }  // namespace
 
 ComponentSpec RetrievalMetric::spec_of(const RetrievalForm& form) {
-  const std::string k = form.k == 0 ? "k" : std::to_string(form.k);
+  std::string among = "among the k nearest";
+  if (form.k > 0) among = form.k == 1 ? "nearest" : concat("among the ", form.k, " nearest");
   ComponentSpec spec{
       form.direction == Direction::kImageToText
-          ? "share of images with one of their captions among the " + k + " nearest of the split"
-          : "share of captions with their image among the " + k + " nearest of the split"};
+          ? concat("share of images with one of their captions ", among, " of the split")
+          : concat("share of captions with their image ", among, " of the split")};
   if (form.k == 0) {
     spec.params.push_back({.name = "k",
                            .fallback = {},
@@ -74,8 +75,9 @@ void RetrievalMetric::update(const SampleList& /*batch*/, const ModelOutput& out
   const at::NoGradGuard no_grad;
   const at::Tensor& images = output_tensor(form_.key, output, "scores");
   const at::Tensor& texts = output_tensor(form_.key, output, "targets");
-  if (images.dim() != 2 || texts.dim() != 2 || images.size(1) != texts.size(1) ||
-      images.size(0) == 0 || texts.size(0) < images.size(0) ||
+  const bool rows_fit = images.dim() == 2 && texts.dim() == 2 && images.size(1) == texts.size(1);
+  if (rows_fit && images.size(0) == 0 && texts.size(0) == 0) return;
+  if (!rows_fit || images.size(0) == 0 || texts.size(0) < images.size(0) ||
       texts.size(0) % images.size(0) != 0) {
     throw Error(ErrorKind::kData, form_.key, " cannot compare images ", images.sizes(),
                 " ('scores' of the model) with texts ", texts.sizes(),

@@ -61,10 +61,10 @@ Words make_contractions() {
 }
 
 const Words& number_words() {
-  static const Words words{{"none", "0"},  {"zero", "0"},  {"one", "1"},  {"two", "2"},
-                           {"three", "3"}, {"four", "4"},  {"five", "5"}, {"six", "6"},
-                           {"seven", "7"}, {"eight", "8"}, {"nine", "9"}, {"ten", "10"}};
-  return words;
+  static const Words kWords{{"none", "0"},  {"zero", "0"},  {"one", "1"},  {"two", "2"},
+                            {"three", "3"}, {"four", "4"},  {"five", "5"}, {"six", "6"},
+                            {"seven", "7"}, {"eight", "8"}, {"nine", "9"}, {"ten", "10"}};
+  return kWords;
 }
 
 const std::string* find_word(const Words& words, const std::string& word) {
@@ -113,7 +113,7 @@ std::string strip_points(const std::string& text) {
 }  // namespace
 
 std::string normalize_evalai(std::string_view answer) {
-  static const Words contractions = make_contractions();
+  static const Words kContractionTable = make_contractions();
   std::string text = normalize_answer(answer);
   std::replace(text.begin(), text.end(), '\n', ' ');
   std::replace(text.begin(), text.end(), '\t', ' ');
@@ -123,7 +123,7 @@ std::string normalize_evalai(std::string_view answer) {
     std::string word(given);
     if (const std::string* number = find_word(number_words(), word)) word = *number;
     if (word == "a" || word == "an" || word == "the") return;
-    if (const std::string* right = find_word(contractions, word)) word = *right;
+    if (const std::string* right = find_word(kContractionTable, word)) word = *right;
     if (!result.empty()) result += ' ';
     result += word;
   });

@@ -86,8 +86,9 @@ AdafactorOptions AdafactorOptions::parse(const Config& options) {
 ComponentSpec Adafactor::spec() {
   const ParamSpec::Need optional = ParamSpec::Need::kOptional;
   return {
-      .summary = "adam with the memory of a row and a column for each matrix, and a rate of its "
-                 "own, as transformers.Adafactor",
+      .summary =
+          "adam with the memory of a row and a column for each matrix, and a rate of its "
+          "own, as transformers.Adafactor",
       .params = {{.name = "lr",
                   .fallback = {},
                   .meaning = "the rate, where relative_step is false",
@@ -130,7 +131,7 @@ Adafactor::Adafactor(const std::vector<ParameterGroup>& groups, const Config& pa
       options_(parse_options(AdafactorOptions::parse)) {}
 
 Tensors Adafactor::initial_state(const at::Tensor& parameter, std::size_t group) const {
-  const at::Tensor zeros = zeros_of(widened(parameter.detach()));
+  const at::Tensor zeros = zeros_of(widened(parameter));
   Tensors state(kSquares + 1);
   state[kStep] = zero_steps();
   if (options_[group].beta1) state[kAverage] = zeros;
@@ -146,44 +147,15 @@ Tensors Adafactor::initial_state(const at::Tensor& parameter, std::size_t group)
 void Adafactor::update(Batch& batch, double lr, std::size_t group) {
   const AdafactorOptions& options = options_[group];
   const Tensors parameters = widened(batch.parameters);
-  const Tensors gradients = widened(batch.gradients);
-
-  Tensors rates;  // 0-d
-  if (options.scale_parameter) {
-    rates = root_mean_squares(parameters);
-    at::_foreach_clamp_min_(rates, options.eps_scale);
-  } else {
-    for (const at::Tensor& parameter : parameters) {
-      rates.push_back(at::ones({}, parameter.options()));
-    }
-  }
-  std::vector<double> decays;  // 1 - that of v
-  at::_foreach_mul_(rates, counted(batch.state[kStep], [&](double t) {
-                      decays.push_back(std::pow(t, options.decay_rate));
-                      if (!options.relative_step) return lr;
-                      return lr * std::min(options.warmup_init ? 1e-6 * t : 1e-2, 1 / std::sqrt(t));
-                    }));
-
-  const Tensors squares = at::_foreach_mul(gradients, gradients);
-  at::_foreach_add_(squares, options.eps_square);
-  Tensors updates;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const at::Tensor& rows = batch.state[kRows][i];
-    if (rows.defined()) {
-      const at::Tensor& columns = batch.state[kColumns][i];
-      rows.lerp_(squares[i].mean(-1), decays[i]);
-      columns.lerp_(squares[i].mean(-2), decays[i]);
-      updates.push_back(factored_inverse_root(rows, columns));
-    } else {
-      updates.push_back(batch.state[kSquares][i].lerp_(squares[i], decays[i]).rsqrt());
-    }
-  }
-  at::_foreach_mul_(updates, gradients);
-
-  const Tensors excess = root_mean_squares(updates);
-  at::_foreach_div_(excess, options.clip_threshold);
-  at::_foreach_clamp_min_(excess, 1);
-  at::_foreach_div_(updates, excess);
+  std::vector<double> decays;
+  const std::vector<at::Scalar> relative_rates = counted(batch.state[kStep], [&](double t) {
+    decays.push_back(1 - std::pow(t, options.decay_rate));
+    if (!options.relative_step) return lr;
+    return lr * std::min(options.warmup_init ? 1e-6 * t : 1e-2, 1 / std::sqrt(t));
+  });
+  const Tensors rates = scales(parameters, options);
+  at::_foreach_mul_(rates, relative_rates);
+  Tensors updates = directions(batch, decays, options);
   at::_foreach_mul_(updates, rates);
   if (options.beta1) {
     at::_foreach_lerp_(batch.state[kAverage], updates, 1 - *options.beta1);
@@ -195,6 +167,48 @@ void Adafactor::update(Batch& batch, double lr, std::size_t group) {
   }
   at::_foreach_sub_(parameters, updates);
   if (is_half(batch.parameters.front())) at::_foreach_copy_(batch.parameters, parameters);
+}
+
+// What each parameter's rate is multiplied with, 0-d.
+Tensors Adafactor::scales(const Tensors& parameters, const AdafactorOptions& options) {
+  if (options.scale_parameter) {
+    Tensors scales = root_mean_squares(parameters);
+    at::_foreach_clamp_min_(scales, options.eps_scale);
+    return scales;
+  }
+  Tensors ones;
+  ones.reserve(parameters.size());
+  for (const at::Tensor& parameter : parameters) {
+    ones.push_back(at::ones({}, parameter.options()));
+  }
+  return ones;
+}
+
+// Moves the averages of the squares by `decays`; the gradients over their roots, clipped.
+Tensors Adafactor::directions(const Batch& batch, const std::vector<double>& decays,
+                              const AdafactorOptions& options) {
+  const Tensors gradients = widened(batch.gradients);
+  const Tensors squares = at::_foreach_mul(gradients, gradients);
+  at::_foreach_add_(squares, options.eps_square);
+  Tensors directions;
+  directions.reserve(gradients.size());
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const at::Tensor& rows = batch.state[kRows][i];
+    if (rows.defined()) {
+      const at::Tensor& columns = batch.state[kColumns][i];
+      rows.lerp_(squares[i].mean(-1), 1 - decays[i]);
+      columns.lerp_(squares[i].mean(-2), 1 - decays[i]);
+      directions.push_back(factored_inverse_root(rows, columns));
+    } else {
+      directions.push_back(batch.state[kSquares][i].lerp_(squares[i], 1 - decays[i]).rsqrt());
+    }
+  }
+  at::_foreach_mul_(directions, gradients);
+  const Tensors excess = root_mean_squares(directions);
+  at::_foreach_div_(excess, options.clip_threshold);
+  at::_foreach_clamp_min_(excess, 1);
+  at::_foreach_div_(directions, excess);
+  return directions;
 }
 
 }  // namespace pergola::host

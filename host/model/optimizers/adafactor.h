@@ -25,9 +25,9 @@ struct AdafactorOptions {
 // transformers.Adafactor. The average v of g² + eps[0] has decay 1 - t^decay_rate; of a tensor with
 // two dimensions or more only its means over the last and the last but one are kept (rows and
 // columns, v ≈ rows columns / mean(rows)). u = g / √v is scaled down to a root mean square of
-// clip_threshold, and w -= a u (with beta1: an average of such steps), after weight_decay a w, where
-// a = lr, or with relative_step lr's factor times min(0.01, or 1e-6 t with warmup_init, 1 / √t);
-// times max(eps[1], rms(w)) with scale_parameter.
+// clip_threshold, and w -= a u (with beta1: an average of such steps), after weight_decay a w,
+// where a = lr, or with relative_step lr's factor times min(0.01, or 1e-6 t with warmup_init, 1 /
+// √t); times max(eps[1], rms(w)) with scale_parameter.
 //
 // With relative_step the base rate is 1, so that a schedule is a factor of that step (transformers
 // ignores it there). fp16 and bf16 parameters are updated in fp32.
@@ -42,6 +42,10 @@ class Adafactor final : public MultiTensorOptimizer {
   void update(Batch& batch, double lr, std::size_t group) override;
 
  private:
+  static Tensors scales(const Tensors& parameters, const AdafactorOptions& options);
+  static Tensors directions(const Batch& batch, const std::vector<double>& decays,
+                            const AdafactorOptions& options);
+
   std::vector<AdafactorOptions> options_;  // of each group
 };
 

@@ -13,8 +13,9 @@ AdagradOptions AdagradOptions::parse(const Config& options) {
 }
 
 ComponentSpec Adagrad::spec() {
-  return {.summary = "steps of the gradient over the root of the sum of all squares, as "
-                     "torch.optim.Adagrad",
+  return {.summary =
+              "steps of the gradient over the root of the sum of all squares, as "
+              "torch.optim.Adagrad",
           .params = {lr_param(1e-2),
                      {.name = "lr_decay",
                       .fallback = 0.0,
@@ -25,7 +26,8 @@ ComponentSpec Adagrad::spec() {
                       .fallback = 0.0,
                       .meaning = "what the sum of squares begins with",
                       .low = 0},
-                     eps_param(1e-10, "added to that root"), maximize_param()}};
+                     eps_param(1e-10, "added to that root"),
+                     maximize_param()}};
 }
 
 Adagrad::Adagrad(const std::vector<ParameterGroup>& groups, const Config& params)

@@ -64,8 +64,7 @@ void Adam::update(Batch& batch, double lr, std::size_t group) {
 ComponentSpec AdamW::spec() {
   return {.summary = "adam whose weight decay is apart from the gradient, as torch.optim.AdamW",
           .params = {lr_param(1e-3), betas_param(), eps_param(1e-8, kEps),
-                     weight_decay_param(0.01, kDecoupledDecay), amsgrad_param(),
-                     maximize_param()}};
+                     weight_decay_param(0.01, kDecoupledDecay), amsgrad_param(), maximize_param()}};
 }
 
 AdamW::AdamW(const std::vector<ParameterGroup>& groups, const Config& params)
@@ -104,7 +103,9 @@ void Adamax::update(Batch& batch, double lr, std::size_t group) {
 
 ComponentSpec Nadam::spec() {
   return {.summary = "adam with Nesterov's look ahead, as torch.optim.NAdam",
-          .params = {lr_param(2e-3), betas_param(), eps_param(1e-8, kEps),
+          .params = {lr_param(2e-3),
+                     betas_param(),
+                     eps_param(1e-8, kEps),
                      weight_decay_param(0, kDecayOfGradient),
                      {.name = "momentum_decay",
                       .fallback = 4e-3,
@@ -127,7 +128,8 @@ std::vector<at::Tensor> Nadam::initial_state(const at::Tensor& parameter,
 
 void Nadam::update(Batch& batch, double lr, std::size_t group) {
   const AdamOptions& options = options_[group];
-  const auto& [beta1, beta2] = options.betas;
+  const double beta1 = options.betas.first;
+  const double beta2 = options.betas.second;
   Tensors gradients = batch.gradients;
   if (options.decoupled_weight_decay) {
     at::_foreach_mul_(batch.parameters, 1 - lr * options.weight_decay);

@@ -24,8 +24,9 @@ LambOptions LambOptions::parse(const Config& options) {
 }
 
 ComponentSpec Lamb::spec() {
-  return {.summary = "adam whose step has, in each tensor, lr times the weights' norm (You et al., "
-                     "2020), bias corrected",
+  return {.summary =
+              "adam whose step has, in each tensor, lr times the weights' norm (You et al., "
+              "2020), bias corrected",
           .params = {lr_param(1e-3), betas_param(),
                      eps_param(1e-6, "added to the root of the average square"),
                      weight_decay_param(0, "this times the weight is added to adam's step")}};
@@ -42,7 +43,8 @@ std::vector<at::Tensor> Lamb::initial_state(const at::Tensor& parameter,
 
 void Lamb::update(Batch& batch, double lr, std::size_t group) {
   const LambOptions& options = options_[group];
-  const auto& [beta1, beta2] = options.betas;
+  const double beta1 = options.betas.first;
+  const double beta2 = options.betas.second;
   const Tensors& averages = batch.state[1];
   const Tensors& squares = batch.state[2];
   at::_foreach_lerp_(averages, batch.gradients, 1 - beta1);

@@ -14,7 +14,8 @@ MmfAdamWOptions MmfAdamWOptions::parse(const Config& options) {
 
 ComponentSpec MmfAdamW::spec() {
   return {.summary = "MMF's adam_w: adamw whose weight decay comes after the step",
-          .params = {lr_param(1e-3), betas_param(),
+          .params = {lr_param(1e-3),
+                     betas_param(),
                      eps_param(1e-6, "added to the root of the average square, as it is"),
                      weight_decay_param(0, "lr times this is the part of each weight that goes"),
                      {.name = "correct_bias",
@@ -37,7 +38,8 @@ std::vector<at::Tensor> MmfAdamW::initial_state(const at::Tensor& parameter,
 
 void MmfAdamW::update(Batch& batch, double lr, std::size_t group) {
   const MmfAdamWOptions& options = options_[group];
-  const auto& [beta1, beta2] = options.betas;
+  const double beta1 = options.betas.first;
+  const double beta2 = options.betas.second;
   const Tensors& averages = batch.state[1];
   const Tensors& squares = batch.state[2];
   at::_foreach_lerp_(averages, batch.gradients, 1 - beta1);

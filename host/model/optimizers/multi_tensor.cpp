@@ -20,9 +20,9 @@ void check_group_keys(const ParameterGroup& group, const ComponentSpec& spec) {
   for (const ParamSpec& param : spec.params) keys.push_back(param.name);
   for (const auto& [key, value] : group.options.as_table()) {
     if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-    throw Error(ErrorKind::kPlugin,
-                "the model's optimizer_parameters() gives a group the option ", key, " = ",
-                to_string(value), ", which the optimizer does not have", did_you_mean(key, keys));
+    throw Error(ErrorKind::kPlugin, "the model's optimizer_parameters() gives a group the option ",
+                key, " = ", to_string(value), ", which the optimizer does not have",
+                did_you_mean(key, keys));
   }
 }
 
@@ -78,6 +78,7 @@ MultiTensorOptimizer::MultiTensorOptimizer(const std::vector<ParameterGroup>& gr
     : Optimizer(groups, base_rates(options)),
       options_(std::move(options)),
       state_names_(std::move(state_names)) {
+  maximize_ = parse_options([](const Config& own) { return own.get<bool>("maximize", false); });
   for (const ParameterGroup& group : groups) {
     std::vector<Slot> slots;
     for (const std::string& name : group.names) slots.push_back({name, {}});
@@ -112,9 +113,7 @@ void MultiTensorOptimizer::step() {
   }
   for (auto& [key, batch] : batches) {
     const std::size_t group = key.first;
-    if (options_[group].get<bool>("maximize", false)) {
-      batch.gradients = at::_foreach_neg(batch.gradients);
-    }
+    if (maximize_[group]) batch.gradients = at::_foreach_neg(batch.gradients);
     update(batch, lr(group), group);
   }
 }

@@ -72,6 +72,7 @@ class MultiTensorOptimizer : public Optimizer {
                                       const at::Tensor& parameter, std::size_t group) const;
 
   std::vector<Config> options_;           // of each group
+  std::vector<bool> maximize_;            // of each group
   std::vector<std::string> state_names_;  // what a slot's tensors are
   std::vector<std::vector<Slot>> slots_;  // [group][parameter]
 };

@@ -9,6 +9,7 @@
 #include "pergola/loss.h"
 #include "pergola/model_output.h"
 #include "pergola/optimizer.h"
+#include "pergola/report.h"
 #include "pergola/sample_list.h"
 #include "pergola/state_dict.h"
 
@@ -38,6 +39,10 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // Scores one batch. Returns `scores`, or its own `losses`, or both.
   // Throws Error{kData} when a required field is missing.  [train-thread & built]
   virtual ModelOutput forward(const SampleList& batch) = 0;
+
+  // Does forward() return its own `losses`? A model that says so needs none in its config; where
+  // neither has any, the host refuses to train.  [main-thread & built]
+  [[nodiscard]] virtual bool makes_losses() const;
 
   // forward(), then the host's losses unless the model returned `losses` (told once in the log).
   // Throws Error{kPlugin} when forward returned neither scores nor losses.  [train-thread & built]

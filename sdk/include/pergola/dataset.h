@@ -4,7 +4,7 @@
 #pragma once
 
 #include "pergola/config.h"
-#include "pergola/model_output.h"
+#include "pergola/report.h"
 #include "pergola/rng.h"
 #include "pergola/sample_list.h"
 

@@ -46,8 +46,8 @@ struct LossConfig {
 // The losses of one model (MMF's Losses and MMFLoss).
 class PERGOLA_API Losses : public torch::nn::Module {
  public:
-  // `config`: the entries of `losses`. Throws Error{kConfig} for an unknown or repeated name, and
-  // as LossConfig::parse does.
+  // `config`: the entries of `losses`. Throws Error{kConfig} for an unknown name, one that is
+  // repeated for the same data set, and as LossConfig::parse does.
   Losses(const std::vector<TypedConfig>& config, const Registry& registry);
   ~Losses() override;
 

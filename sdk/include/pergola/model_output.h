@@ -26,10 +26,4 @@ struct ModelOutput {
 // REQUIRES: losses is not empty.
 [[nodiscard]] PERGOLA_API at::Tensor total_loss(const LossMap& losses);
 
-// One evaluated batch with what the model made of it, on the CPU and detached.
-struct Report {
-  SampleList batch;
-  ModelOutput output;
-};
-
 }  // namespace pergola

@@ -26,6 +26,7 @@
 #include "pergola/optimizer.h"
 #include "pergola/processor.h"
 #include "pergola/registry.h"
+#include "pergola/report.h"
 #include "pergola/rng.h"
 #include "pergola/sample_list.h"
 #include "pergola/scheduler.h"

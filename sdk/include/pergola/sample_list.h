@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,9 +24,26 @@ class SampleList;
 
 using Strings = std::vector<std::string>;
 
-// A tensor whose shape differs from sample to sample; collated to a list, not stacked.
+// Tensors [n_i, ...] of different length n_i, one after the other: row i is
+// values[offsets[i] : offsets[i + 1]]. What kernels for sequences without padding read.
+struct PackedTensor {
+  at::Tensor values;   // [sum of n_i, ...]
+  at::Tensor offsets;  // int64 [B + 1]; begins with 0, ascends, ends with the sum of n_i
+
+  // Copies each row once. Throws Error{kData} for a 0-d row, or one of another dtype, device or
+  // shape beyond dimension 0.  REQUIRES: rows is not empty.
+  [[nodiscard]] PERGOLA_API static PackedTensor pack(const std::vector<at::Tensor>& rows);
+  // The rows, sharing the memory of `values`. Reads `offsets`, and so waits for its device.
+  [[nodiscard]] PERGOLA_API std::vector<at::Tensor> rows() const;
+};
+
+// A tensor whose shape differs from sample to sample: collated to a list of tensors, or, with
+// kPacked, to a PackedTensor; not stacked. All samples have one dtype.
 struct RaggedTensor {
+  enum class Form { kList, kPacked };
+
   at::Tensor tensor;
+  Form form = Form::kList;
 };
 
 class Sample;
@@ -50,6 +68,8 @@ class PERGOLA_API Sample {
   [[nodiscard]] const at::Tensor& tensor(std::string_view name) const;
   [[nodiscard]] const std::string& string(std::string_view name) const;
   [[nodiscard]] const Strings& strings(std::string_view name) const;
+  [[nodiscard]] const RaggedTensor& ragged(std::string_view name) const;
+  [[nodiscard]] const Sample& group(std::string_view name) const;
 
   [[nodiscard]] const std::map<std::string, SampleField, std::less<>>& fields() const noexcept {
     return fields_;
@@ -59,10 +79,10 @@ class PERGOLA_API Sample {
   std::map<std::string, SampleField, std::less<>> fields_;
 };
 
-// A batch's field: [B, ...] tensor, B tensors of any shape, B strings, B lists of strings, or a
-// group of fields with the same B (MMF's image_info_0).
-using Field = std::variant<at::Tensor, std::vector<at::Tensor>, Strings, std::vector<Strings>,
-                           std::shared_ptr<const SampleList>>;
+// A batch's field: [B, ...] tensor, B tensors of any shape, B packed rows, B strings, B lists of
+// strings, or a group of fields with the same B (MMF's image_info_0).
+using Field = std::variant<at::Tensor, std::vector<at::Tensor>, PackedTensor, Strings,
+                           std::vector<Strings>, std::shared_ptr<const SampleList>>;
 
 class PERGOLA_API SampleList {
  public:
@@ -78,6 +98,11 @@ class PERGOLA_API SampleList {
   // another kind, or another shape.  REQUIRES: samples is not empty.
   [[nodiscard]] static SampleList collate(const std::vector<Sample>& samples);
 
+  // The rows of all `parts`, one after the other; dataset_name and dataset_type are the first
+  // one's. Throws Error{kData} naming a field that is not in all of them, has another kind, or
+  // other shapes or dtypes.  REQUIRES: parts is not empty, nor is one of them null.
+  [[nodiscard]] static SampleList concat(const std::vector<const SampleList*>& parts);
+
   // Adds a field. Throws Error{kData} naming it when its dimension 0 is not the batch size, it is a
   // 0-d or undefined tensor, a group that is null or has no fields, or the name is taken.
   void add_field(std::string name, Field value);
@@ -88,6 +113,7 @@ class PERGOLA_API SampleList {
   // Throw Error{kData} that lists the fields there are, when it is missing or of another kind.
   [[nodiscard]] const at::Tensor& tensor(std::string_view name) const;
   [[nodiscard]] const std::vector<at::Tensor>& tensors(std::string_view name) const;
+  [[nodiscard]] const PackedTensor& packed(std::string_view name) const;
   [[nodiscard]] const Strings& strings(std::string_view name) const;
   [[nodiscard]] const std::vector<Strings>& string_lists(std::string_view name) const;
   [[nodiscard]] const SampleList& group(std::string_view name) const;
@@ -105,15 +131,15 @@ class PERGOLA_API SampleList {
   [[nodiscard]] const std::string& dataset_type() const noexcept { return dataset_type_; }
   void set_dataset(std::string name, std::string type);
 
-  // All tensors on `device`; what is there already is shared, not copied.
+  // All tensors on `device`; what is there already is shared, not copied. A tensor that is in two
+  // fields is moved once, here and below.
   [[nodiscard]] SampleList to(at::Device device, bool non_blocking = false) const;
   // The same with all CPU tensors in page-locked memory.  REQUIRES: CUDA is loaded.
   [[nodiscard]] SampleList pin_memory() const;
 
  private:
   // The same batch with `change` applied to every tensor.
-  template <class Change>
-  [[nodiscard]] SampleList mapped(const Change& change) const;
+  [[nodiscard]] SampleList mapped(const std::function<at::Tensor(const at::Tensor&)>& change) const;
 
   std::map<std::string, Field, std::less<>> fields_;
   std::int64_t batch_size_ = -1;

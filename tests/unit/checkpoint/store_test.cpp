@@ -194,6 +194,51 @@ TEST_F(CheckpointStoreTest, ABrokenBestIsNotOffered) {
               EndsWith("; start again with --overwrite"));
 }
 
+// `best` alone is no place to go on from, and starting at 0 would replace it.
+TEST_F(CheckpointStoreTest, OnlyABestIsNoNewRun) {
+  store_.save_last(content_at(1));
+  store_.save_best();
+  fs::remove_all(store_.last());
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }),
+              AllOf(HasSubstr("there is neither `last` nor an `update_*` in " +
+                              (temp_ / "checkpoints").string()),
+                    HasSubstr("best is whole and is kept"), Not(HasSubstr("--overwrite"))));
+  damage(store_.best());
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }),
+              EndsWith("; start again with --overwrite"));
+  fs::rename(store_.best(), temp_ / "checkpoints/.old-best-4194305");
+  EXPECT_THAT(error_of([&] { static_cast<void>(store_.find_resume()); }), HasSubstr("neither"));
+}
+
+TEST_F(CheckpointStoreTest, WhatCanBeSavedIsKnownBeforeAndLeavesNothing) {
+  store_.check_writable();
+  EXPECT_TRUE(fs::is_empty(temp_.path()));
+  save(store_, 1);
+  store_.save_best();
+  store_.check_writable();
+  EXPECT_THAT(checkpoints(), ElementsAre("best", "last", "update_00000001"));
+  EXPECT_TRUE(same_content(load_checkpoint(store_.last()), content_at(1)));
+}
+
+TEST_F(CheckpointStoreTest, WhatCannotBeReplacedIsKnownBefore) {
+  for (const fs::path& folder : {store_.last(), store_.best()}) {
+    fs::create_directories(folder.parent_path());
+    write_bytes(folder, "a file");
+    EXPECT_THAT(error_of([&] { store_.check_writable(); }),
+                HasSubstr(folder.string() + ": a file of this name is there"));
+    fs::remove(folder);
+    fs::create_directories(folder / "mine");
+    EXPECT_THAT(
+        error_of([&] { store_.check_writable(); }),
+        HasSubstr(folder.string() + ": a folder of this name is there and is no checkpoint"));
+    fs::remove_all(folder);
+  }
+  fs::remove(temp_ / "checkpoints");
+  write_bytes(temp_ / "checkpoints", "a file");
+  EXPECT_THAT(error_of([&] { store_.check_writable(); }),
+              HasSubstr("a file where a folder is expected"));
+}
+
 // With a link to itself in its place, every look into the folder is refused, as it is with a disk
 // that fails or a folder that is closed; and root is refused too.
 TEST_F(CheckpointStoreTest, AFolderThatCannotBeLookedIntoIsNoNewRun) {

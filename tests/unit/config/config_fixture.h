@@ -53,7 +53,7 @@ class ConfigFixture : public ::testing::Test {
 
   // run.toml, resolved.
   [[nodiscard]] Config resolve(const std::vector<std::string>& overrides = {}) const {
-    return resolve_config(folder_ / "run.toml", overrides, provider()).root;
+    return resolve_config(folder_ / "run.toml", parse_overrides(overrides), provider()).root;
   }
   // What resolving run.toml complains about.
   [[nodiscard]] std::string complaint(const std::vector<std::string>& overrides = {}) const {

@@ -46,6 +46,16 @@ TEST(OverridesTest, WhatIsNotTomlIsAString) {
 
 TEST(OverridesTest, NothingIsTheEmptyString) { EXPECT_EQ(value_of(""), Value("")); }
 
+TEST(OverridesTest, AStringIsTakenAsItStands) {
+  for (const char* text : {"[a", "\"a", "{", "64", "true", "a\nb"}) {
+    const Override change = string_override("env.save_dir", text);
+    EXPECT_EQ(change.value, Value(text));
+    EXPECT_EQ(change.value.origin(), "command line");
+    EXPECT_EQ(change.path, parse_override("env.save_dir=x").path);
+  }
+  EXPECT_EQ(string_override("a", "${HOME}").value, Value("$${HOME}"));  // no reference
+}
+
 TEST(OverridesTest, SayWhereTheyCameFrom) {
   const Value value = value_of("[{a = 1}]");
   EXPECT_EQ(value.origin(), "command line");

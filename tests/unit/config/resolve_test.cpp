@@ -173,8 +173,9 @@ TEST_F(ResolveTest, ReferencesAreResolvedBeforeTypesAreChecked) {
 
 TEST_F(ResolveTest, TheFirstStageKnowsWhereThePluginsAre) {
   write_run("plugins.path = [\"build/${training.experiment_name}\", \"/opt/p\"]");
-  const ConfigDraft draft(folder_ / "run.toml",
-                          {"model=cnn_lstm", "model_config.cnn_lstm.hidden_dim=3"});
+  const ConfigDraft draft(
+      folder_ / "run.toml",
+      parse_overrides({"model=cnn_lstm", "model_config.cnn_lstm.hidden_dim=3"}));
   EXPECT_EQ(draft.model(), "cnn_lstm");
   EXPECT_EQ(draft.dataset(), "easy_vqa");
   EXPECT_THAT(draft.plugin_path(), ElementsAre("build/run", "/opt/p"));
@@ -188,14 +189,14 @@ TEST_F(ResolveTest, ThePluginPathMustBeAnArray) {
 
 TEST_F(ResolveTest, AConfigWithoutAFileIsResolvedTheSameWay) {
   const ConfigDraft draft(parse_toml("model = 'pythia'\ndataset = 'easy_vqa'", "state.json"),
-                          "state.json", {"training.seed=5"});
+                          "state.json", parse_overrides({"training.seed=5"}));
   EXPECT_EQ(draft.resolve(provider()).root.get<std::int64_t>("training.seed"), 5);
 }
 
 TEST_F(ResolveTest, ShowsEachValueWithItsOrigin) {
   write_run("");
-  const std::string text =
-      resolve_config(folder_ / "run.toml", {"training.seed=5"}, provider()).show();
+  const auto overrides = parse_overrides({"training.seed=5"});
+  const std::string text = resolve_config(folder_ / "run.toml", overrides, provider()).show();
   EXPECT_THAT(text, HasSubstr("\nseed = 5  # command line\n"));
   EXPECT_THAT(text, HasSubstr("\nlog_interval = 100  # defaults\n"));
   EXPECT_THAT(text, StartsWith("dataset = \"easy_vqa\"  # " + path("run.toml") + ":2:11\n"));
@@ -251,9 +252,10 @@ TEST_F(ResolveTest, TheProvidersHintEndsTheMessageAboutAnUnknownName) {
   DefaultsProvider other = provider();
   other.model_hint = [](const std::string& name) { return "; ask for " + name + " elsewhere"; };
   write_run("");
-  EXPECT_THAT(testing::error_of(
-                  [&] { (void)resolve_config(folder_ / "run.toml", {"model=pythai"}, other); }),
-              EndsWith("no plugin found has a model of that name; ask for pythai elsewhere"));
+  const auto overrides = parse_overrides({"model=pythai"});
+  EXPECT_THAT(
+      testing::error_of([&] { (void)resolve_config(folder_ / "run.toml", overrides, other); }),
+      EndsWith("no plugin found has a model of that name; ask for pythai elsewhere"));
 }
 
 }  // namespace

@@ -134,6 +134,21 @@ TEST_F(RunConfigTest, ClippingNeedsANorm) {
       "not set; set it to a number above 0, such as 0.25");
 }
 
+TEST_F(RunConfigTest, ClippingIsByNormOrByValue) {
+  EXPECT_EQ(parse({"training.clip_grad_value=0.5"}).training.clip_grad_value, 0.5);
+  EXPECT_EQ(parse_complaint({"training.clip_grad_value=0.5", "training.clip_gradients=true",
+                             "training.max_grad_l2_norm=1"}),
+            "training.clip_grad_value = 0.5 (command line) limits gradients by value, and "
+            "training.clip_gradients by norm; take one of the two out");
+}
+
+TEST_F(RunConfigTest, TheNormIsThatOfAllGradients) {
+  EXPECT_NO_THROW(parse({"training.clip_norm_mode=all"}));
+  EXPECT_EQ(parse_complaint({"training.clip_norm_mode=each"}),
+            "training.clip_norm_mode = \"each\" (command line) is not known; expected \"all\": the "
+            "norm of all gradients together");
+}
+
 TEST_F(RunConfigTest, TrainingNeedsAnOptimizer) {
   write_run("");
   EXPECT_EQ(
@@ -150,12 +165,25 @@ TEST_F(RunConfigTest, NamesAreNotEmpty) {
             "env.save_dir = \"\" (command line) is empty; expected a name");
 }
 
+TEST_F(RunConfigTest, NamesOfFoldersArePrintable) {
+  for (const char* key : {"training.experiment_name", "env.save_dir"}) {
+    EXPECT_EQ(parse_complaint({concat(key, "=\"a\\u0000b\"")}),
+              concat(key,
+                     " = \"a\\u0000b\" (command line) has control characters or bytes that are "
+                     "not UTF-8; expected a name without"));
+    EXPECT_THAT(parse_complaint({concat(key, "=a\xff")}), HasSubstr("has control characters"));
+    EXPECT_THAT(parse_complaint({concat(key, "=a\nb")}), HasSubstr("has control characters"));
+  }
+  EXPECT_EQ(parse({"env.save_dir=runs/å b"}).env.save_dir, "runs/å b");
+}
+
 TEST_F(RunConfigTest, TheExperimentsNameLeadsToNoOtherFolder) {
   for (const std::string name : {"../../evil", "/evil", "a/b", ".", ".."}) {
-    EXPECT_EQ(parse_complaint({"training.experiment_name=\"" + name + "\""}),
-              "training.experiment_name = \"" + name +
-                  "\" (command line) is not the name of a folder; rename it to one without '/' that "
-                  "is neither . nor ..; where the run's folder is, env.save_dir or --run-dir says");
+    EXPECT_EQ(
+        parse_complaint({"training.experiment_name=\"" + name + "\""}),
+        "training.experiment_name = \"" + name +
+            "\" (command line) is not the name of a folder; rename it to one without '/' that "
+            "is neither . nor ..; where the run's folder is, env.save_dir or --run-dir says");
   }
   EXPECT_EQ(parse({"training.experiment_name=..a"}).env.save_dir, "runs/..a");
 }
@@ -168,6 +196,27 @@ TEST_F(RunConfigTest, ThePythiaScheduleTakesWhatMmfHasInTraining) {
   EXPECT_EQ(to_string(run.scheduler->params.value()),
             "{lr_ratio = 0.5, lr_steps = [10, 20], use_warmup = true, warmup_factor = 0.2, "
             "warmup_iterations = 1000}");
+}
+
+TEST_F(RunConfigTest, APlateauIsOfWhatIsBetterForTheBestCheckpoint) {
+  const std::vector<std::string> words = {"training.lr_scheduler=true",
+                                          "scheduler.type=reduce_on_plateau",
+                                          "training.early_stop.minimize=false"};
+  EXPECT_EQ(to_string(parse(words).scheduler->params.value()), "{mode = \"max\"}");
+  std::vector<std::string> own = words;
+  own.insert(own.end(), {"scheduler.params.mode=min", "scheduler.params.patience=2"});
+  const RunConfig run = parse(own);
+  EXPECT_EQ(to_string(run.scheduler->params.value()), "{mode = \"min\", patience = 2}");
+  EXPECT_EQ(run.scheduler->params.path(), "scheduler.params");
+}
+
+TEST_F(RunConfigTest, AScheduleCountsUpdatesOrEpochs) {
+  EXPECT_FALSE(parse({"training.lr_scheduler=true"}).scheduler->by_epoch);
+  EXPECT_TRUE(
+      parse({"training.lr_scheduler=true", "scheduler.interval=epoch"}).scheduler->by_epoch);
+  EXPECT_EQ(parse_complaint({"scheduler.interval=epochs"}),
+            "scheduler.interval = \"epochs\" (command line) is not one of update, epoch; did you "
+            "mean 'epoch'?");
 }
 
 TEST_F(RunConfigTest, OtherSchedulesTakeTheirOwnParamsAlone) {

@@ -86,6 +86,13 @@ TEST(SchemaTest, ListsTheTableWhenNothingIsClose) {
             "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, max_to_keep");
 }
 
+TEST(SchemaTest, WhatBelongsToTheParamsIsOfferedThere) {
+  EXPECT_EQ(complaint("optimizer.lr = 1"),
+            "optimizer.lr (x.toml:1:16) is not a known key; did you mean 'optimizer.params.lr'?");
+  EXPECT_EQ(complaint("optimizer.typ = 1"),
+            "optimizer.typ (x.toml:1:17) is not a known key; did you mean 'optimizer.type'?");
+}
+
 TEST(SchemaTest, RefusesAnotherType) {
   EXPECT_EQ(complaint("training.batch_size = \"64\""),
             "training.batch_size = \"64\" (x.toml:1:23) is a string; expected an integer");

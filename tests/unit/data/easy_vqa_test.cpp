@@ -69,8 +69,9 @@ TEST_F(EasyVqaTest, HasTheFieldsThatItsProcessorsMake) {
   const Sample third = sample(*dataset, 2);  // "what color is the shape?", "red", image 1
   std::vector<std::string> names;
   for (const auto& [name, field] : third.fields()) names.push_back(name);
-  EXPECT_THAT(names,
-              ElementsAre("image", "image_id", "question_id", "targets", "text", "text_len"));
+  EXPECT_THAT(names, ElementsAre("answers", "image", "image_id", "question_id", "targets", "text",
+                                 "text_len"));
+  EXPECT_THAT(third.strings("answers"), ElementsAre("red"));
   EXPECT_EQ(third.tensor("text").sizes(), (at::IntArrayRef{14}));
   EXPECT_EQ(third.tensor("text_len").item<int>(), 5);
   EXPECT_EQ(third.tensor("question_id").item<int>(), 2);
@@ -126,7 +127,9 @@ TEST_F(EasyVqaTest, TakesAllOfTrainWhenNothingIsSetAside) {
 
 TEST_F(EasyVqaTest, HasOneVocabularyForAllSplitsAndValShares) {
   // 4 special words, then what, color, is, the, shape, there, a, circle; <unk> and 3 answers
-  const Value expected = Value::Table{{"text_vocab_size", 12}, {"num_final_outputs", 4}};
+  const Value::Array answers{"<unk>", "red", "yes", "no"};
+  const Value expected =
+      Value::Table{{"text_vocab_size", 12}, {"num_final_outputs", 4}, {"answers", answers}};
   EXPECT_EQ(open("train")->facts(), expected);
   EXPECT_EQ(open("val")->facts(), expected);
   EXPECT_EQ(open("test")->facts(), expected);
@@ -196,13 +199,29 @@ TEST_F(EasyVqaTest, LooksForItsFolderInTheDataDirByDefault) {
   const DatasetOptions options{"easy_vqa", "train", Config(config_), "/nowhere/data", registry_};
   EXPECT_EQ(error_of(ErrorKind::kData, [&] { EasyVqa dataset(options); }),
             "data set 'easy_vqa' has no folder /nowhere/data/easy_vqa; fetch it with `tools/setup "
-            "--data easy_vqa`, or set dataset_config.easy_vqa.data_dir to where it is");
+            "--data easy_vqa`, or set env.data_dir or dataset_config.easy_vqa.data_dir to where it "
+            "is");
 }
 
 TEST_F(EasyVqaTest, NamesTheSplitsFolderThatIsMissing) {
   std::filesystem::remove_all(folder_.path() / "test");
   EXPECT_THAT(data_error("test"),
               HasSubstr("has no folder " + (folder_.path() / "test").string() + "; fetch it with"));
+}
+
+TEST_F(EasyVqaTest, NamesThePartThatIsMissingAndHowToFetchIt) {
+  for (const std::string part : {"train/questions.json", "train/images", "answers.txt"}) {
+    const std::filesystem::path path = folder_.path() / part;
+    std::filesystem::rename(path, folder_.path() / "elsewhere");
+    EXPECT_THAT(data_error(), AllOf(HasSubstr("data set 'easy_vqa' has no "),
+                                    HasSubstr(" " + path.string() +
+                                              "; fetch it with `tools/setup "
+                                              "--data easy_vqa`")));
+    std::filesystem::rename(folder_.path() / "elsewhere", path);
+  }
+  std::filesystem::rename(folder_.path() / "answers.txt", folder_.path() / "mine.txt");
+  config_["processors"]["answer_processor"]["params"]["vocab_file"] = "mine.txt";
+  EXPECT_EQ(open("train")->facts().find("num_final_outputs")->as_integer(), 4);
 }
 
 TEST_F(EasyVqaTest, RefusesASplitThatItDoesNotHave) {
@@ -228,9 +247,11 @@ TEST_F(EasyVqaTest, SaysWhereTheJsonIsBroken) {
 TEST_F(EasyVqaTest, NamesRowAndFileOfAnImageThatIsMissing) {
   std::filesystem::remove(folder_.path() / "test/images/1.png");
   const std::string root = folder_.path().string();
-  EXPECT_EQ(data_error("test"),
-            root + "/test/questions.json row 2 is about image 1, but there is no file " + root +
-                "/test/images/1.png; restore the image, or remove the row");
+  EXPECT_EQ(
+      data_error("test"),
+      root + "/test/questions.json row 2 is about image 1, but there is no file " + root +
+          "/test/images/1.png; restore the image with `tools/setup --data easy_vqa`, or remove "
+          "the row");
 }
 
 TEST_F(EasyVqaTest, NamesAnImageThatIsTruncated) {

@@ -33,10 +33,14 @@ Sample apply(const Processor& processor, const std::string& field, SampleField v
   return sample;
 }
 
-Config params(Value::Table table) { return Config(Value(std::move(table)), "params"); }
+// As the registry gives them to the processor of class P.
+template <class P>
+Config params(Value::Table table) {
+  return P::spec().complete(Config(Value(std::move(table)), "params"));
+}
 
 TEST(VocabProcessorTest, TurnsWordsIntoNumbersPaddedWithZero) {
-  VocabProcessor processor(params({{"max_length", 5}}));
+  VocabProcessor processor(params<VocabProcessor>({{"max_length", 5}}));
   processor.fit({"is it blue?", "is it red?", "blue is it"});
   // counts: is 3, it 3, blue 2, red 1; so is 4, it 5, blue 6, red 7 after the four special words.
   const Sample sample = apply(processor, "question", std::string("Is it green, blue?"));
@@ -46,7 +50,7 @@ TEST(VocabProcessorTest, TurnsWordsIntoNumbersPaddedWithZero) {
 }
 
 TEST(VocabProcessorTest, CutsALongQuestionAndItsLength) {
-  VocabProcessor processor(params({{"max_length", 2}}));
+  VocabProcessor processor(params<VocabProcessor>({{"max_length", 2}}));
   processor.fit({"a b c"});
   const Sample sample = apply(processor, "question", std::string("c b a"));
   EXPECT_THAT(integers(sample.tensor("text")), ElementsAre(6, 5));
@@ -54,27 +58,28 @@ TEST(VocabProcessorTest, CutsALongQuestionAndItsLength) {
 }
 
 TEST(VocabProcessorTest, HasFourteenPlacesByDefault) {
-  VocabProcessor processor(params({}));
+  VocabProcessor processor(params<VocabProcessor>({}));
   processor.fit({"a"});
   EXPECT_EQ(apply(processor, "question", std::string("a")).tensor("text").numel(), 14);
 }
 
 TEST(VocabProcessorTest, TellsTheSizeOfItsVocabulary) {
-  VocabProcessor processor(params({{"min_count", 2}}));
+  VocabProcessor processor(params<VocabProcessor>({{"min_count", 2}}));
   processor.fit({"a b", "a c"});  // only `a` is there twice
   EXPECT_EQ(processor.facts(), Value(Value::Table{{"text_vocab_size", 5}}));
 }
 
 TEST(VocabProcessorTest, PrefersItsFileToTheTexts) {
   const TempFolder folder;
-  VocabProcessor processor(params({{"vocab_file", folder.write("v.txt", "x\ny\n").string()}}));
+  VocabProcessor processor(
+      params<VocabProcessor>({{"vocab_file", folder.write("v.txt", "x\ny\n").string()}}));
   processor.fit({"a b c d e"});
   EXPECT_EQ(processor.facts(), Value(Value::Table{{"text_vocab_size", 6}}));
   EXPECT_EQ(apply(processor, "question", std::string("y")).tensor("text")[0].item<int>(), 5);
 }
 
 TEST(VocabProcessorTest, RefusesAQuestionWithoutWords) {
-  VocabProcessor processor(params({}));
+  VocabProcessor processor(params<VocabProcessor>({}));
   processor.fit({"a"});
   EXPECT_EQ(error_of(ErrorKind::kData, [&] { apply(processor, "question", std::string(" ?, ")); }),
             "the question ' ?, ' has no words; give it some, or remove it");
@@ -83,12 +88,12 @@ TEST(VocabProcessorTest, RefusesAQuestionWithoutWords) {
 TEST(VocabProcessorTest, RefusesAnUnknownParameterAndALengthOfZero) {
   EXPECT_THAT(error_of(ErrorKind::kConfig,
                        [] {
-                         VocabProcessor(params({{"max_len", 3}}));
+                         VocabProcessor(params<VocabProcessor>({{"max_len", 3}}));
                        }),
               HasSubstr("max_length"));
   EXPECT_THAT(error_of(ErrorKind::kConfig,
                        [] {
-                         VocabProcessor(params({{"max_length", 0}}));
+                         VocabProcessor(params<VocabProcessor>({{"max_length", 0}}));
                        }),
               HasSubstr("max_length"));
 }
@@ -100,7 +105,7 @@ class VqaAnswerProcessorTest : public testing::Test {
   std::vector<float> targets(Strings answers) {
     return floats(apply(processor_, "answers", std::move(answers)).tensor("targets"));
   }
-  VqaAnswerProcessor processor_{params({})};
+  VqaAnswerProcessor processor_{params<VqaAnswerProcessor>({})};
 };
 
 TEST_F(VqaAnswerProcessorTest, GivesTheOnlyAnswerAFullScore) {
@@ -141,7 +146,7 @@ TEST_F(VqaAnswerProcessorTest, KnowsAnswersInTheFormThatTheyAreComparedIn) {
 TEST_F(VqaAnswerProcessorTest, ComparesTheWordsOfItsFileInTheSameForm) {
   const TempFolder folder;
   const auto file = folder.write("answers.txt", "Yes\nNo, thanks\n");
-  const VqaAnswerProcessor processor(params({{"vocab_file", file.string()}}));
+  const VqaAnswerProcessor processor(params<VqaAnswerProcessor>({{"vocab_file", file.string()}}));
   EXPECT_TRUE(processor.knows("yes"));
   EXPECT_TRUE(processor.knows("no, thanks"));
   EXPECT_EQ(processor.vocab().word(1), "yes");
@@ -151,13 +156,14 @@ TEST_F(VqaAnswerProcessorTest, ComparesTheWordsOfItsFileInTheSameForm) {
 TEST_F(VqaAnswerProcessorTest, RefusesASinglePerson) {
   EXPECT_THAT(error_of(ErrorKind::kConfig,
                        [] {
-                         VqaAnswerProcessor(params({{"num_answers", 1}}));
+                         VqaAnswerProcessor(params<VqaAnswerProcessor>({{"num_answers", 1}}));
                        }),
               HasSubstr("params.num_answers = 1"));
 }
 
-TEST_F(VqaAnswerProcessorTest, TellsTheNumberOfOutputs) {
-  EXPECT_EQ(processor_.facts(), Value(Value::Table{{"num_final_outputs", 4}}));
+TEST_F(VqaAnswerProcessorTest, TellsTheNumberOfOutputsAndWhatTheyMean) {
+  const Value::Array words{"<unk>", "yes", "no", "red"};
+  EXPECT_EQ(processor_.facts(), Value(Value::Table{{"num_final_outputs", 4}, {"answers", words}}));
 }
 
 TEST_F(VqaAnswerProcessorTest, RefusesNoAnswerAndMoreThanTen) {
@@ -169,7 +175,7 @@ TEST_F(VqaAnswerProcessorTest, RefusesNoAnswerAndMoreThanTen) {
 }
 
 TEST(ImageProcessorTest, ScalesBytesToMinusOneToOneByDefault) {
-  const ImageProcessor processor(params({}));
+  const ImageProcessor processor(params<ImageProcessor>({}));
   const at::Tensor bytes = at::tensor({0, 255, 51}, at::kByte).view({3, 1, 1});
   // (51/255 - 0.5) / 0.5 = -0.6
   EXPECT_THAT(floats(apply(processor, "image", bytes).tensor("image")),
@@ -179,7 +185,7 @@ TEST(ImageProcessorTest, ScalesBytesToMinusOneToOneByDefault) {
 TEST(ImageProcessorTest, TakesOneMeanAndStdForEachChannel) {
   const Value::Array mean{0.0, 0.5, 1.0};
   const Value::Array std{1.0, 0.5, 2};
-  const ImageProcessor processor(params({{"mean", mean}, {"std", std}}));
+  const ImageProcessor processor(params<ImageProcessor>({{"mean", mean}, {"std", std}}));
   const at::Tensor bytes = at::full({3, 2, 2}, 255, at::kByte);
   const at::Tensor image = apply(processor, "image", bytes).tensor("image");
   // (1 - 0) / 1, (1 - 0.5) / 0.5, (1 - 1) / 2
@@ -187,14 +193,14 @@ TEST(ImageProcessorTest, TakesOneMeanAndStdForEachChannel) {
 }
 
 TEST(ImageProcessorTest, TakesAnImageThatIsNotContiguous) {
-  const ImageProcessor processor(params({{"mean", 0.0}, {"std", 1.0}}));
+  const ImageProcessor processor(params<ImageProcessor>({{"mean", 0.0}, {"std", 1.0}}));
   const at::Tensor bytes = at::arange(12, at::kByte).view({2, 2, 3}).permute({2, 0, 1});
   const at::Tensor image = apply(processor, "image", bytes).tensor("image");
   EXPECT_TRUE(at::allclose(image, bytes.to(at::kFloat) / 255));
 }
 
 TEST(ImageProcessorTest, RefusesATensorThatIsNoImage) {
-  const ImageProcessor processor(params({}));
+  const ImageProcessor processor(params<ImageProcessor>({}));
   EXPECT_EQ(error_of(ErrorKind::kData,
                      [&] {
                        apply(processor, "image", at::zeros({3, 2, 2}));
@@ -211,13 +217,13 @@ TEST(ImageProcessorTest, RefusesATensorThatIsNoImage) {
 TEST(ImageProcessorTest, RefusesAStdOfZeroAndAListOfTwo) {
   EXPECT_THAT(error_of(ErrorKind::kConfig,
                        [] {
-                         ImageProcessor(params({{"std", 0.0}}));
+                         ImageProcessor(params<ImageProcessor>({{"std", 0.0}}));
                        }),
               HasSubstr("must be above 0"));
   const Value::Array two{0.5, 0.5};
   EXPECT_THAT(error_of(ErrorKind::kConfig,
                        [&] {
-                         ImageProcessor(params({{"mean", two}}));
+                         ImageProcessor(params<ImageProcessor>({{"mean", two}}));
                        }),
               HasSubstr("must be a number, or three: for red, green and blue"));
 }

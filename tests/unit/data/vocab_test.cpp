@@ -42,6 +42,7 @@ TEST(TokenizeTest, FindsNoTokensInSpaceCommasAndQuestionMarks) {
 TEST(NormalizeAnswerTest, IsLowerCaseWithoutSpaceAroundCommasAndQuestionMarks) {
   EXPECT_EQ(normalize_answer("  Light Blue, maybe? "), "light blue maybe");
   EXPECT_EQ(normalize_answer("Dog's"), "dog 's");
+  EXPECT_EQ(normalize_answer("DOG'?S"), "dog 's");  // MMF drops "," and "?" first
 }
 
 TEST(WordsByFrequencyTest, SortsByCountThenByBytes) {

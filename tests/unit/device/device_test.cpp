@@ -50,6 +50,8 @@ TEST(DeviceTest, AutoFallsBackToTheCpu) {
 TEST(DeviceTest, DescriptionNamesTheThreads) {
   prepare_cpu(3);
   EXPECT_EQ(describe_device(c10::Device(c10::kCPU)), "cpu (3 threads)");
+  prepare_cpu(1);
+  EXPECT_EQ(describe_device(c10::Device(c10::kCPU)), "cpu (1 thread)");
 }
 
 // A config that was made on a larger machine still runs. In a process of its own, which may use one

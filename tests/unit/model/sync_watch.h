@@ -19,7 +19,8 @@ namespace pergola::testing {
 //   EXPECT_THAT(watch.seen(), IsEmpty());
 //
 // A copy to the host shows on a GPU only; running the same on tensors of device "meta", which have
-// no data at all, finds that too: it throws.
+// no data at all, finds that too: it throws. So do there operators that need no data but have no
+// meta kernel in C++: where (take masked_fill) and logical_and (take &).
 class SyncWatch {
  public:
   SyncWatch() {

@@ -4,6 +4,8 @@
 #include "pergola/error.h"
 #include "pergola/plugin.h"
 
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
@@ -106,6 +108,29 @@ TEST_F(BaseModelTest, StateDictAndBackIsTheIdentity) {
     EXPECT_TRUE(after[i].second.equal(before[i].second));
 }
 
+// Counts what the CPU allocator hands out while it lives.
+class AllocatedBytes final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void* /*pointer*/, std::int64_t size, std::size_t /*allocated*/,
+                         std::size_t /*reserved*/, c10::Device /*device*/) override {
+    if (size > 0) bytes += size;
+  }
+  [[nodiscard]] bool memoryProfilingEnabled() const override { return true; }
+
+  std::int64_t bytes = 0;
+};
+
+TEST_F(BaseModelTest, LoadingMakesNoFurtherCopyOfTheWeights) {
+  const StateDict before = copy(state_dict(model_));
+  const auto allocated = std::make_shared<AllocatedBytes>();
+  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, allocated);
+  const at::Tensor counted = torch::empty({5}, at::kFloat);
+  EXPECT_GE(allocated->bytes, 5 * 4);  // it does count
+  allocated->bytes = 0;
+  model_.load_state_dict(before, Strict::kYes);
+  EXPECT_EQ(allocated->bytes, 0);
+}
+
 TEST_F(BaseModelTest, OldKeysAreRenamed) {
   const StateDict old = {{"mean", torch::zeros({2})},
                          {"old.weight", torch::full({3, 2}, 4.0)},
@@ -119,10 +144,13 @@ TEST_F(BaseModelTest, StrictLoadListsEverythingThatDoesNotFitAndChangesNothing) 
   const StateDict bad = {{"linear.weight", torch::zeros({3, 5})},
                          {"linear.bias", torch::full({3}, 9.0)},
                          {"extra", torch::zeros({1})}};
-  EXPECT_EQ(
-      load_error(bad),
-      "the weights do not fit the model: linear.weight is [3, 5], the model has [3, 2]; missing: "
-      "mean; unexpected: extra; use a checkpoint of the same model and config");
+  EXPECT_EQ(load_error(bad),
+            "the weights do not fit the model in 3 places; use a checkpoint of the same model and "
+            "config\n"
+            "  weight         checkpoint  model\n"
+            "  linear.weight  [3, 5]      [3, 2]\n"
+            "  mean           missing     [2]\n"
+            "  extra          unexpected  -");
   EXPECT_TRUE(state_dict(model_)[2].second.equal(before[2].second));
 }
 

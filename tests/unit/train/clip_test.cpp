@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/clip.h"
 
-#include "host/model/optimizers.h"
+#include "host/model/optimizers/sgd.h"
 
 #include <torch/types.h>
 
@@ -38,6 +38,22 @@ TEST(ClipTest, LeavesSmallGradientsAlone) {
 TEST(ClipTest, NoGradientsAreANormOfZero) {
   const auto optimizer = std::vector<at::Tensor>{torch::zeros({1}), torch::zeros({1})};
   EXPECT_EQ(clip_grad_norm(optimizer_of(optimizer), 1).item<float>(), 0.0F);
+}
+
+TEST(ClipTest, ByValueLimitsEachNumberOnBothSides) {
+  const auto parameters = parameters_with_gradients();
+  parameters[1].mutable_grad() = torch::tensor({-2.0F, 0.25F});
+  clip_grad_value(optimizer_of(parameters), 0.5);
+  EXPECT_EQ(parameters[0].grad()[0].item<float>(), 0.5F);
+  EXPECT_EQ(parameters[1].grad()[0].item<float>(), -0.5F);
+  EXPECT_EQ(parameters[1].grad()[1].item<float>(), 0.25F);
+}
+
+TEST(ClipTest, ByValueTakesParametersWithoutGradients) {
+  const auto parameters = parameters_with_gradients();
+  for (const at::Tensor& parameter : parameters) parameter.mutable_grad().reset();
+  clip_grad_value(optimizer_of(parameters), 0.5);
+  EXPECT_FALSE(parameters[0].grad().defined());
 }
 
 }  // namespace

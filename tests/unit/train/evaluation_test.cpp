@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
+#include "pergola/plugin.h"
 #include "unit/train/boring.h"
 
 #include <gmock/gmock.h>
@@ -73,6 +74,42 @@ TEST_F(EvaluationTest, EverySampleIsVisitedOnceInOrder) {
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
 }
 
+TEST_F(EvaluationTest, AMetricMayBeOfCertainDataSets) {
+  const Value other =
+      Value::Table{{"type", "accuracy"}, {"key", "other"}, {"datasets", Value::Array{"another"}}};
+  const MetricList list(metrics({"accuracy", other}), registry_);
+  EXPECT_EQ(list.compute("val", "boring").size(), 1U);
+  EXPECT_EQ(list.compute("val", "another").size(), 2U);
+}
+
+// A metric with a param that a data set knows.
+class FactMetric final : public Metric {
+ public:
+  static ComponentSpec spec() {
+    return {"", {{.name = "answers", .fallback = Value::Array{}, .meaning = "words"}}};
+  }
+  explicit FactMetric(const Config& params)
+      : count_(params.get<std::vector<std::string>>("answers").size()) {}
+  void update(const SampleList& /*batch*/, const ModelOutput& /*output*/) override {}
+  void merge(const Metric& /*other*/) override {}
+  std::map<std::string, double> compute() const override {
+    return {{"", static_cast<double>(count_)}};
+  }
+  void reset() override {}
+
+ private:
+  std::size_t count_;
+};
+
+TEST_F(EvaluationTest, WhatTheDataSetKnowsIsFilledIn) {
+  registry_.publish({detail::metric_node<FactMetric>("fact")}, "test");
+  const Value facts = Value::Table{{"answers", Value::Array{"red", "blue"}}, {"other", 1}};
+  EXPECT_EQ(MetricList(metrics({"fact"}), registry_, facts).compute("v", "d").at("v/d/fact"), 2);
+  const Value given =
+      Value::Table{{"type", "fact"}, {"params", Value::Table{{"answers", Value::Array{"a"}}}}};
+  EXPECT_EQ(MetricList(metrics({given}), registry_, facts).compute("v", "d").at("v/d/fact"), 1);
+}
+
 TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
   try {
     MetricList(metrics({"accuracy", "accuracy"}), registry_);
@@ -83,7 +120,7 @@ TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
   }
   const Value second =
       Value::Table{{"type", "accuracy"}, {"key", "top2"}, {"params", Value::Table{{"topk", 2}}}};
-  EXPECT_EQ(MetricList(metrics({"accuracy", second}), registry_).compute("val/d/").size(), 2U);
+  EXPECT_EQ(MetricList(metrics({"accuracy", second}), registry_).compute("val", "d").size(), 2U);
 }
 
 }  // namespace

@@ -23,8 +23,22 @@ TEST(LossMeterTest, MeansAreOverBatchesAndTheTotalIsTheirSum) {
   EXPECT_DOUBLE_EQ(numbers.at("train/d/a"), 3.0);
   EXPECT_DOUBLE_EQ(numbers.at("train/d/b"), 6.0);
   EXPECT_DOUBLE_EQ(numbers.at("train/total_loss"), 9.0);
-  meter.reset();
+  EXPECT_DOUBLE_EQ(meter.take().at("train/total_loss"), 9.0);
   EXPECT_TRUE(meter.means().empty());
+}
+
+TEST(LossMeterTest, AveragesAreOverTheWholeRun) {
+  LossMeter meter;
+  for (const double loss : {1.0, 2.0, 3.0}) meter.add({{"train/d/a", torch::tensor(loss)}});
+  EXPECT_DOUBLE_EQ(meter.take().at("train/d/a/avg"), 2.0);
+  meter.add({{"train/d/a", torch::tensor(10.0)}});
+  LossMeter restored;
+  restored.load_state_dict(from_json(to_json(meter.state_dict()), "test"));
+  const Numbers numbers = meter.take();
+  EXPECT_DOUBLE_EQ(numbers.at("train/d/a"), 10.0);
+  EXPECT_DOUBLE_EQ(numbers.at("train/d/a/avg"), 4.0);
+  EXPECT_DOUBLE_EQ(numbers.at("train/total_loss/avg"), 4.0);
+  EXPECT_EQ(restored.take(), numbers);
 }
 
 TEST(LossMeterTest, StateSurvivesJsonBitForBit) {

@@ -4,6 +4,7 @@
 #include "fixtures/temp_folder.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gtest/gtest.h>
 
@@ -72,6 +73,16 @@ TEST_F(MetricsLogTest, ALineThatWasNeverFinishedIsDropped) {
   std::ofstream(path_, std::ios::app) << "{\"update\": 2";
   MetricsLog(path_, 50).write(at(60), "train", {});
   EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 60}));
+}
+
+TEST_F(MetricsLogTest, ALineThatIsDamagedIsNamedByItsNumber) {
+  {
+    MetricsLog log(path_, 0);
+    for (const std::int64_t update : {10, 20}) log.write(at(update), "train", {});
+  }
+  std::ofstream(path_, std::ios::app) << "{\"update\": 30]\n{\"update\": 40}\n";
+  EXPECT_EQ(testing::error_of([&] { const MetricsLog log(path_, 50); }, ErrorKind::kCheckpoint),
+            path_.string() + ":3 is damaged: it is not valid JSON; remove that line, or the file");
 }
 
 TEST_F(MetricsLogTest, AFileThatIsNoMetricsLogIsRefusedAndKept) {

@@ -72,6 +72,59 @@ TEST_F(RunFolderTest, SetAsideMovesTheRunAndNothingElse) {
   EXPECT_FALSE(folder.put_back());
 }
 
+TEST_F(RunFolderTest, ThatTheOldRunIsRemovedIsSaidOnce) {
+  make_run();
+  const RunFolder folder(path_, ExistingRun::kOverwrite);
+  folder.set_aside();
+  ::testing::internal::CaptureStderr();
+  folder.remove_replaced();
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("[run] the run that was overwritten is removed"));
+  ::testing::internal::CaptureStderr();
+  folder.remove_replaced();
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
+TEST_F(RunFolderTest, OverwriteDoesNotReplaceALink) {
+  make_run();
+  fs::create_directories(temp_ / "disk");
+  fs::rename(path_ / "checkpoints", temp_ / "disk/checkpoints");
+  fs::create_symlink("../../disk/checkpoints", path_ / "checkpoints");
+  EXPECT_EQ(
+      error_of(ExistingRun::kOverwrite),
+      "--overwrite does not replace " + (path_ / "checkpoints").string() +
+          ", which is a symbolic link to ../../disk/checkpoints; remove the link, and what it "
+          "leads to if that is not needed, or choose another folder with --run-dir");
+  EXPECT_EQ(error_of(ExistingRun::kResume), "(no error)");
+  EXPECT_TRUE(fs::exists(path_ / "checkpoints/last"));
+}
+
+TEST_F(RunFolderTest, AFolderWithPredictionsAloneMayBecomeARuns) {
+  RunFolder::mark_if_empty(path_);
+  fs::create_directories(path_ / "predictions");
+  RunFolder::mark_if_empty(path_);
+  EXPECT_EQ(error_of(ExistingRun::kRefuse), "(no error)");
+  const RunFolder folder(path_, ExistingRun::kRefuse);
+  RunFolder::mark_if_empty(path_);  // as beside a training
+}
+
+TEST_F(RunFolderTest, AFolderThatIsNoRunsIsNotMarked) {
+  fs::create_directories(path_ / "predictions");
+  RunFolder::mark_if_empty(path_);
+  EXPECT_FALSE(fs::exists(path_ / ".lock"));
+  EXPECT_THAT(error_of(ExistingRun::kRefuse), HasSubstr("does not say that it is a run's"));
+}
+
+// Such as one that was copied without it.
+TEST_F(RunFolderTest, ARunWithoutAMarkGetsItWhenItWasResumed) {
+  make_run();
+  fs::remove(path_ / ".lock");
+  EXPECT_EQ(error_of(ExistingRun::kResume), "(no error)");  // opening alone does not mark it
+  EXPECT_THAT(error_of(ExistingRun::kOverwrite), HasSubstr("does not say that it is a run's"));
+  RunFolder(path_, ExistingRun::kResume).mark();
+  EXPECT_EQ(error_of(ExistingRun::kOverwrite), "(no error)");
+}
+
 TEST_F(RunFolderTest, PutBackReplacesWhatTheNewRunWrote) {
   make_run();
   const RunFolder folder(path_, ExistingRun::kOverwrite);

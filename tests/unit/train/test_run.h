@@ -46,11 +46,18 @@ class Recorder final : public Callback {
   std::int64_t stop_after_;
 };
 
+// A schedule of a run, by updates or by epochs.
+struct TestSchedule {
+  std::string type = "warmup_linear";
+  Value::Table params = {{"num_warmup_steps", 2}};
+  std::int64_t updates_per_step = 1;
+};
+
 // A run over 10 samples in batches of 4 (three batches an epoch), which a test can cut in two.
 class TestRun {
  public:
   explicit TestRun(const TrainerOptions& options, std::int64_t stop_after = -1,
-                   std::int64_t workers = 0)
+                   std::int64_t workers = 0, const TestSchedule& schedule = {})
       : registry_(builtin_registry()), model(make_boring_model(registry_)), data_(10) {
     LoaderOptions loader;
     loader.dataset_name = "boring";
@@ -63,13 +70,12 @@ class TestRun {
     optimizer_ = build_optimizer(
         registry_, *model,
         Config(Value::Table{{"type", "adamax"}, {"params", Value::Table{{"lr", 0.05}}}}));
-    scheduler_ =
-        build_scheduler(registry_, "warmup_linear", Config(Value::Table{{"num_warmup_steps", 2}}),
-                        options.max_updates);
+    scheduler_ = build_scheduler(registry_, schedule.type, Config(schedule.params),
+                                 {options.max_updates, schedule.updates_per_step});
     const auto validate = [this] {
       ++validations;
       if (on_validate) on_validate();
-      return Numbers{{"val/boring/accuracy", 0.5}};
+      return Numbers{{"val/boring/accuracy", accuracy}};
     };
     trainer.emplace(TrainerParts{*model, *optimizer_, scheduler_.get(), *loader_, validate,
                                  c10::Device(c10::kCPU)},
@@ -89,6 +95,7 @@ class TestRun {
  public:
   std::shared_ptr<BoringModel> model;
   int validations = 0;
+  double accuracy = 0.5;  // what a validation says
   std::function<void()> on_validate;
   std::vector<std::string> hooks;
 

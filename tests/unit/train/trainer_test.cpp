@@ -141,5 +141,17 @@ TEST_F(TrainerTest, ClippingBoundsTheStep) {
   EXPECT_NEAR(std::sqrt(squares), 1e-3, 1e-5);
 }
 
+TEST_F(TrainerTest, ClippingByValueBoundsEachNumber) {
+  TrainerOptions options = options_for(1);
+  options.clip_grad_value = 1e-3;
+  TestRun run(options);
+  static_cast<void>(run.trainer->run());
+  double largest = 0;
+  for (const at::Tensor& parameter : run.model->parameters()) {
+    largest = std::max(largest, parameter.grad().abs().max().item<double>());
+  }
+  EXPECT_FLOAT_EQ(static_cast<float>(largest), 1e-3F);
+}
+
 }  // namespace
 }  // namespace pergola::host

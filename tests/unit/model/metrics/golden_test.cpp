@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every case of tests/golden/metrics.json, whose numbers are those of scikit-learn and torchmetrics
+// (tools/reference/metrics.py).
+#include "host/support/files.h"
+#include "host/support/json.h"
+#include "unit/model/metrics/metric_helpers.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <vector>
+
+namespace pergola::host {
+namespace {
+
+const Value& golden() {
+  static const Value kValue = [] {
+    const std::string path = PERGOLA_GOLDEN_DIR "/metrics.json";
+    return from_json(read_file(path, ErrorKind::kData), path);
+  }();
+  return kValue;
+}
+
+// [[1, 2], [3, 4]] as a tensor: float32, or int64 where all are whole numbers.
+at::Tensor tensor_of(const Value& value) {
+  const Value::Array& rows = value.as_array();
+  std::vector<at::Tensor> parts;
+  for (const Value& row : rows) {
+    if (row.is_array()) {
+      parts.push_back(tensor_of(row));
+    } else if (row.type() == Value::Type::kInteger) {
+      parts.push_back(at::scalar_tensor(row.as_integer(), at::kLong));
+    } else {
+      parts.push_back(at::scalar_tensor(row.as_float(), at::kFloat));
+    }
+  }
+  return at::stack(parts);
+}
+
+MetricBatch batch_of(const std::string& name) {
+  const Value& input = *golden().find("inputs." + name);
+  const at::Tensor scores = tensor_of(*input.find("scores"));
+  if (const Value* texts = input.find("texts")) {
+    return {scores, at::zeros({scores.size(0)}), tensor_of(*texts)};
+  }
+  return {scores, tensor_of(*input.find("targets"))};
+}
+
+struct Case {
+  std::string metric;
+  std::string input;
+  Value params;
+  Value values;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Value& one : golden().find("cases")->as_array()) {
+    all.push_back({one.find("metric")->as_string(), one.find("input")->as_string(),
+                   *one.find("params"), *one.find("values")});
+  }
+  return all;
+}
+
+void expect_values(const Case& expected, const MetricBatch& batch) {
+  SCOPED_TRACE(expected.metric + " " + to_string(expected.params) + " of " + expected.input);
+  const auto metric = make_metric(expected.metric, expected.params.as_table());
+  update(*metric, batch);
+  const auto values = metric->compute();
+  ASSERT_EQ(values.size(), expected.values.as_table().size());
+  for (const auto& [child, value] : expected.values.as_table()) {
+    ASSERT_EQ(values.count(child), 1U) << child;
+    if (value.is_null()) {
+      EXPECT_TRUE(std::isnan(values.at(child))) << child << " is " << values.at(child);
+    } else {
+      EXPECT_NEAR(values.at(child), value.as_float(), 1e-12) << child;
+    }
+  }
+}
+
+TEST(GoldenMetricsTest, EveryValueIsThatOfTheReference) {
+  for (const Case& one : cases()) expect_values(one, batch_of(one.input));
+}
+
+TEST(GoldenMetricsTest, OneHotTargetsAreTheClassNumbers) {
+  for (const Case& one : cases()) {
+    MetricBatch batch = batch_of(one.input);
+    if (batch.texts.defined() || batch.targets.dim() != 1) continue;
+    batch.targets = at::one_hot(batch.targets, batch.scores.size(1));
+    expect_values(one, batch);
+    batch.targets = batch.targets.argmax(1, /*keepdim=*/true);
+    expect_values(one, batch);
+  }
+}
+
+TEST(GoldenMetricsTest, EveryNumericMetricIsCompared) {
+  std::set<std::string> compared;
+  for (const Case& one : cases()) compared.insert(one.metric);
+  for (const char* key : {"accuracy",
+                          "topk_accuracy",
+                          "vqa_accuracy",
+                          "r@1",
+                          "r@5",
+                          "r@10",
+                          "mean_r",
+                          "mean_rr",
+                          "r@k_retrieval",
+                          "r@1_retrieval",
+                          "r@5_retrieval",
+                          "r@10_retrieval",
+                          "r@1_rev_retrieval",
+                          "r@5_rev_retrieval",
+                          "r@10_rev_retrieval",
+                          "f1",
+                          "macro_f1",
+                          "micro_f1",
+                          "binary_f1",
+                          "multilabel_f1",
+                          "multilabel_micro_f1",
+                          "multilabel_macro_f1",
+                          "f1_precision_recall",
+                          "binary_f1_precision_recall",
+                          "macro_f1_precision_recall",
+                          "micro_f1_precision_recall",
+                          "roc_auc",
+                          "macro_roc_auc",
+                          "micro_roc_auc",
+                          "ap",
+                          "macro_ap",
+                          "micro_ap",
+                          "binary_ap",
+                          "r@pk"}) {
+    EXPECT_EQ(compared.count(key), 1U) << key;
+  }
+}
+
+}  // namespace
+}  // namespace pergola::host

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What each loss costs, forward and backward, beside the operators of torch that it stands for:
+//
+//   loss_bench [--device=cuda] [options of Google Benchmark]
+//
+// Both are given the same tensors: scores of VQA's size (512 x 3129), captions (64 x 20 x 5000), or
+// embeddings (512 x 768). Where no single operator does what a loss does, it is the shortest form
+// of its formula, without checks. An iteration is kSteps steps. The two of a pair are run in turns;
+// the table at the end has the ratio of their medians.
+#include "host/device/device.h"
+#include "host/model/builtins.h"
+#include "pergola/loss.h"
+#include "pergola/registry.h"
+
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <torch/torch.h>
+
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace pergola::host {
+namespace {
+
+constexpr int kSteps = 4;
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+// A loss with its params, what it is given, and torch's form of it.
+struct Pair {
+  std::string loss;
+  Value::Table params;
+  Tensors output;  // "scores", and fields
+  Tensors batch;   // "info.<name>": in the group info
+  std::function<at::Tensor()> plain;
+};
+
+class Bench {
+ public:
+  explicit Bench(at::Device device) : device_(device) {
+    registry_.publish(builtin_model_parts(), "host");
+  }
+
+  // Registers both of each pair.
+  void add_all() {
+    add_binary();
+    add_steps();
+    add_classes();
+    add_divergences();
+    add_embeddings();
+    add_similarities();
+  }
+
+ private:
+  [[nodiscard]] at::Tensor randn(at::IntArrayRef shape) const {
+    return at::randn(shape).to(device_).requires_grad_(true);
+  }
+  [[nodiscard]] at::Tensor rand(at::IntArrayRef shape) const { return at::rand(shape).to(device_); }
+  [[nodiscard]] at::Tensor classes(std::int64_t count, at::IntArrayRef shape) const {
+    return at::randint(count, shape, at::kLong).to(device_);
+  }
+
+  void add(Pair pair) const {
+    const std::shared_ptr<Loss> loss =
+        registry_.make_loss({pair.loss, Config(std::move(pair.params)), Config(), pair.loss});
+    auto batch = std::make_shared<SampleList>();
+    SampleList info;
+    for (const auto& [name, tensor] : pair.batch) {
+      const bool in_info = name.rfind("info.", 0) == 0;
+      (in_info ? info : *batch).add_field(in_info ? name.substr(5) : name, tensor);
+    }
+    if (!info.fields().empty()) {
+      batch->add_field("info", std::make_shared<const SampleList>(std::move(info)));
+    }
+    auto output = std::make_shared<ModelOutput>();
+    output->fields = pair.output;
+    if (pair.output.count("scores") > 0) output->scores = pair.output.at("scores");
+    const auto with_pergola = [=] {
+      const LossMap values = loss->compute(*batch, *output);
+      at::Tensor sum = values.begin()->second;
+      if (values.size() > 1) sum = sum + values.rbegin()->second;
+      return sum;
+    };
+    const double ours = with_pergola().item<double>();
+    const double theirs = pair.plain().item<double>();
+    if (std::abs(ours - theirs) > 1e-4 * std::abs(theirs)) {
+      std::printf("%s is %g here and %g there\n", pair.loss.c_str(), ours, theirs);
+    }
+    add_one(pair.loss + "/pergola", with_pergola, pair.output);
+    add_one(pair.loss + "/torch", pair.plain, pair.output);
+  }
+
+  void add_one(const std::string& name, const std::function<at::Tensor()>& forward,
+               const Tensors& leaves) const {
+    benchmark::RegisterBenchmark(
+        name.c_str(),
+        [=, this](benchmark::State& state) {
+          for (auto _ : state) {
+            for (int step = 0; step < kSteps; ++step) {
+              forward().backward();
+              for (const auto& [key, leaf] : leaves) leaf.mutable_grad() = at::Tensor();
+            }
+            if (!device_.is_cpu()) {
+              c10::impl::VirtualGuardImpl(device_.type()).synchronizeDevice(device_.index());
+            }
+          }
+        })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  }
+
+  void add_binary() const {
+    const at::Tensor s = randn({512, 3129}), t = rand({512, 3129});
+    const at::Tensor p = (rand({512, 3129}) * .98 + .01).requires_grad_(true);
+    add({"logit_bce", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           return at::binary_cross_entropy_with_logits(s, t) * 3129;
+         }});
+    add({"bce", {}, {{"scores", p}}, {{"targets", t}}, [=] {
+           return at::binary_cross_entropy(p, t) * 3129;
+         }});
+    const at::Tensor s3 = randn({512, 3, 1043}), t3 = rand({512, 1043});
+    add({"triple_logit_bce", {}, {{"scores", s3}}, {{"targets", t3}}, [=] {
+           return at::binary_cross_entropy_with_logits(s3, t3.unsqueeze(1).expand_as(s3)) * 3129;
+         }});
+    add({"attention_supervision",
+         {},
+         {{"attentions", p}},
+         {{"targets", t}, {"info.attention_supervision", t}},
+         [=] { return at::binary_cross_entropy(p, t, t) * 3129; }});
+    add({"multi",
+         {{"params", Value::Array{Value::Table{{"type", "logit_bce"}, {"weight", .3}}, "mse"}}},
+         {{"scores", s}},
+         {{"targets", t}},
+         [=] {
+           return at::binary_cross_entropy_with_logits(s, t) * 3129 * .3 + at::mse_loss(s, t);
+         }});
+  }
+
+  void add_steps() const {
+    const at::Tensor s = randn({64, 20, 5000}), t = rand({64, 20, 5000});
+    const at::Tensor mask = rand({64, 20}).round(), words = classes(5000, {64, 20});
+    add({"m4c_decoding_bce_with_mask",
+         {},
+         {{"scores", s}},
+         {{"targets", t}, {"train_loss_mask", mask}},
+         [=] {
+           return at::binary_cross_entropy_with_logits(s, t, mask.unsqueeze(-1), {},
+                                                       at::Reduction::Sum) /
+                  mask.sum();
+         }});
+    const at::Tensor lengths = classes(18, {64}) + 3;
+    add({"caption_cross_entropy",
+         {},
+         {{"scores", s}},
+         {{"targets", words}, {"caption_len", lengths}},
+         [=] {
+           const at::Tensor steps = at::arange(20, lengths.options());
+           const at::Tensor padded = words.masked_fill(steps.ge((lengths - 1).unsqueeze(1)), -100);
+           return at::cross_entropy_loss(s.flatten(0, 1), padded.flatten());
+         }});
+  }
+
+  void add_classes() const {
+    const at::Tensor s = randn({512, 3129}), t = rand({512, 3129}), c = classes(3129, {512});
+    add({"cross_entropy", {}, {{"scores", s}}, {{"targets", c}}, [=] {
+           return at::cross_entropy_loss(s, c);
+         }});
+    add({"nll_loss", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           return at::nll_loss(s, t.argmax(1)) * 3129;
+         }});
+    add({"soft_label_cross_entropy", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           return at::cross_entropy_loss(s, t / t.sum(1, true));
+         }});
+    // torch spreads the share over all classes, MMF over the others.
+    constexpr double kSmoothing = .1 * 3129 / 3128;
+    add({"label_smoothing_cross_entropy", {}, {{"scores", s}}, {{"targets", c}}, [=] {
+           return at::cross_entropy_loss(s, c, {}, at::Reduction::Mean, -100, kSmoothing);
+         }});
+  }
+
+  void add_divergences() const {
+    const at::Tensor s = randn({512, 3129}), t = rand({512, 3129});
+    const auto kl = [=] {
+      return at::kl_div(at::log_softmax(s, 1), t / t.sum(1, true), at::Reduction::Sum) / 512;
+    };
+    const auto weighted = [=] {
+      const at::Tensor w = t.sum(1, true);
+      return (at::kl_div(at::log_softmax(s, 1), t / w, at::Reduction::None) * w).sum() / 512;
+    };
+    const auto both = [=] { return kl() + at::binary_cross_entropy_with_logits(s, t) * 3129; };
+    add({"weighted_softmax", {}, {{"scores", s}}, {{"targets", t}}, weighted});
+    for (const char* loss : {"softmax_kldiv", "wrong"}) {
+      add({loss, {}, {{"scores", s}}, {{"targets", t}}, kl});
+    }
+    for (const char* loss : {"bce_kl_combined", "bce_kl"}) {
+      add({loss, {{"weight_softmax", 1.0}}, {{"scores", s}}, {{"targets", t}}, both});
+    }
+  }
+
+  void add_embeddings() const {
+    const at::Tensor s = randn({512, 768}), t = rand({512, 768}), texts = randn({512, 768});
+    const at::Tensor one = at::ones({512}, s.options());
+    add({"mse", {}, {{"scores", s}}, {{"targets", t}}, [=] { return at::mse_loss(s, t); }});
+    add({"cos_emb_loss", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           return at::cosine_embedding_loss(s, t, one);
+         }});
+    add({"in_batch_hinge",
+         {{"margin", .2}},
+         {{"scores", s}, {"targets", texts}},
+         {{"targets", t}},
+         [=] {
+           const at::Tensor c = s.matmul(texts.t());
+           const at::Tensor own = c.diagonal();
+           const at::Tensor others = 1 - at::eye(512, s.options());
+           const at::Tensor rows = (c + .2 - own.unsqueeze(1)).clamp_min(0) * others;
+           const at::Tensor columns = (c + .2 - own.unsqueeze(0)).clamp_min(0) * others;
+           return rows.sum() + columns.sum();
+         }});
+    const at::Tensor temperature = at::full({}, .07, s.options());
+    const at::Tensor labels = at::arange(512, s.options().dtype(at::kLong));
+    add({"contrastive_loss",
+         {},
+         {{"embedding_1", s}, {"embedding_2", texts}, {"temperature", temperature}},
+         {{"targets", t}},
+         [=] {
+           const at::Tensor logits = s.matmul(texts.t()) / temperature;
+           return (at::cross_entropy_loss(logits, labels) +
+                   at::cross_entropy_loss(logits.t(), labels)) /
+                  2;
+         }});
+  }
+
+  void add_similarities() const {
+    const at::Tensor s = randn({512, 768}), t = rand({512, 768}), c = classes(32, {512});
+    const auto unit = [](const at::Tensor& x) { return x / x.norm(2, 1, true).clamp_min(1e-12); };
+    const auto log_sum = [](const at::Tensor& x, const at::Tensor& left_out, double p) {
+      return at::softplus(at::logsumexp((x * p).masked_fill(left_out, -1e30), 1)) / std::abs(p);
+    };
+    add({"ms_loss", {}, {{"fused_embedding", s}}, {{"targets", c}}, [=] {
+           const at::Tensor e = unit(s);
+           const at::Tensor x = e.matmul(e.t()) - .5;
+           const at::Tensor same = c.unsqueeze(1).eq(c.unsqueeze(0));
+           return (log_sum(x, same.logical_not(), -2) + log_sum(x, same, 50)).mean();
+         }});
+    add({"refiner_ms", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           const at::Tensor x = s.matmul(t.t());
+           const at::Tensor own = x.diagonal();
+           at::Tensor easy = (x + .1).le(own.unsqueeze(1));
+           easy.diagonal().fill_(true);
+           const at::Tensor rows = at::softplus((own - .5) * -2) / 2 + log_sum(x - .5, easy, 50);
+           return rows.masked_fill(easy.all(1), 0).mean();
+         }});
+    add({"refiner_contrastive_loss", {}, {{"scores", s}}, {{"targets", t}}, [=] {
+           const at::Tensor x = unit(s).matmul(unit(t).t());
+           at::Tensor excess = x - x.diagonal().unsqueeze(1) + .1;
+           excess = (excess * (1 - at::eye(512, s.options()))).clamp_min(0);
+           return (excess.sum(1) / excess.gt(0).sum(1).clamp_min(1)).mean();
+         }});
+  }
+
+  at::Device device_;
+  Registry registry_;
+};
+
+// Prints as usual, and at the end one line a loss: the medians, and their ratio.
+class RatioReporter final : public benchmark::ConsoleReporter {
+ public:
+  explicit RatioReporter(bool on_cpu) : ConsoleReporter(OO_None), on_cpu_(on_cpu) {}
+  void ReportRuns(const std::vector<Run>& runs) override {
+    ConsoleReporter::ReportRuns(runs);
+    for (const Run& run : runs) {
+      if (run.aggregate_name != "median") continue;
+      const std::string& name = run.run_name.function_name;
+      const std::size_t slash = name.rfind('/');
+      medians_[name.substr(0, slash)][name.substr(slash + 1)] =
+          (on_cpu_ ? run.GetAdjustedCPUTime() : run.GetAdjustedRealTime()) / kSteps;
+    }
+  }
+  void Finalize() override {
+    ConsoleReporter::Finalize();
+    std::printf("\n%-32s %11s %9s %7s\n", "ms a step, forward and backward", "pergola", "torch",
+                "ratio");
+    for (const auto& [loss, of] : medians_) {
+      if (of.size() < 2) continue;
+      std::printf("%-32s %11.3f %9.3f %7.3f\n", loss.c_str(), of.at("pergola"), of.at("torch"),
+                  of.at("pergola") / of.at("torch"));
+    }
+  }
+
+ private:
+  bool on_cpu_;
+  std::map<std::string, std::map<std::string, double>> medians_;
+};
+
+}  // namespace
+}  // namespace pergola::host
+
+int main(int argc, char** argv) {
+  std::string device = "cpu";
+  std::vector<char*> words = {argv[0]};
+  // What the comparison needs; a later word of the command line wins.
+  std::string interleaved = "--benchmark_enable_random_interleaving=true";
+  std::string repetitions = "--benchmark_repetitions=9";
+  std::string aggregates = "--benchmark_report_aggregates_only=true";
+  for (std::string* word : {&interleaved, &repetitions, &aggregates}) words.push_back(word->data());
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    constexpr std::string_view kDevice = "--device=";
+    if (word.substr(0, kDevice.size()) == kDevice) {
+      device = word.substr(kDevice.size());
+    } else {
+      words.push_back(argv[i]);
+    }
+  }
+  int count = static_cast<int>(words.size());
+  benchmark::Initialize(&count, words.data());
+  if (benchmark::ReportUnrecognizedArguments(count, words.data())) return 2;
+  const at::Device chosen = pergola::host::select_device(device);
+  if (chosen.is_cpu()) pergola::host::prepare_cpu(1);
+  pergola::host::Bench bench(chosen);
+  bench.add_all();
+  pergola::host::RatioReporter reporter(chosen.is_cpu());
+  benchmark::RunSpecifiedBenchmarks(&reporter);
+  benchmark::Shutdown();
+  return 0;
+}
