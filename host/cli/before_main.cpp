@@ -2,6 +2,10 @@
 // What must happen before the constructors of LibTorch's libraries run, which are most of the time
 // that the program needs to start.
 //
+// A standard descriptor that is closed would be the number of the next file that is opened, such as
+// the run's metrics.jsonl, and what is meant for stdout or stderr would go there. So it is opened,
+// on nothing and the wrong way round: using it is an error as before.
+//
 // Stop signals get the handler that says so. Who sends one while the loader still maps the
 // libraries, in the first hundredth of a second, gets the system's own end of a process.
 //
@@ -14,6 +18,7 @@
 // host/docs/adr/0012-openmp-waits.md has the measurements.
 #include "host/support/signals.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <climits>
@@ -22,6 +27,14 @@
 #include <initializer_list>
 
 namespace {
+
+void take_closed_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest number that is free, which is this one.
+    static_cast<void>(open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+  }
+}
 
 bool is_variable(const char* entry, const char* name) {
   const std::size_t length = std::strlen(name);
@@ -55,6 +68,7 @@ void before_all(int /*argc*/, char** argv, char** environment) {
   sigemptyset(&stops);
   for (const int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&stops, signal_number);
   sigprocmask(SIG_BLOCK, &stops, nullptr);
+  take_closed_descriptors();
   restart_with_short_waits(argv, environment);
   pergola::host::end_on_stop_signals();
   sigprocmask(SIG_UNBLOCK, &stops, nullptr);

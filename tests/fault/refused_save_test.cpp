@@ -128,9 +128,27 @@ class NoWritePermission {
   bool active_ = false;
 };
 
+// What could not be removed would be in the way of the save after the next.
+TEST_F(RefusedSaveTest, ACheckpointThatCannotBeRemovedIsNotReplaced) {
+  fs::permissions(run_.path(), fs::perms(0755));
+  store_.save_last(content_at(1));
+  fs::permissions(run_ / "checkpoints", fs::perms(0777));
+  {
+    const NoWritePermission guard(store_.last());
+    if (!guard.active()) GTEST_SKIP() << "this root cannot become another user";
+    const auto refused = HasSubstr("cannot replace the checkpoint " + store_.last().string() +
+                                   ": Permission denied; check its permissions");
+    EXPECT_THAT(error_of([&] { store_.check_writable(); }), refused);
+    EXPECT_THAT(error_of([&] { store_.save_last(content_at(2)); }), refused);
+  }
+  EXPECT_TRUE(same_content(store_.find_resume()->content, content_at(1)));
+  EXPECT_THAT(names_in(run_ / "checkpoints"), ElementsAre("last"));
+}
+
 TEST_F(RefusedSaveTest, AFolderWithoutWritePermissionIsAnErrorThatChangesNothing) {
   fs::permissions(run_.path(), fs::perms(0755));  // so that another user may look into it
   store_.save_last(content_at(1));
+  fs::permissions(store_.last(), fs::perms(0777));  // what is closed is the folder above
   {
     const NoWritePermission guard(run_ / "checkpoints");
     if (!guard.active()) GTEST_SKIP() << "this root cannot become another user";

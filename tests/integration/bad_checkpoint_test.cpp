@@ -12,6 +12,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// In the child: root looks into everything, unless it gives that up.
+void drop_root_override() {
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+}
+
 class BadCheckpoint : public RunTest {
  protected:
   BadCheckpoint() {
@@ -51,14 +57,45 @@ TEST_F(BadCheckpoint, FolderThatIsClosedIsNoMissingCheckpoint) {
   for (const Words& words : {Words{"test", "boring.toml", "--run-dir", "run"},
                              Words{"train", "boring.toml", "--run-dir", "run", "--resume"}}) {
     Launch closed = launch(words);
-    // Root looks into everything, unless it gives that up.
-    closed.prepare = [] {
-      ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-      ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-    };
+    closed.prepare = &drop_root_override;
     expect_error(run(closed), kCheckpoint, {"run/checkpoints", "Permission denied"});
   }
   fs::permissions(path("run/checkpoints"), fs::perms::owner_all);
+}
+
+// Whoever closed the folder is told before the training, and not to give up what is in it.
+TEST_F(BadCheckpoint, OnesThatCannotBeReplacedAreRefusedBeforeTraining) {
+  expect_success(train({"--resume", "training.max_updates=3"}));  // saves an update_* as well
+  const Words more = {"--resume", "training.max_updates=6"};
+  const auto refused = [&](const char* closed, fs::perms perms, const Words& parts) {
+    const auto before = listing("run");
+    Launch closed_to_us = train_launch(more);
+    closed_to_us.prepare = &drop_root_override;
+    fs::permissions(path(closed), perms);
+    const Result result = run(closed_to_us);
+    fs::permissions(path(closed), fs::perms::owner_all);
+    expect_error(result, kCheckpoint, parts);
+    EXPECT_THAT(result.err, ::testing::Not(::testing::HasSubstr("[train] update")));
+    EXPECT_THAT(result.err,
+                ::testing::Not(::testing::AnyOf(::testing::HasSubstr("--overwrite"),
+                                                ::testing::HasSubstr("remove the folder"))));
+    EXPECT_EQ(listing("run"), before);
+  };
+  const auto read_only = fs::perms::owner_read | fs::perms::owner_exec;
+  refused("run/checkpoints", read_only,
+          {"cannot make the folder run/checkpoints/.tmp-last-", "check its permissions"});
+  for (const char* closed : {"run/checkpoints/last", "run/checkpoints/best"}) {
+    for (const fs::perms perms : {read_only, fs::perms::none}) {
+      refused(closed, perms,
+              {std::string("cannot replace the checkpoint ") + closed + ": Permission denied",
+               "check its permissions"});
+    }
+  }
+  fs::remove_all(path("run/checkpoints/best"));
+  fs::remove_all(path("run/checkpoints/update_00000003"));
+  refused("run/checkpoints/last/model.safetensors", fs::perms::none,
+          {"model.safetensors: Permission denied", "overwrite nothing before that can be read"});
+  expect_success(train(more));
 }
 
 TEST_F(BadCheckpoint, DamagedLastLeavesAWholeBestThatIsNamed) {

@@ -199,38 +199,6 @@ TEST_F(RunFolderTest, ParentWithoutWritePermissionIsRefused) {
   expect_error(result, kCheckpoint, {"cannot make the folder closed/run", "Permission denied"});
 }
 
-// Whoever closed the folder is told before the training, and not to give up what is in it.
-TEST_F(RunFolderTest, CheckpointsThatCannotBeReplacedAreRefusedBeforeTraining) {
-  expect_success(train({"training.max_updates=3"}));
-  const Words more = {"--resume", "training.max_updates=6"};
-  const auto refused = [&](const char* closed, fs::perms perms, const Words& parts) {
-    const auto before = listing("run");
-    fs::permissions(path(closed), perms);
-    const Result result = train_with(&drop_root_override, more);
-    fs::permissions(path(closed), fs::perms::owner_all);
-    expect_error(result, kCheckpoint, parts);
-    EXPECT_THAT(result.err, ::testing::Not(HasSubstr("[train] update")));
-    EXPECT_THAT(result.err, ::testing::Not(::testing::AnyOf(HasSubstr("--overwrite"),
-                                                            HasSubstr("remove the folder"))));
-    EXPECT_EQ(listing("run"), before);
-  };
-  const auto read_only = fs::perms::owner_read | fs::perms::owner_exec;
-  refused("run/checkpoints", read_only,
-          {"cannot make the folder run/checkpoints/.tmp-last-", "check its permissions"});
-  for (const char* closed : {"run/checkpoints/last", "run/checkpoints/best"}) {
-    for (const fs::perms perms : {read_only, fs::perms::none}) {
-      refused(closed, perms,
-              {std::string("cannot replace the checkpoint ") + closed + ": Permission denied",
-               "check its permissions"});
-    }
-  }
-  fs::remove_all(path("run/checkpoints/best"));
-  fs::remove_all(path("run/checkpoints/update_00000003"));
-  refused("run/checkpoints/last/model.safetensors", fs::perms::none,
-          {"model.safetensors: Permission denied", "overwrite nothing before that can be read"});
-  expect_success(train(more));
-}
-
 // In the child.
 void close_standard_output() {
   ::close(STDOUT_FILENO);
@@ -263,6 +231,13 @@ TEST_F(RunFolderTest, FileThatCannotGrowEndsTheRunAndKeepsTheLastCheckpoint) {
   EXPECT_EQ(json("run/summary.json").at("status"), "failed");
   for (const std::string& name : listing("run"))
     EXPECT_THAT(name, ::testing::Not(HasSubstr("tmp")));
+}
+
+TEST_F(RunFolderTest, ABestThatCouldNotBeSavedIsNotInTheSummary) {
+  const Result result = train_with(&limit_file_size, {"training.checkpoint_interval=0"});
+  EXPECT_EQ(result.exit_code, kCheckpoint) << result;  // after the first validation
+  EXPECT_EQ(metrics().back().at("split"), "val");
+  EXPECT_FALSE(json("run/summary.json").contains("best"));
 }
 
 // Mounts a file system of 384 KiB in a mount namespace of its own: room for one checkpoint of

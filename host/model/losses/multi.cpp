@@ -59,7 +59,8 @@ LossMap Multi::compute(const SampleList& batch, const ModelOutput& output) {
                  "; name ", type, " in losses itself to have them all"));
       child.told = true;
     }
-    const at::Tensor weighted = value * child.config.weight;
+    const double weight = child.config.weight;
+    const at::Tensor weighted = weight == 1 ? value : value * weight;
     sum = sum.defined() ? sum + weighted : weighted;
   }
   return {{"", sum}};
