@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "pergola/error.h"
 #include "pergola/sample_list.h"
+#include "unit/sdk/data_error.h"
 
 #include <torch/types.h>
 
@@ -11,17 +11,6 @@ namespace pergola {
 namespace {
 
 using testing::HasSubstr;
-
-template <class Action>
-std::string data_error(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kData);
-    return error.what();
-  }
-  return "(no error)";
-}
 
 const std::vector<at::Tensor>& rows() {
   static const std::vector<at::Tensor> kRows = {torch::ones({2, 3}), torch::zeros({0, 3}),

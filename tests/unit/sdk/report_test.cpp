@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/report.h"
 
-#include "pergola/error.h"
+#include "unit/sdk/data_error.h"
 
 #include <torch/types.h>
 
@@ -13,17 +13,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <class Action>
-std::string data_error(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kData);
-    return error.what();
-  }
-  return "(no error)";
-}
 
 // Rows first .. first + count: one field of each kind, scores, a further output and a loss.
 Report report(int first, int count) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/sample_list.h"
 
-#include "pergola/error.h"
+#include "unit/sdk/data_error.h"
 
 #include <torch/types.h>
 
@@ -19,18 +19,6 @@ Sample sample(at::Tensor image, const std::string& word) {
   result.set("image", std::move(image));
   result.set("word", word);
   return result;
-}
-
-// What `action` throws.
-template <class Action>
-std::string data_error(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kData);
-    return error.what();
-  }
-  return "(no error)";
 }
 
 std::string collate_error(std::vector<Sample>& samples) {
