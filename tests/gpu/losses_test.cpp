@@ -16,8 +16,8 @@ class GpuLossesTest : public testing::Test {
   void SetUp() override {
     const CudaState state = probe_cuda();
     if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device gpu = select_device("cuda");
-    device_ = gpu;
+    static const at::Device kGpu = select_device("cuda");
+    device_ = kGpu;
   }
   // The example of a loss in single precision, on the GPU.
   [[nodiscard]] Given on_gpu(const std::string& key) const {

@@ -63,7 +63,6 @@ ComponentSpec CrossEntropy::spec() {
             .fallback = {},
             .meaning = "one factor a class, an array; none: all are 1",
             .low = 0,
-            .high = std::numeric_limits<float>::max(),
             .type = Value::Type::kArray},
            ignore_index_spec(),
            {.name = "label_smoothing",
@@ -154,8 +153,9 @@ LossMap SoftLabelCrossEntropy::compute(const SampleList& batch, const ModelOutpu
   constexpr double kEpsilon = std::numeric_limits<float>::epsilon();  // MMF's
   const bool numbers = in.targets().dim() == 1 || in.targets().size(1) == 1;
   if (numbers && !in.targets().is_floating_point()) {
+    const at::Tensor classes = row_classes(in, scores);
     const auto [picked, count] =
-        sum_of_picked(in, at::log_softmax(scores, 1), row_classes(in, scores), ignore_index_);
+        sum_of_picked(in, at::log_softmax(scores, 1), classes, ignore_index_);
     const at::Tensor sum = normalize_targets_ ? picked / (1 + kEpsilon) : picked;
     return {{"", mean_ ? mean_over(sum, count) : sum}};
   }

@@ -50,14 +50,14 @@ Case case_of(const Value& entry) {
 }
 
 const std::vector<Case>& cases() {
-  static const std::vector<Case> all = [] {
+  static const std::vector<Case> kAll = [] {
     const std::string path = PERGOLA_GOLDEN_DIR "/losses.json";
     std::vector<Case> read;
     const Value file = from_json(read_file(path, ErrorKind::kData), path);
     for (const Value& entry : file.find("cases")->as_array()) read.push_back(case_of(entry));
     return read;
   }();
-  return all;
+  return kAll;
 }
 
 std::string name_of(const Case& golden) {

@@ -100,7 +100,7 @@ Given parts(std::int64_t b) {
 }
 
 const std::map<std::string, Given (*)(std::int64_t)>& makers() {
-  static const std::map<std::string, Given (*)(std::int64_t)> all = {
+  static const std::map<std::string, Given (*)(std::int64_t)> kAll = {
       {"attention_supervision", attention},
       {"bce", probabilities},
       {"bce_kl", soft_and_kl},
@@ -124,7 +124,7 @@ const std::map<std::string, Given (*)(std::int64_t)>& makers() {
       {"triple_logit_bce", branches},
       {"weighted_softmax", soft},
       {"wrong", soft}};
-  return all;
+  return kAll;
 }
 
 }  // namespace

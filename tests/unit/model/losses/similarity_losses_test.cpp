@@ -14,7 +14,7 @@ namespace {
 using testing::HasSubstr;
 
 // Unit vectors at these angles.
-at::Tensor at_angles(std::vector<double> angles) {
+at::Tensor at_angles(const std::vector<double>& angles) {
   const at::Tensor a = at::tensor(angles, at::kDouble);
   return at::stack({a.cos(), a.sin()}, 1);
 }
