@@ -62,6 +62,7 @@ constexpr MmfKey kKeys[] = {
     {"checkpoint.zoo_config_override", kResume},
     {"checkpoint.pretrained_state_mapping", kResume},
     {"checkpoint.reset", kResume},
+    {"checkpoint.bypass_shape_mismatch", "weights of other shapes are an error, so leave it out"},
     {"checkpoint.save_git_details", "summary.json names version and plugin; leave it out"},
 
     {"env.cache_dir", "set the variable XDG_CACHE_HOME"},

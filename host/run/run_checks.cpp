@@ -32,6 +32,18 @@ Value config_of(const Value& identity) {
   return parse_toml(text->as_string(), "the config in state.json", ErrorKind::kCheckpoint);
 }
 
+// The losses of the config that are for its data set.
+std::vector<std::string> losses_of(const RunConfig& config) {
+  std::vector<std::string> losses;
+  for (const TypedConfig& entry : config.model_config.typed_list("losses")) {
+    const std::vector<std::string> only = LossConfig::parse(entry).datasets;
+    if (only.empty() || std::ranges::find(only, config.dataset) != only.end()) {
+      losses.push_back(entry.type);
+    }
+  }
+  return losses;
+}
+
 }  // namespace
 
 void check_callbacks(const std::vector<TypedConfig>& callbacks) {
@@ -49,9 +61,19 @@ void check_callbacks(const std::vector<TypedConfig>& callbacks) {
 }
 
 void check_losses(const RunConfig& config, const BaseModel& model) {
-  if (model.makes_losses() || !config.model_config.typed_list("losses").empty()) return;
+  const std::vector<std::string> losses = losses_of(config);
+  for (const TypedConfig& metric : config.evaluation.metrics) {
+    const std::string key = metric.options.get<std::string>("key", metric.type);
+    if (std::ranges::find(losses, key) == losses.end()) continue;
+    throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", key,
+                "' is the name of a loss, and their numbers would have one name; give it another "
+                "one: {type = \"",
+                metric.type, "\", key = \"...\"}");
+  }
+  if (model.makes_losses() || !losses.empty()) return;
   throw Error(ErrorKind::kConfig, "there is nothing to train on: model_config.", config.model,
-              ".losses names no loss, and the model does not say that it makes its own "
+              ".losses names no loss for data set '", config.dataset,
+              "', and the model does not say that it makes its own "
               "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
 }
 
@@ -59,13 +81,12 @@ void check_criteria(const RunConfig& config, const MetricList& metrics, const Ba
   const std::string prefix = "val/" + config.dataset + "/";
   std::vector<std::string> known = {"val/total_loss"};
   for (const auto& [key, number] : metrics.compute("val", config.dataset)) known.push_back(key);
-  for (const TypedConfig& loss : config.model_config.typed_list("losses")) {
-    known.push_back(prefix + loss.type);
-  }
   const std::string& criteria = config.training.monitor.criteria;
-  for (const std::string& key : known) {
-    if (criteria == key || criteria.starts_with(key + "/")) return;  // a loss may have parts
+  for (const std::string& loss : losses_of(config)) {
+    known.push_back(prefix + loss);
+    if (criteria.starts_with(known.back() + "/")) return;  // a loss may have parts
   }
+  if (std::ranges::find(known, criteria) != known.end()) return;
   // What all names have in common must not make them look alike.
   const auto own_part = [&](const std::string& key) {
     return key.substr(key.starts_with(prefix) ? prefix.size() : std::string_view("val/").size());

@@ -39,10 +39,18 @@ void add(Kind kind, const std::vector<TypedConfig>& list, std::vector<Wanted>& w
   for (const TypedConfig& entry : list) wanted.push_back({kind, entry.type, entry.where});
 }
 
+// Losses, and those that a `multi` is made of.
+void add_losses(const std::vector<TypedConfig>& list, std::vector<Wanted>& wanted) {
+  add(Kind::kLoss, list, wanted);
+  for (const TypedConfig& entry : list) {
+    if (entry.type == "multi") add_losses(entry.params.typed_list("params"), wanted);
+  }
+}
+
 std::vector<Wanted> wanted_keys(const RunConfig& config) {
   std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"},
                                 {Kind::kDataset, config.dataset, "dataset"}};
-  add(Kind::kLoss, config.model_config.typed_list("losses"), wanted);
+  add_losses(config.model_config.typed_list("losses"), wanted);
   const Config processors = config.dataset_config.table("processors");  // owns what it gives
   for (const auto& [name, value] : processors.value().as_table()) {
     const TypedConfig processor = processors.typed(name);

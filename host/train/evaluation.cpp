@@ -34,24 +34,27 @@ class LossSums {
   void add(const LossMap& losses, std::int64_t samples) {
     for (const auto& [key, loss] : losses) {
       const at::Tensor sum = loss.mean().to(at::kDouble) * samples;
-      at::Tensor& total = sums_[key];
-      total = total.defined() ? total + sum : sum;
+      Sum& total = sums_[key];
+      total.value = total.value.defined() ? total.value + sum : sum;
+      total.samples += samples;
     }
-    if (!losses.empty()) samples_ += samples;
   }
 
   void read(const std::string& dataset_type, Numbers& numbers) const {
     double total = 0;
     for (const auto& [key, sum] : sums_) {
-      numbers[key] = sum.item<double>() / static_cast<double>(samples_);
+      numbers[key] = sum.value.item<double>() / static_cast<double>(sum.samples);
       total += numbers[key];
     }
     if (!sums_.empty()) numbers[dataset_type + "/total_loss"] = total;
   }
 
  private:
-  std::map<std::string, at::Tensor> sums_;
-  std::int64_t samples_ = 0;
+  struct Sum {
+    at::Tensor value;
+    std::int64_t samples = 0;  // of the batches that have this loss
+  };
+  std::map<std::string, Sum> sums_;
 };
 
 // `batch` as it was loaded, on the CPU, with the output there too; losses have been taken in.
@@ -101,6 +104,10 @@ MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& r
   for (const TypedConfig& entry : config) {
     entry.options.allow_only({"type", "params", "key", "datasets"});
     const std::string key = entry.options.get<std::string>("key", entry.type);
+    if (key.empty() || key.find('/') != std::string::npos ||
+        std::ranges::any_of(key, [](unsigned char c) { return c < ' '; })) {
+      throw entry.options.error("key", "is no name; expected one without '/' and line breaks");
+    }
     for (const Entry& earlier : entries_) {
       if (earlier.key != key) continue;
       throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", key,

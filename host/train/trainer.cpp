@@ -10,6 +10,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/Generator.h>
 
+#include <cmath>
+
 namespace pergola::host {
 namespace {
 
@@ -186,12 +188,25 @@ bool Trainer::validate() {
   call("on_validation_start", [&](Callback& c) { c.on_validation_start(state_); });
   try {
     const Numbers numbers = parts_.validate();
+    check_validation(numbers);
     observe(numbers);
     call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
     return true;
   } catch (const Stopped&) {
     set_generator_state(parts_.device, rng_before);
     return false;
+  }
+}
+
+// The last step may have ended in weights that are not finite; they must not be saved.
+void Trainer::check_validation(const Numbers& numbers) const {
+  if (!options_.exit_on_nan_losses) return;
+  for (const auto& [key, number] : numbers) {
+    if (!key.ends_with("/total_loss") || std::isfinite(number)) continue;
+    throw Error(ErrorKind::kNan, "not a finite number in the validation at update ",
+                state_.progress.update, ": ", key,
+                "; try a smaller optimizer.params.lr or training.clip_gradients = true; "
+                "training.exit_on_nan_losses = false goes on all the same");
   }
 }
 

@@ -90,6 +90,7 @@ class Trainer {
   void step();
   void complete_update();
   bool validate();
+  void check_validation(const Numbers& numbers) const;
   void observe(const Numbers& numbers);
   [[nodiscard]] bool losses_are_read() const;
   [[nodiscard]] bool validation_due() const;

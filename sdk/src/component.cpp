@@ -50,15 +50,15 @@ void check_type(const Config& config, const ParamSpec& spec) {
 
 void check_number(const Config& config, const std::string& key, const ParamSpec& spec) {
   const double number = config.value().find(key)->as_float();
+  if (!std::isfinite(number)) throw config.error(key, "is not a finite number; expected one");
   if (number >= spec.low && number <= spec.high) return;
   throw config.error(key, "is out of range; expected " + bounds_text(spec));
 }
 
 void check_range(const Config& config, const ParamSpec& spec) {
   const Value& value = *config.value().find(spec.name);
-  const bool bounded = !std::isinf(spec.low) || !std::isinf(spec.high);
-  if (bounded && is_number(value)) check_number(config, spec.name, spec);
-  if (bounded && value.is_array()) {
+  if (is_number(value)) check_number(config, spec.name, spec);
+  if (value.is_array()) {
     for (std::size_t i = 0; i < value.as_array().size(); ++i) {
       if (!is_number(value.as_array()[i])) continue;  // the getter of the array says what is wrong
       check_number(config, concat(spec.name, "[", i, "]"), spec);

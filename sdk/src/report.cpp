@@ -30,7 +30,8 @@ void add_losses(const LossMap& losses, std::optional<LossMap>& sums) {
   if (!sums) sums.emplace();
   for (const auto& [key, loss] : losses) {
     at::Tensor& sum = (*sums)[key];
-    sum = sum.defined() ? sum + loss : loss;
+    const at::Tensor mean = loss.mean();  // a loss may be one value a sample
+    sum = sum.defined() ? sum + mean : mean;
   }
 }
 
@@ -38,11 +39,17 @@ at::Tensor concat_outputs(const std::vector<Report>& reports, const std::string&
   std::vector<at::Tensor> parts;
   for (const Report& report : reports) {
     const at::Tensor* part = output_of(report.output, name);
-    if (part == nullptr || part->dim() == 0 ||
-        part->sizes().slice(1) != output_of(reports[0].output, name)->sizes().slice(1)) {
+    const at::Tensor& first = *output_of(reports[0].output, name);
+    if (part == nullptr || !part->defined() || part->dim() == 0 || !first.defined() ||
+        first.dim() == 0 || part->sizes().slice(1) != first.sizes().slice(1) ||
+        part->dtype() != first.dtype() || part->device() != first.device()) {
+      const auto shown = [](const at::Tensor* tensor) {
+        return tensor == nullptr || !tensor->defined()
+                   ? std::string("missing")
+                   : pergola::concat(tensor->dtype(), " ", tensor->sizes());
+      };
       throw Error(ErrorKind::kData, "reports cannot be joined: '", name, "' of report ",
-                  parts.size(), " is ", part == nullptr ? "missing" : concat(part->sizes()),
-                  ", and that of the first one ", output_of(reports[0].output, name)->sizes());
+                  parts.size(), " is ", shown(part), ", and that of the first one ", shown(&first));
     }
     parts.push_back(*part);
   }

@@ -64,6 +64,11 @@ std::int64_t size_of(const std::string& name, const Field& field) {
     return tensor->size(0);
   }
   if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
+    for (const at::Tensor& tensor : *list) {
+      if (tensor.defined()) continue;
+      throw Error(ErrorKind::kData, "field '", name,
+                  "' has an undefined tensor in its list; each sample needs one");
+    }
     return static_cast<std::int64_t>(list->size());
   }
   if (const auto* packed = std::get_if<PackedTensor>(&field)) return size_of(name, *packed);
@@ -205,6 +210,13 @@ void Sample::set(std::string name, SampleField value) {
   if (group != nullptr && *group == nullptr) {
     throw Error(ErrorKind::kData, "field '", name,
                 "' is a group that is null; set it to a Sample, or leave it out");
+  }
+  const auto* tensor = std::get_if<at::Tensor>(&value);
+  const auto* ragged = std::get_if<RaggedTensor>(&value);
+  if ((tensor != nullptr && !tensor->defined()) ||
+      (ragged != nullptr && !ragged->tensor.defined())) {
+    throw Error(ErrorKind::kData, "field '", name,
+                "' is a tensor that is undefined; set it to one with values, or leave it out");
   }
   fields_.insert_or_assign(std::move(name), std::move(value));
 }

@@ -2,6 +2,7 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace pergola {
 namespace {
@@ -28,6 +29,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::string closest(std::string_view name, const std::vector<std::string>& candidates) {
   constexpr std::size_t kLongest = 200;  // the distance is quadratic, and names come from users
   if (name.size() > kLongest) return "";
+  const auto same_letter = [](unsigned char a, unsigned char b) {
+    return std::tolower(a) == std::tolower(b);
+  };
+  for (const std::string& candidate : candidates) {  // "AdamW" means "adamw"
+    if (std::ranges::equal(name, candidate, same_letter)) return candidate;
+  }
   std::string best;
   std::size_t best_distance = SIZE_MAX;
   for (const std::string& candidate : candidates) {

@@ -271,7 +271,8 @@ TEST_F(RunFolderTest, LossThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
   expect_success(train({"training.max_updates=3"}));
   write("before", text(weights()));
   const Result result =
-      train({"--resume", "optimizer.params.lr=1e38", "training.checkpoint_interval=0"});
+      train({"--resume", "optimizer.params.lr=1e38", "training.checkpoint_interval=0",
+             "training.evaluation_interval=100"});
   EXPECT_EQ(result.exit_code, kNan) << result;
   EXPECT_THAT(result.err,
               HasSubstr("error: not a finite number at update 5: train/easy_vqa/cross_entropy; "
@@ -280,6 +281,16 @@ TEST_F(RunFolderTest, LossThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
   const Json summary = json("run/summary.json");
   EXPECT_EQ(summary.at("status"), "nan");
   EXPECT_THAT(summary.at("error").get<std::string>(), HasSubstr("train/easy_vqa/cross_entropy"));
+}
+
+// The step before the validation ruined the weights, and no loss of training has seen them yet.
+TEST_F(RunFolderTest, ValidationThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
+  expect_success(train({"training.max_updates=3"}));
+  write("before", text(weights()));
+  const Result result = train({"--resume", "optimizer.params.lr=1e38"});
+  EXPECT_EQ(result.exit_code, kNan) << result;
+  EXPECT_THAT(result.err, HasSubstr("error: not a finite number in the validation at update 4"));
+  EXPECT_TRUE(same_bytes(weights(), "before"));
 }
 
 TEST_F(RunFolderTest, LossThatIsNotANumberIsToleratedWhenAskedTo) {

@@ -21,8 +21,7 @@ ComponentSpec Multi::spec() {
           {{.name = "params",
             .fallback = {},
             .meaning = "the losses, each a name or {type, weight, params}; weight is 1 by default",
-            .type = Value::Type::kArray,
-            .need = ParamSpec::Need::kRequired}}};
+            .type = Value::Type::kArray}}};
 }
 
 Multi::Multi(const Config& params, const Registry& registry) {
@@ -37,9 +36,9 @@ Multi::Multi(const Config& params, const Registry& registry) {
     children_.push_back({std::move(config), std::move(loss)});
   }
   if (children_.empty()) {
-    throw params.error("params",
-                       "names no loss; expected [{type = \"logit_bce\", weight = 0.5}, "
-                       "...]");
+    throw Error(ErrorKind::kConfig, "multi of ", params.path(),
+                " names no loss; expected {type = \"multi\", params = [{type = \"logit_bce\", "
+                "weight = 0.5}, ...]}");
   }
 }
 

@@ -8,11 +8,14 @@ namespace pergola::host {
 
 ComponentSpec StepsScheduler::spec() {
   return {
-      .summary = "MMF's: a warm-up, then times lr_ratio at each of lr_steps, all from training.*",
+      .summary =
+          "MMF's: a warm-up, then times lr_ratio at each of lr_steps; from training.*, or "
+          "scheduler.params over them",
       .params = {
           {.name = "lr_steps",
            .fallback = Value::Array{},
-           .meaning = "the updates at which the rate is multiplied by lr_ratio"},
+           .meaning = "the updates at which the rate is multiplied by lr_ratio",
+           .low = 0},
           {.name = "lr_ratio", .fallback = 0.1, .meaning = "0 to 1, where there are lr_steps"},
           {.name = "use_warmup", .fallback = false, .meaning = "begin with a warm-up"},
           {.name = "warmup_factor",

@@ -27,7 +27,7 @@ struct Report {
   // All tensors on `device`, without gradients; what is there already is shared.
   [[nodiscard]] PERGOLA_API Report to(at::Device device) const;
 
-  // The rows of all `reports` in the fields named, and the sum of each loss (MMF's
+  // The rows of all `reports` in the fields named, and the sum of each loss's means (MMF's
   // accumulate_tensor_fields_and_loss). Throws Error{kData} when a report lacks one of the fields,
   // or they do not fit.  REQUIRES: reports is not empty.
   [[nodiscard]] PERGOLA_API static Report concat(const std::vector<Report>& reports,

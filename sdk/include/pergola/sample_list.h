@@ -59,7 +59,8 @@ class PERGOLA_API Sample {
   Sample& operator=(const Sample&) = delete;
   ~Sample() = default;
 
-  // Adds or replaces a field. Throws Error{kData} naming it for a group that is null.
+  // Adds or replaces a field. Throws Error{kData} naming it for a group that is null,
+  // or a tensor that is undefined.
   void set(std::string name, SampleField value);
   void erase(std::string_view name);
   [[nodiscard]] bool has(std::string_view name) const;

@@ -10,8 +10,9 @@
 
 namespace pergola {
 
-// The candidate with the smallest Damerau-Levenshtein distance to `name`, or "" when none is near
-// enough (more than a third of the longer name would have to change).
+// The candidate that differs from `name` in upper and lower case alone, else the one with the
+// smallest Damerau-Levenshtein distance to it, or "" when none is near enough (more than a third of
+// the longer name would have to change).
 [[nodiscard]] PERGOLA_API std::string closest(std::string_view name,
                                               const std::vector<std::string>& candidates);
 

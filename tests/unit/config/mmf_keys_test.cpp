@@ -102,6 +102,7 @@ constexpr const char* kMmfDefaults[] = {"config_version",
                                         "checkpoint.max_to_keep",
                                         "checkpoint.save_git_details",
                                         "checkpoint.reset",
+                                        "checkpoint.bypass_shape_mismatch",
                                         "learning_rate"};
 
 bool is_known(std::string_view path) {

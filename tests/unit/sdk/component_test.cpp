@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 namespace pergola {
 namespace {
 
@@ -84,6 +87,10 @@ TEST(ComponentSpecTest, BoundsAndChoicesHold) {
             "lamp.params.limit = -1.0 is out of range; expected at least 0");
   EXPECT_EQ(error_of({{"steps", Value::Array{0.5, -2.0}}}),
             "lamp.params.steps[1] = -2.0 is out of range; expected at least 0");
+  for (const double number : {std::numeric_limits<double>::infinity(), std::nan("")}) {
+    EXPECT_THAT(error_of({{"warmth", number}}), HasSubstr("is not a finite number"));
+    EXPECT_THAT(error_of({{"steps", Value::Array{0.5, number}}}), HasSubstr("steps[1]"));
+  }
   EXPECT_THAT(error_of({{"socket", "E40"}}), HasSubstr("is not one of E14, E27"));
   EXPECT_THAT(error_of({{"power", 101}}), HasSubstr("1 to 100"));
   EXPECT_EQ(error_of({{"power", 1}}), "(no error)");

@@ -85,6 +85,18 @@ TEST(PackedTensorTest, ARaggedFieldIsCollatedAsItAsks) {
               HasSubstr("field 'r' of sample 1 is double, that of sample 0 is float"));
 }
 
+TEST(PackedTensorTest, UndefinedTensorsAreRefusedWhereTheyAreSet) {
+  Sample sample;
+  EXPECT_THAT(data_error([&] { sample.set("x", at::Tensor()); }),
+              HasSubstr("field 'x' is a tensor that is undefined"));
+  EXPECT_THAT(data_error([&] { sample.set("r", RaggedTensor{}); }), HasSubstr("undefined"));
+  SampleList batch;
+  EXPECT_THAT(data_error([&] {
+                batch.add_field("list", std::vector<at::Tensor>{torch::ones({1}), at::Tensor()});
+              }),
+              HasSubstr("field 'list' has an undefined tensor in its list"));
+}
+
 // A tensor that two fields share is moved once, so they share the copy too.
 TEST(PackedTensorTest, MovingTouchesEachTensorOnce) {
   const at::Tensor shared = torch::ones({3});

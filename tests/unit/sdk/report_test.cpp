@@ -37,7 +37,7 @@ Report report(int first, int count) {
   batch.set_dataset("d", "val");
   ModelOutput output{.scores = torch::full({count, 2}, 1.0 * first, torch::requires_grad())};
   output.fields["extra"] = torch::arange(first, first + count) * 2;
-  output.losses = LossMap{{"val/d/l", torch::tensor(1.5)}};
+  output.losses = LossMap{{"val/d/l", torch::full({count}, 1.5)}};  // one value a sample
   return {std::move(batch), std::move(output)};
 }
 
@@ -85,10 +85,11 @@ TEST(ReportTest, ConcatOfOtherShapesOrFieldsIsAnError) {
   reports.push_back(report(0, 2));
   reports.push_back(report(2, 3));
   reports[1].output.scores = torch::zeros({3, 4});
-  EXPECT_THAT(data_error([&] {
-                static_cast<void>(Report::concat(reports, {"scores", "numbers"}));
-              }),
-              HasSubstr("'scores' of report 1 is [3, 4], and that of the first one [2, 2]"));
+  EXPECT_THAT(
+      data_error([&] {
+        static_cast<void>(Report::concat(reports, {"scores", "numbers"}));
+      }),
+      HasSubstr("'scores' of report 1 is float [3, 4], and that of the first one float [2, 2]"));
   EXPECT_THAT(data_error([&] { static_cast<void>(Report::concat(reports, {"nothing"})); }),
               HasSubstr("field 'nothing' is not in the batch"));
 }

@@ -110,6 +110,13 @@ TEST_F(EvaluationTest, WhatTheDataSetKnowsIsFilledIn) {
   EXPECT_EQ(MetricList(metrics({given}), registry_, facts).compute("v", "d").at("v/d/fact"), 1);
 }
 
+TEST_F(EvaluationTest, AMetricsKeyIsAName) {
+  for (const char* key : {"", "a/b", "a\nb"}) {
+    const Value metric = Value::Table{{"type", "accuracy"}, {"key", key}};
+    EXPECT_THROW(MetricList(metrics({metric}), registry_), Error) << key;
+  }
+}
+
 TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
   try {
     MetricList(metrics({"accuracy", "accuracy"}), registry_);

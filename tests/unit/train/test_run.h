@@ -75,7 +75,9 @@ class TestRun {
     const auto validate = [this] {
       ++validations;
       if (on_validate) on_validate();
-      return Numbers{{"val/boring/accuracy", accuracy}};
+      Numbers numbers = {{"val/boring/accuracy", accuracy}};
+      if (validation_loss) numbers["val/total_loss"] = *validation_loss;
+      return numbers;
     };
     trainer.emplace(TrainerParts{*model, *optimizer_, scheduler_.get(), *loader_, validate,
                                  c10::Device(c10::kCPU)},
@@ -96,6 +98,7 @@ class TestRun {
   std::shared_ptr<BoringModel> model;
   int validations = 0;
   double accuracy = 0.5;  // what a validation says
+  std::optional<double> validation_loss;
   std::function<void()> on_validate;
   std::vector<std::string> hooks;
 

@@ -95,6 +95,21 @@ TEST_F(TrainerTest, NanNamesTheLossAndReachesTheCallbacks) {
   EXPECT_THAT(run.hooks.back(), HasSubstr("exception: not a finite number"));
 }
 
+// The step before it may have ended in weights that are not finite: nobody may save them.
+TEST_F(TrainerTest, NanOfAValidationEndsTheRunBeforeAnybodyHearsOfIt) {
+  TestRun run(options_for(5));
+  run.validation_loss = std::nan("");
+  try {
+    static_cast<void>(run.trainer->run());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kNan);
+    EXPECT_THAT(error.what(),
+                HasSubstr("not a finite number in the validation at update 3: val/total_loss"));
+  }
+  EXPECT_THAT(run.hooks, testing::Not(testing::Contains("validation_end")));
+}
+
 TEST_F(TrainerTest, NanIsPassedOverWhenThatIsAllowed) {
   TrainerOptions options = options_for(2);
   options.exit_on_nan_losses = false;

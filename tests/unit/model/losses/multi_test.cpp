@@ -103,8 +103,8 @@ TEST_F(MultiTest, OfSeveralValuesTheFirstCountsAndThatIsToldOnce) {
 
 TEST_F(MultiTest, WithoutPartsIsRefused) {
   EXPECT_EQ(config_error({}),
-            "losses[0].params = [] names no loss; expected [{type = \"logit_bce\", weight = 0.5}, "
-            "...]");
+            "multi of losses[0] names no loss; expected {type = \"multi\", params = [{type = "
+            "\"logit_bce\", weight = 0.5}, ...]}");
   EXPECT_THAT(error_of({"multi", {}, {}, {}}, ErrorKind::kConfig), HasSubstr("params"));
 }
 

@@ -134,13 +134,13 @@ TEST_P(MetricProperties, HalfPrecisionIsWidenedBeforeAnythingElse) {
 }
 
 TEST_P(MetricProperties, OneSampleThatIsNotANumberIsNoGain) {
+  // A choice less can make precision better, and F1 with it; f1_test has what a NaN does there.
+  if (std::string(GetParam().key).find("f1") != std::string::npos) GTEST_SKIP() << "not of F1";
   MetricBatch worse = mapped(batch_, [](const at::Tensor& tensor) { return tensor.clone(); });
   worse.scores[0] = std::nan("");
   const auto before = values(batch_);
   for (const auto& [child, value] : values(worse)) {
     const bool larger_is_worse = std::string(GetParam().key) == "mean_r";
-    // A choice less can make precision better, and F1 with it.
-    if (std::string(GetParam().key).find("f1") != std::string::npos) continue;
     EXPECT_TRUE(std::isnan(value) ||
                 (larger_is_worse ? value > before.at(child) : value <= before.at(child)))
         << child << " is " << value << ", before " << before.at(child);

@@ -230,9 +230,10 @@ TEST_P(ScheduleContinues, RefusesUnknownParamsAndNumbersOutOfBounds) {
                   param.name + "'?");
     if (std::isinf(param.low)) continue;
     Value::Table params = params_of(GetParam());
-    params[param.name] = -1;
-    EXPECT_THAT(error_of(GetParam(), params),
-                HasSubstr(param.name + " = -1 is out of range; expected"));
+    const bool is_array = param.fallback.is_array();
+    params[param.name] = is_array ? Value(Value::Array{-1}) : Value(-1);
+    EXPECT_THAT(error_of(GetParam(), params), HasSubstr(param.name + (is_array ? "[0]" : "") +
+                                                        " = -1 is out of range; expected"));
   }
 }
 
