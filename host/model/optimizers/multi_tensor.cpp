@@ -8,7 +8,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <utility>
 
@@ -26,14 +25,6 @@ void check_group_keys(const ParameterGroup& group, const ComponentSpec& spec) {
   }
 }
 
-void check_finite(const Config& options) {
-  for (const auto& [key, value] : options.value().as_table()) {
-    if (value.type() == Value::Type::kFloat && !std::isfinite(value.as_float())) {
-      throw options.error(key, "is not a finite number");
-    }
-  }
-}
-
 // `params` with a group's own options over them, complete.
 Config options_of(const ParameterGroup& group, const Config& params, const ComponentSpec& spec) {
   check_group_keys(group, spec);
@@ -42,9 +33,7 @@ Config options_of(const ParameterGroup& group, const Config& params, const Compo
     merged[key] = value;
     if (value.origin().empty()) merged[key].set_origin("the model's optimizer_parameters()");
   }
-  Config options = spec.complete(Config(std::move(merged), params.path()));
-  check_finite(options);
-  return options;
+  return spec.complete(Config(std::move(merged), params.path()));
 }
 
 std::vector<Config> options_of_groups(const std::vector<ParameterGroup>& groups,
