@@ -9,28 +9,34 @@
 namespace pergola::host {
 namespace {
 
-// The mean of w * BCE(p, t). at::binary_cross_entropy checks that p is in [0, 1]: on a GPU one NaN
-// ends the process. Here it makes the loss NaN, which the host reports; the values and gradients of
-// probabilities are torch's.
+// factor * the mean of w * BCE(p, t). at::binary_cross_entropy checks that p is in [0, 1]: on a GPU
+// one NaN ends the process. Here it makes the loss NaN, which the host reports; the values and
+// gradients of probabilities are torch's.
 class ProbabilityBce final : public torch::autograd::Function<ProbabilityBce> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& p,
-                            const at::Tensor& t, const std::optional<at::Tensor>& w) {
+                            const at::Tensor& t, const std::optional<at::Tensor>& w,
+                            std::int64_t factor) {
     context->save_for_backward({p, t, w.value_or(at::Tensor())});
+    const double share = static_cast<double>(factor) / static_cast<double>(p.numel());
+    context->saved_data["share"] = share;
     // torch's bound on both logarithms, so that a certain answer that is wrong costs 100.
     constexpr double kLeast = -100;
-    const at::Tensor log_p = at::log(p).clamp_min_(kLeast);
-    at::Tensor values = at::neg(p).log1p_().clamp_min_(kLeast).lerp_(log_p, t);
+    const at::Tensor log_p = at::log(p);
+    at::Tensor values = at::neg(p).log1p_();
+    at::_foreach_clamp_min_({log_p, values}, kLeast);
+    values.lerp_(log_p, t);
     if (w.has_value()) values.mul_(*w);
-    return values.mean().neg_();
+    return values.sum().mul_(-share);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    return {at::binary_cross_entropy_backward(gradients[0], saved[0], saved[1], saved[2],
-                                              at::Reduction::Mean),
-            at::Tensor(), at::Tensor()};
+    const at::Tensor of_sum = gradients[0] * context->saved_data["share"].toDouble();
+    return {
+        at::binary_cross_entropy_backward(of_sum, saved[0], saved[1], saved[2], at::Reduction::Sum),
+        at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -84,7 +90,7 @@ LossMap Bce::compute(const SampleList& batch, const ModelOutput& output) {
   const at::Tensor scores = in.scores();
   const at::Tensor targets = in.soft_targets(scores, LossInputs::Dimensions::kTwoOrMore);
   return {
-      {"", ProbabilityBce::apply(scores, targets, std::optional<at::Tensor>()) * targets.size(1)}};
+      {"", ProbabilityBce::apply(scores, targets, std::optional<at::Tensor>(), targets.size(1))}};
 }
 
 ComponentSpec AttentionSupervision::spec() {
@@ -102,7 +108,7 @@ LossMap AttentionSupervision::compute(const SampleList& batch, const ModelOutput
                     "one shape [batch, regions, ...]");
   }
   const at::Tensor a = wanted.to(attentions.scalar_type());
-  return {{"", ProbabilityBce::apply(attentions, a, std::optional<at::Tensor>(a)) * a.size(1)}};
+  return {{"", ProbabilityBce::apply(attentions, a, std::optional<at::Tensor>(a), a.size(1))}};
 }
 
 ComponentSpec M4cDecodingBceWithMask::spec() {

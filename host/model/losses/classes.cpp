@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/losses/classes.h"
 
+#include "host/model/losses/log_softmax.h"
 #include "host/model/losses/loss_inputs.h"
 
 #include <ATen/ATen.h>
@@ -160,13 +161,13 @@ LossMap SoftLabelCrossEntropy::compute(const SampleList& batch, const ModelOutpu
     return {{"", mean_ ? mean_over(sum, count) : sum}};
   }
   const at::Tensor targets = in.soft_targets(scores);
+  // A row whose sum is 0 has only zeros, so that it needs no mask.
   const at::Tensor sums_B = targets.sum(1);
-  const at::Tensor counted_B = sums_B.ne(0);
-  // A row's divisor is taken out of its sum, with the sign: one number a row, not one an element.
-  const at::Tensor factor_B = normalize_targets_ ? counted_B / at::rsub(sums_B, -kEpsilon)
-                                                 : counted_B.to(scores.scalar_type()).neg();
-  const at::Tensor sum = (targets * at::log_softmax(scores, 1)).sum(1).dot(factor_B);
-  return {{"", mean_ ? mean_over(sum, counted_B.sum()) : sum}};
+  at::Tensor divisor = normalize_targets_ ? at::rsub(sums_B, -kEpsilon)
+                                          : at::full({}, -1, at::dtype(scores.scalar_type()));
+  // The norm of order 0 is how many are not 0.
+  if (mean_) divisor = divisor * at::linalg_vector_norm(sums_B, 0).clamp_min_(1);
+  return {{"", log_softmax_sum(scores, targets, /*offset=*/std::nullopt, divisor)}};
 }
 
 ComponentSpec LabelSmoothingCrossEntropy::spec() {
@@ -226,25 +227,25 @@ LossMap CaptionCrossEntropy::compute(const SampleList& batch, const ModelOutput&
                     "scores [batch, steps, vocabulary] and word numbers (integers) "
                     "[batch, steps]");
   }
-  // A model may stop at the longest caption of its batch, before the end of the padding.
+  // A model may stop at the longest caption of its batch, before the end of the padding. Nothing is
+  // cut where all are left: the gradient of a part is copied into zeros.
   const std::int64_t steps = std::min(scores.size(1), words.size(1));
-  // Not where all are left: the gradient of a part is copied into zeros.
   const at::Tensor scores_BTV = steps < scores.size(1) ? scores.narrow(1, 0, steps) : scores;
-  at::Tensor words_BT = words.narrow(1, 0, steps).to(at::kLong);
+  at::Tensor words_BT = (steps < words.size(1) ? words.narrow(1, 0, steps) : words).to(at::kLong);
   at::Tensor too_long;
   if (has_lengths) {
     const at::Tensor& caption_len = batch.tensor("caption_len");
     if (caption_len.sizes() != words.sizes().slice(0, 1)) {
       throw in.misfit({{"targets", words}, {"caption_len", caption_len}}, "caption_len [batch]");
     }
-    const at::Tensor lengths_B = caption_len - 1;
-    const at::Tensor steps_T = at::arange(steps, lengths_B.options());
-    words_BT = words_BT.masked_fill(steps_T.ge(lengths_B.unsqueeze(1)), kIgnored);
-    if (steps < words.size(1)) too_long = lengths_B.gt(steps).any();
+    // Of caption_len steps the last is left out: step number t, from 0, counts if t + 1 is less.
+    const at::Tensor next_T = at::arange(1, steps + 1, caption_len.options());
+    words_BT = words_BT.masked_fill(next_T.ge(caption_len.unsqueeze(1)), kIgnored);
+    if (steps < words.size(1)) too_long = caption_len.gt(steps + 1).any();
   }
-  const at::Tensor log_q = at::log_softmax(scores_BTV, 2).flatten(0, 1);
-  const auto [sum, count] = sum_of_picked(in, log_q, words_BT.flatten(), kIgnored);
-  const at::Tensor mean = mean_over(sum, count);
+  const at::Tensor scores_RV = scores_BTV.flatten(0, 1);  // R = B * T
+  const at::Tensor mean = in.of_class_numbers(
+      scores_RV, [&] { return class_cross_entropy(scores_RV, words_BT.flatten(), kIgnored); });
   if (!too_long.defined()) return {{"", mean}};
   // Rather no number than one without the steps that the model did not score.
   return {{"", mean.masked_fill(too_long, std::numeric_limits<double>::quiet_NaN())}};

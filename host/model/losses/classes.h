@@ -39,8 +39,8 @@ class NllLoss final : public Loss {
 };
 
 // soft_label_cross_entropy: -sum of p * log_softmax(s), over the number of rows that count (mean,
-// at least 1) or not (sum). s [B, C]; t [B, C], where p = t / (sum of t + 1.2e-7) or, with
-// normalize_targets = false, t, and rows that sum to 0 do not count; or class numbers [B] or [B,
+// at least 1) or not (sum). s [B, C]; t [B, C] of 0 or more, where p = t / (sum of t + 1.2e-7) or,
+// with normalize_targets = false, t, and rows of zeros do not count; or class numbers [B] or [B,
 // 1], where those equal to ignore_index do not count.
 class SoftLabelCrossEntropy final : public Loss {
  public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/losses/divergence.h"
 
+#include "host/model/losses/log_softmax.h"
 #include "host/model/losses/loss_inputs.h"
 
 #include <ATen/ATen.h>
@@ -10,14 +11,14 @@ namespace {
 
 // The sum of each row, 1e-6 where it is 0: [B, 1].
 at::Tensor row_weights(const at::Tensor& targets) {
-  const at::Tensor sums = targets.sum(1, /*keepdim=*/true);
-  return sums.masked_fill(sums.eq(0), 1e-6);
+  at::Tensor sums = targets.sum(1, /*keepdim=*/true);
+  return sums.masked_fill_(sums.eq(0), 1e-6);
 }
 
 // The mean over B of the sum of f * (log p - log_softmax(scores)); 0 where f is 0.
 at::Tensor divergence(const at::Tensor& scores, const at::Tensor& f, const at::Tensor& p) {
-  const at::Tensor values = at::xlogy(f, p).addcmul_(f, at::log_softmax(scores, 1), -1);
-  return values.sum() / scores.size(0);
+  const at::Tensor divisor = at::full({}, -scores.size(0), at::dtype(scores.scalar_type()));
+  return log_softmax_sum(scores, f, /*offset=*/at::xlogy(f, p), divisor);
 }
 
 // softmax_kldiv of [B, C] scores and targets.

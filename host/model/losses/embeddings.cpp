@@ -62,10 +62,12 @@ LossMap InBatchHinge::compute(const SampleList& batch, const ModelOutput& output
   // A factor and no fill, so that an own pair that is NaN or infinite shows in the sum.
   const at::Tensor others = 1 - at::eye(b, pairs.options());
   const at::Tensor raised = pairs + margin_;
-  const at::Tensor of_image = (raised - own.unsqueeze(2)).clamp_min(0) * others;
-  const at::Tensor of_text = (raised - own.unsqueeze(1)).clamp_min(0) * others;
-  if (!hard_) return {{"", of_image.sum() + of_text.sum()}};
-  return {{"", std::get<0>(of_image.max(2)).sum() + std::get<0>(of_text.max(1)).sum()}};
+  const at::Tensor of_image = (raised - own.unsqueeze(2)).clamp_min(0);
+  const at::Tensor of_text = (raised - own.unsqueeze(1)).clamp_min(0);
+  if (!hard_) return {{"", ((of_image + of_text) * others).sum()}};
+  const at::Tensor worst_texts = std::get<0>((of_image * others).max(2));
+  const at::Tensor worst_images = std::get<0>((of_text * others).max(1));
+  return {{"", worst_texts.sum() + worst_images.sum()}};
 }
 
 ComponentSpec Contrastive::spec() {
@@ -84,9 +86,8 @@ LossMap Contrastive::compute(const SampleList& batch, const ModelOutput& output)
                     "embeddings of one shape [batch, width] and a temperature of one element");
   }
   const at::Tensor logits = first.matmul(second.t()) / temperature.reshape({});
-  const at::Tensor log_q1 = at::log_softmax(logits, 1).diagonal();
-  const at::Tensor log_q2 = at::log_softmax(logits, 0).diagonal();
-  return {{"", (log_q1.mean() + log_q2.mean()) / -2}};
+  const at::Tensor log_q = at::log_softmax(logits, 1) + at::log_softmax(logits, 0);
+  return {{"", log_q.diagonal().sum() / (-2 * first.size(0))}};
 }
 
 }  // namespace pergola::host

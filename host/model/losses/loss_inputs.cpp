@@ -49,8 +49,10 @@ at::Tensor LossInputs::class_numbers(const at::Tensor& scores) const {
     const bool integers = at::isIntegralType(found.scalar_type(), /*includeBool=*/false);
     if (integers && found.sizes() == places) return found.to(at::kLong);
   }
+  const bool soft = targets().is_floating_point() && targets().sizes() == scores.sizes();
   throw misfit({{"scores", scores}, {"targets", targets()}},
-               "scores [batch, classes, ...] and class numbers (integers) [batch, ...]");
+               concat("scores [batch, classes, ...] and class numbers (integers) [batch, ...]",
+                      soft ? "; for soft targets use soft_label_cross_entropy or logit_bce" : ""));
 }
 
 Error LossInputs::misfit(const std::vector<Named>& found, const std::string& expected) const {

@@ -18,11 +18,12 @@ at::Tensor normalized(const at::Tensor& rows) {
   return rows / rows.norm(2, 1, /*keepdim=*/true).clamp_min(1e-12);
 }
 
-// 1/|p| * log(1 + sum over a row of exp(p * x), but for `left_out`): [B].
-at::Tensor log_sum(const at::Tensor& x, const at::Tensor& left_out, double p) {
+// 1/|p| * log(1 + sum over a row of exp(p * (x - base)), but for `left_out`): [B].
+at::Tensor log_sum(const at::Tensor& x, double base, const at::Tensor& left_out, double p) {
   // Finite, because the gradient of a row of -inf is NaN.
   constexpr double kNone = -1e30;
-  return at::softplus(at::logsumexp((x * p).masked_fill(left_out, kNone), 1)) / std::abs(p);
+  const at::Tensor scaled = at::rsub(x, /*other=*/-p * base, /*alpha=*/-p);  // in one call
+  return at::softplus(at::logsumexp(scaled.masked_fill(left_out, kNone), 1)) / std::abs(p);
 }
 
 // The sum of the rows but for those `left_out` [B], over all. These are 0, and NaN where `own` is.
@@ -104,9 +105,8 @@ LossMap MultiSimilarity::compute(const SampleList& batch, const ModelOutput& out
     not_negative.logical_or_(found.le(least - kSlack));
     not_positive.logical_or_(found.ge(most + kSlack));
   }
-  const at::Tensor raised = x - margin_;
   const at::Tensor rows =
-      log_sum(raised, not_positive, -beta_) + log_sum(raised, not_negative, alpha_);
+      log_sum(x, margin_, not_positive, -beta_) + log_sum(x, margin_, not_negative, alpha_);
   return {{"", mean_of(rows, not_positive.all(1).logical_or_(not_negative.all(1)), x.diagonal())}};
 }
 
@@ -140,7 +140,7 @@ LossMap RefinerMs::compute(const SampleList& batch, const ModelOutput& output) {
   const at::Tensor not_negative =
       (found - own_B1).abs_().le(epsilon_).logical_or_(found.le(own_B1 - margin_));
   const at::Tensor rows =
-      at::softplus((own - base_) * -beta_) / beta_ + log_sum(x - base_, not_negative, alpha_);
+      at::softplus(base_ - own, beta_) + log_sum(x, base_, not_negative, alpha_);
   return {{"", mean_of(rows, not_negative.all(1), own)}};
 }
 
@@ -164,8 +164,7 @@ LossMap RefinerContrastive::compute(const SampleList& batch, const ModelOutput& 
   const at::Tensor found = excess.detach();
   const at::Tensor not_negative = found.le(-sim_thresh_).logical_or_(found.abs().le(epsilon_));
   const at::Tensor sums = excess.add(sim_thresh_).masked_fill(not_negative, 0).sum(1);
-  const at::Tensor rows = sums / not_negative.logical_not().sum(1).clamp_min(1);
-  return {{"", mean_of(rows, not_negative.all(1), own)}};
+  return {{"", (sums / not_negative.logical_not().sum(1).clamp_min(1)).mean()}};
 }
 
 }  // namespace pergola::host

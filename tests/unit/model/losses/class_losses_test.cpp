@@ -59,6 +59,13 @@ TEST_F(ClassLossesTest, ClassNumbersAsFloatsAreRefused) {
               HasSubstr("expected scores [batch, steps, vocabulary] and word numbers (integers)"));
 }
 
+TEST_F(ClassLossesTest, SoftTargetsAreToldTheirLosses) {
+  const std::string message =
+      error_with("label_smoothing_cross_entropy", scores_, at::rand({3, 4}));
+  EXPECT_THAT(message, HasSubstr("targets [3, 4] Float; expected "));
+  EXPECT_THAT(message, HasSubstr("for soft targets use soft_label_cross_entropy or logit_bce"));
+}
+
 TEST_F(ClassLossesTest, AClassThatTheModelDoesNotHaveIsTheDatasFault) {
   const at::Tensor beyond = at::tensor({1, 4, 0}, at::kLong);
   EXPECT_EQ(error_with("cross_entropy", scores_, beyond),

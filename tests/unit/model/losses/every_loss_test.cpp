@@ -50,6 +50,10 @@ TEST(EveryLossTest, GradientsAreThoseOfDifferences) {
   for_every_loss([](const std::string& key) { expect_gradients(example(key)); });
 }
 
+TEST(EveryLossTest, SecondGradientsAreThoseOfDifferences) {
+  for_every_loss([](const std::string& key) { expect_second_gradients(example(key)); });
+}
+
 TEST(EveryLossTest, OneSampleHasAFiniteLossWithRightGradients) {
   for_every_loss([](const std::string& key) {
     const Given one = example(key, 1);

@@ -2,6 +2,9 @@
 #include "unit/model/losses/loss_test_kit.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <vector>
 
 namespace pergola::host::loss_test {
 namespace {
@@ -163,6 +166,51 @@ void expect_gradients(const Given& given) {
           << name << ", element " << i;
     }
   }
+}
+
+void expect_second_gradients(const Given& given) {
+  const Given leaves = leaves_of(given);
+  std::vector<at::Tensor> inputs;
+  for (const auto& [name, leaf] : leaves.output) inputs.push_back(leaf);
+  at::manual_seed(1);
+  std::vector<at::Tensor> along;  // the direction
+  for (const at::Tensor& input : inputs) along.push_back(at::randn_like(input));
+  const auto loss = make_loss(given.loss, given.params);
+  const SampleList batch = batch_of(leaves);
+  // The loss's derivative along that direction.
+  const auto slope = [&] {
+    const std::vector<at::Tensor> gradients = torch::autograd::grad(
+        {total_loss(loss->compute(batch, output_of(leaves)))}, inputs, /*grad_outputs=*/{},
+        /*retain_graph=*/true, /*create_graph=*/true, /*allow_unused=*/true);
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (gradients[i].defined()) sum = sum + (gradients[i] * along[i]).sum();
+    }
+    return sum;
+  };
+  const at::Tensor first = slope();
+  double found = 0;
+  if (first.requires_grad()) {  // a loss of straight lines has none
+    const std::vector<at::Tensor> second = torch::autograd::grad(
+        {first}, inputs, /*grad_outputs=*/{}, /*retain_graph=*/false, /*create_graph=*/false,
+        /*allow_unused=*/true);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (second[i].defined()) found += (second[i] * along[i]).sum().item<double>();
+    }
+  }
+  constexpr double kStep = 1e-5;
+  const auto slope_at = [&](double step) {
+    {
+      const at::NoGradGuard no_grad;
+      for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i].add_(along[i], step);
+    }
+    const double value = slope().item<double>();
+    const at::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i].add_(along[i], -step);
+    return value;
+  };
+  const double expected = (slope_at(kStep) - slope_at(-kStep)) / (2 * kStep);
+  EXPECT_NEAR(found, expected, 1e-4 * std::abs(expected) + 1e-7);
 }
 
 }  // namespace pergola::host::loss_test

@@ -116,4 +116,8 @@ inline Given leaves_of(const Given& given) {
 // REQUIRES: the model's tensors are in double precision.
 void expect_gradients(const Given& given);
 
+// Compares the derivative of those gradients in a random direction with central differences.
+// REQUIRES: the model's tensors are in double precision.
+void expect_second_gradients(const Given& given);
+
 }  // namespace pergola::host::loss_test
