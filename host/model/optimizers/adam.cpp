@@ -28,6 +28,13 @@ AdamOptions AdamOptions::parse(const Config& options) {
           options.get<bool>("decoupled_weight_decay", false)};
 }
 
+void update_moments(const std::vector<at::Tensor>& m, const std::vector<at::Tensor>& v,
+                    const std::vector<at::Tensor>& gradients, const Betas& betas) {
+  at::_foreach_lerp_(m, gradients, 1 - betas.first);
+  at::_foreach_mul_(v, betas.second);
+  at::_foreach_addcmul_(v, gradients, gradients, 1 - betas.second);
+}
+
 ComponentSpec Adam::spec() {
   return {.summary = "steps of the mean gradient over its root mean square, as torch.optim.Adam",
           .params = {lr_param(1e-3), betas_param(), eps_param(1e-8, kEps),
@@ -81,11 +88,6 @@ Adamax::Adamax(const std::vector<ParameterGroup>& groups, const Config& params)
     : MultiTensorOptimizer(groups, params, spec(), {"step", "exp_avg", "exp_inf"}),
       options_(parse_options(AdamOptions::parse)) {}
 
-std::vector<at::Tensor> Adamax::initial_state(const at::Tensor& parameter,
-                                              std::size_t /*group*/) const {
-  return {zero_steps(), zeros_of(parameter), zeros_of(parameter)};
-}
-
 void Adamax::update(Batch& batch, double lr, std::size_t group) {
   const AdamOptions& options = options_[group];
   const Tensors gradients = decayed(batch.gradients, batch.parameters, options.weight_decay);
@@ -138,9 +140,7 @@ void Nadam::update(Batch& batch, double lr, std::size_t group) {
   }
   const Tensors& averages = batch.state[1];
   const Tensors& squares = batch.state[2];
-  at::_foreach_lerp_(averages, gradients, 1 - beta1);
-  at::_foreach_mul_(squares, beta2);
-  at::_foreach_addcmul_(squares, gradients, gradients, 1 - beta2);
+  update_moments(averages, squares, gradients, options.betas);
   const auto momentum = [&](double t) {
     return beta1 * (1 - 0.5 * std::pow(0.96, t * options.momentum_decay));
   };

@@ -19,6 +19,10 @@ struct AdamOptions {
   static AdamOptions parse(const Config& options);
 };
 
+// Moves m and v by one update; they are lists of a tensor for each gradient.
+void update_moments(const std::vector<at::Tensor>& m, const std::vector<at::Tensor>& v,
+                    const std::vector<at::Tensor>& gradients, const Betas& betas);
+
 // adam: weight decay is added to the gradient. Kingma, Ba, "Adam", 2015.
 class Adam : public MultiTensorOptimizer {
  public:
@@ -53,8 +57,6 @@ class Adamax final : public MultiTensorOptimizer {
   Adamax(const std::vector<ParameterGroup>& groups, const Config& params);
 
  protected:
-  [[nodiscard]] Tensors initial_state(const at::Tensor& parameter,
-                                      std::size_t group) const override;
   void update(Batch& batch, double lr, std::size_t group) override;
 
  private:

@@ -23,8 +23,6 @@ class Lamb final : public MultiTensorOptimizer {
   Lamb(const std::vector<ParameterGroup>& groups, const Config& params);
 
  protected:
-  [[nodiscard]] Tensors initial_state(const at::Tensor& parameter,
-                                      std::size_t group) const override;
   void update(Batch& batch, double lr, std::size_t group) override;
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/optimizers/mmf_adam_w.h"
 
+#include "host/model/optimizers/adam.h"
+
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -31,20 +33,13 @@ MmfAdamW::MmfAdamW(const std::vector<ParameterGroup>& groups, const Config& para
     : MultiTensorOptimizer(groups, params, spec, {"step", "exp_avg", "exp_avg_sq"}),
       options_(parse_options(MmfAdamWOptions::parse)) {}
 
-std::vector<at::Tensor> MmfAdamW::initial_state(const at::Tensor& parameter,
-                                                std::size_t /*group*/) const {
-  return {zero_steps(), zeros_of(parameter), zeros_of(parameter)};
-}
-
 void MmfAdamW::update(Batch& batch, double lr, std::size_t group) {
   const MmfAdamWOptions& options = options_[group];
   const double beta1 = options.betas.first;
   const double beta2 = options.betas.second;
   const Tensors& averages = batch.state[1];
   const Tensors& squares = batch.state[2];
-  at::_foreach_lerp_(averages, batch.gradients, 1 - beta1);
-  at::_foreach_mul_(squares, beta2);
-  at::_foreach_addcmul_(squares, batch.gradients, batch.gradients, 1 - beta2);
+  update_moments(averages, squares, batch.gradients, options.betas);
   const Tensors roots = at::_foreach_sqrt(squares);
   at::_foreach_add_(roots, options.eps);
   const std::vector<at::Scalar> rates = counted(batch.state[0], [&](double t) {

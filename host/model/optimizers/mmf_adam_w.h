@@ -26,8 +26,6 @@ class MmfAdamW : public MultiTensorOptimizer {
  protected:
   MmfAdamW(const std::vector<ParameterGroup>& groups, const Config& params,
            const ComponentSpec& spec);
-  [[nodiscard]] Tensors initial_state(const at::Tensor& parameter,
-                                      std::size_t group) const override;
   void update(Batch& batch, double lr, std::size_t group) override;
 
  private:

@@ -75,6 +75,13 @@ MultiTensorOptimizer::MultiTensorOptimizer(const std::vector<ParameterGroup>& gr
   }
 }
 
+std::vector<at::Tensor> MultiTensorOptimizer::initial_state(const at::Tensor& parameter,
+                                                            std::size_t /*group*/) const {
+  Tensors state = {zero_steps()};
+  while (state.size() < state_names_.size()) state.push_back(zeros_of(parameter));
+  return state;
+}
+
 std::vector<bool> MultiTensorOptimizer::used(const Tensors& gradients) const {
   return std::vector<bool>(gradients.size(), true);
 }

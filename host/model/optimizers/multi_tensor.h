@@ -51,9 +51,8 @@ class MultiTensorOptimizer : public Optimizer {
   }
 
   // State of a parameter of group `group` before its first update: a tensor for each state name,
-  // undefined for what this one does not need.
-  [[nodiscard]] virtual Tensors initial_state(const at::Tensor& parameter,
-                                              std::size_t group) const = 0;
+  // undefined for what this one does not need. The default: zero_steps(), and zeros for each other.
+  [[nodiscard]] virtual Tensors initial_state(const at::Tensor& parameter, std::size_t group) const;
   // One update of parameters of group `group`.
   virtual void update(Batch& batch, double lr, std::size_t group) = 0;
   // Which of all gradients of a step are used; the default uses all. Called once a step.

@@ -5,6 +5,7 @@
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "unit/model/metrics/metric_helpers.h"
+#include "unit/model/metrics/text_metric_keys.h"
 
 #include <gtest/gtest.h>
 
@@ -99,9 +100,7 @@ TEST(GoldenMetricsTest, EveryNumericMetricIsCompared) {
   std::set<std::string> compared;
   for (const Case& one : cases()) compared.insert(one.metric);
   // Those of texts and of boxes have references of their own.
-  const std::set<std::string> others = {"vqa_evalai_accuracy", "textvqa_accuracy", "stvqa_anls",
-                                        "stvqa_accuracy",      "ocrvqa_accuracy",  "caption_bleu4",
-                                        "detection_mean_ap"};
+  const std::set<std::string> others(kTextMetricKeys.begin(), kTextMetricKeys.end());
   Registry registry;
   registry.publish(builtin_model_parts(), "host");
   for (const std::string& key : registry.keys(Kind::kMetric)) {

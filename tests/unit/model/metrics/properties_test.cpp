@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What holds for every numeric metric.
 #include "unit/model/metrics/metric_helpers.h"
+#include "unit/model/metrics/text_metric_keys.h"
 #include "unit/model/sync_watch.h"
 
 #include <gmock/gmock.h>
@@ -11,6 +12,8 @@
 #include <cmath>
 #include <functional>
 #include <random>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace pergola::host {
@@ -182,36 +185,59 @@ TEST_P(MetricProperties, SaysWhatItIs) {
   for (const ParamSpec& param : spec->params) EXPECT_FALSE(param.meaning.empty()) << param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Builtin, MetricProperties,
-    ::testing::Values(
-        Subject{"accuracy", Input::kClasses}, Subject{"topk_accuracy", Input::kClasses, {{"k", 3}}},
-        Subject{"vqa_accuracy", Input::kSoftAnswers}, Subject{"r@1", Input::kClasses},
-        Subject{"r@5", Input::kClasses}, Subject{"r@10", Input::kClasses},
-        Subject{"mean_r", Input::kClasses}, Subject{"mean_rr", Input::kClasses},
-        Subject{"r@k_retrieval", Input::kEmbeddings, {{"k", 20}}},
-        Subject{"r@1_retrieval", Input::kEmbeddings}, Subject{"r@5_retrieval", Input::kEmbeddings},
-        Subject{"r@10_retrieval", Input::kEmbeddings},
-        Subject{"r@1_rev_retrieval", Input::kEmbeddings},
-        Subject{"r@5_rev_retrieval", Input::kEmbeddings},
-        Subject{"r@10_rev_retrieval", Input::kEmbeddings}, Subject{"f1", Input::kTwoClasses},
-        Subject{"macro_f1", Input::kClasses}, Subject{"micro_f1", Input::kClasses},
-        Subject{"binary_f1", Input::kClasses}, Subject{"multilabel_f1", Input::kLabels},
-        Subject{"multilabel_micro_f1", Input::kLabels},
-        Subject{"multilabel_macro_f1", Input::kLabels},
-        Subject{"f1_precision_recall", Input::kClasses, {{"average", "weighted"}}},
-        Subject{"binary_f1_precision_recall", Input::kClasses},
-        Subject{"macro_f1_precision_recall", Input::kClasses},
-        Subject{"micro_f1_precision_recall", Input::kClasses}, Subject{"roc_auc", Input::kClasses},
-        Subject{"macro_roc_auc", Input::kLabels}, Subject{"micro_roc_auc", Input::kClasses},
-        Subject{"ap", Input::kClasses}, Subject{"macro_ap", Input::kLabels},
-        Subject{"micro_ap", Input::kClasses}, Subject{"binary_ap", Input::kClasses},
-        Subject{"r@pk", Input::kClasses, {{"p_threshold", 0.15}}}),
-    [](const ::testing::TestParamInfo<Subject>& subject) {
-      std::string name = subject.param.key;
-      std::replace(name.begin(), name.end(), '@', '_');
-      return name;
-    });
+std::vector<Subject> subjects() {
+  return {{"accuracy", Input::kClasses},
+          {"topk_accuracy", Input::kClasses, {{"k", 3}}},
+          {"vqa_accuracy", Input::kSoftAnswers},
+          {"r@1", Input::kClasses},
+          {"r@5", Input::kClasses},
+          {"r@10", Input::kClasses},
+          {"mean_r", Input::kClasses},
+          {"mean_rr", Input::kClasses},
+          {"r@k_retrieval", Input::kEmbeddings, {{"k", 20}}},
+          {"r@1_retrieval", Input::kEmbeddings},
+          {"r@5_retrieval", Input::kEmbeddings},
+          {"r@10_retrieval", Input::kEmbeddings},
+          {"r@1_rev_retrieval", Input::kEmbeddings},
+          {"r@5_rev_retrieval", Input::kEmbeddings},
+          {"r@10_rev_retrieval", Input::kEmbeddings},
+          {"f1", Input::kTwoClasses},
+          {"macro_f1", Input::kClasses},
+          {"micro_f1", Input::kClasses},
+          {"binary_f1", Input::kClasses},
+          {"multilabel_f1", Input::kLabels},
+          {"multilabel_micro_f1", Input::kLabels},
+          {"multilabel_macro_f1", Input::kLabels},
+          {"f1_precision_recall", Input::kClasses, {{"average", "weighted"}}},
+          {"binary_f1_precision_recall", Input::kClasses},
+          {"macro_f1_precision_recall", Input::kClasses},
+          {"micro_f1_precision_recall", Input::kClasses},
+          {"roc_auc", Input::kClasses},
+          {"macro_roc_auc", Input::kLabels},
+          {"micro_roc_auc", Input::kClasses},
+          {"ap", Input::kClasses},
+          {"macro_ap", Input::kLabels},
+          {"micro_ap", Input::kClasses},
+          {"binary_ap", Input::kClasses},
+          {"r@pk", Input::kClasses, {{"p_threshold", 0.15}}}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Builtin, MetricProperties, ::testing::ValuesIn(subjects()),
+                         [](const ::testing::TestParamInfo<Subject>& subject) {
+                           std::string name = subject.param.key;
+                           std::replace(name.begin(), name.end(), '@', '_');
+                           return name;
+                         });
+
+TEST(MetricPropertiesTest, EveryMetricOfTheHostIsAmongTheSubjectsHereOrOfTheTextMetrics) {
+  std::set<std::string> checked(kTextMetricKeys.begin(), kTextMetricKeys.end());
+  for (const Subject& subject : subjects()) checked.insert(subject.key);
+  std::vector<std::string> forgotten;
+  for (const std::string& key : builtin_registry().keys(Kind::kMetric)) {
+    if (!checked.contains(key)) forgotten.push_back(key);
+  }
+  EXPECT_THAT(forgotten, IsEmpty());
+}
 
 }  // namespace
 }  // namespace pergola::host

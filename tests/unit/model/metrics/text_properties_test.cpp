@@ -2,6 +2,7 @@
 // What holds for every metric of texts and boxes.
 #include "unit/model/metrics/detection_helpers.h"
 #include "unit/model/metrics/text_helpers.h"
+#include "unit/model/metrics/text_metric_keys.h"
 #include "unit/model/sync_watch.h"
 
 #include <gmock/gmock.h>
@@ -205,10 +206,7 @@ TEST_P(TextMetricProperties, SaysWhatItIs) {
   for (const ParamSpec& param : spec->params) EXPECT_FALSE(param.meaning.empty()) << param.name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Builtin, TextMetricProperties,
-                         ::testing::Values("vqa_evalai_accuracy", "textvqa_accuracy", "stvqa_anls",
-                                           "stvqa_accuracy", "ocrvqa_accuracy", "caption_bleu4",
-                                           "detection_mean_ap"),
+INSTANTIATE_TEST_SUITE_P(Builtin, TextMetricProperties, ::testing::ValuesIn(kTextMetricKeys),
                          [](const auto& subject) { return std::string(subject.param); });
 
 }  // namespace
