@@ -115,10 +115,11 @@ bool BaseModel::makes_losses() const { return false; }
 
 ModelOutput BaseModel::operator()(const SampleList& batch) {
   ModelOutput output = forward(batch);
-  if (!output.scores.defined() && !output.losses.has_value()) {
+  if (!output.scores.defined() && !output.losses.has_value() && output.fields.empty()) {
     throw Error(ErrorKind::kPlugin,
-                "the model's forward() returned neither scores nor losses; return ModelOutput with "
-                "scores of shape [batch, classes], or with its own losses");
+                "the model's forward() returned neither scores nor losses nor fields; return "
+                "ModelOutput with scores of shape [batch, classes], with its own losses, or with "
+                "the fields that the losses of the config read");
   }
   if (output.losses.has_value()) {
     if (!told_about_losses_ && losses_ != nullptr && !losses_->empty()) {

@@ -36,7 +36,8 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // has a submodule of that name.  [main-thread & built & once]
   void init_losses(const Registry& registry);
 
-  // Scores one batch. Returns `scores`, or its own `losses`, or both.
+  // Scores one batch. Returns `scores`, `fields` that the config's losses read (embeddings,
+  // attentions), or its own `losses`; or several of them.
   // Throws Error{kData} when a required field is missing.  [train-thread & built]
   virtual ModelOutput forward(const SampleList& batch) = 0;
 
@@ -45,7 +46,7 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   [[nodiscard]] virtual bool makes_losses() const;
 
   // forward(), then the host's losses unless the model returned `losses` (told once in the log).
-  // Throws Error{kPlugin} when forward returned neither scores nor losses.  [train-thread & built]
+  // Throws Error{kPlugin} when forward returned nothing of that.  [train-thread & built]
   ModelOutput operator()(const SampleList& batch);
 
   // What the loops call for a batch of the split train, val or test; `batch_idx` counts from 0 in

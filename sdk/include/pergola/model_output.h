@@ -17,7 +17,7 @@ namespace pergola {
 using LossMap = std::map<std::string, at::Tensor>;
 
 struct ModelOutput {
-  at::Tensor scores;                   // [B, C] logits; undefined when the model makes losses
+  at::Tensor scores;                   // [B, C] logits; may be undefined beside the other two
   std::optional<LossMap> losses = {};  // set by a model that computes its own
   std::map<std::string, at::Tensor> fields = {};  // anything else: attentions, embeddings, ...
 };

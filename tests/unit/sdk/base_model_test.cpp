@@ -29,6 +29,7 @@ class TinyModel final : public BaseModel {
   ModelOutput forward(const SampleList& batch) override {
     ModelOutput output;
     if (returns_scores) output.scores = linear_->forward(batch.tensor("x"));
+    if (returns_fields) output.fields["embedding_1"] = batch.tensor("x");
     if (returns_losses) output.losses = LossMap{{"train/d/own", torch::tensor(2.0)}};
     return output;
   }
@@ -37,6 +38,7 @@ class TinyModel final : public BaseModel {
   }
 
   bool returns_scores = true;
+  bool returns_fields = false;
   bool returns_losses = false;
 
  private:
@@ -85,6 +87,12 @@ TEST_F(BaseModelTest, CallWithoutScoresOrLossesIsThePluginsError) {
     EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
     EXPECT_THAT(error.what(), HasSubstr("returned neither scores nor losses"));
   }
+}
+
+TEST_F(BaseModelTest, FieldsAloneAreEnoughForLossesThatReadThem) {
+  model_.returns_scores = false;
+  model_.returns_fields = true;
+  EXPECT_EQ(model_(batch_).fields.size(), 1U);
 }
 
 TEST_F(BaseModelTest, OwnLossesAreLeftAlone) {
