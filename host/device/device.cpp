@@ -7,10 +7,12 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Generator.h>
 
 #include <sched.h>
 
 #include <charconv>
+#include <mutex>
 
 namespace pergola::host {
 namespace {
@@ -82,6 +84,16 @@ void prepare_cpu(std::int64_t num_threads) {
   // full of denormal numbers, and each of them costs the CPU a hundred cycles.
   at::globalContext().setFlushDenormal(true);
   if (num_threads > 0) at::set_num_threads(static_cast<int>(num_threads));
+}
+
+at::Tensor rng_state(c10::Device device) {
+  return at::globalContext().defaultGenerator(device).get_state();
+}
+
+void set_rng_state(c10::Device device, const at::Tensor& state) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_state(state);
 }
 
 }  // namespace pergola::host

@@ -2,6 +2,7 @@
 // The one place that chooses the device of a run. Call on the main thread, before plugins load.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
 #include <cstdint>
@@ -20,5 +21,10 @@ namespace pergola::host {
 // How the CPU computes: denormal numbers count as 0, and one operation runs on `num_threads`
 // threads; 0 takes all cores. More than there are is a warning. Before any tensor work.
 void prepare_cpu(std::int64_t num_threads);
+
+// The state of the generator that dropout and weight initialisation on this device draw from: uint8
+// [n] on the CPU.
+[[nodiscard]] at::Tensor rng_state(c10::Device device);
+void set_rng_state(c10::Device device, const at::Tensor& state);
 
 }  // namespace pergola::host

@@ -7,6 +7,7 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -32,14 +33,26 @@ Value config_of(const Value& identity) {
   return parse_toml(text->as_string(), "the config in state.json", ErrorKind::kCheckpoint);
 }
 
-// The losses of the config that are for its data set.
+bool is_for(const std::string& dataset, const std::vector<std::string>& datasets) {
+  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
+}
+
+// A word of `datasets` may be a mistake, or the config one for several data sets.
+void tell_left_out(const std::string& what, const TypedConfig& entry,
+                   const std::vector<std::string>& datasets, const std::string& dataset) {
+  if (is_for(dataset, datasets)) return;
+  log::warning("[run] ", what, " '", entry.type, "' (", entry.where, ") is for data set ",
+               join(datasets, ", "), " alone and has no part in this run, whose data set is ",
+               dataset);
+}
+
+// The losses of the config that are for its data set; tells of the others.
 std::vector<std::string> losses_of(const RunConfig& config) {
   std::vector<std::string> losses;
   for (const TypedConfig& entry : config.model_config.typed_list("losses")) {
-    const std::vector<std::string> only = LossConfig::parse(entry).datasets;
-    if (only.empty() || std::ranges::find(only, config.dataset) != only.end()) {
-      losses.push_back(entry.type);
-    }
+    const std::vector<std::string> datasets = LossConfig::parse(entry).datasets;
+    tell_left_out("loss", entry, datasets, config.dataset);
+    if (is_for(config.dataset, datasets)) losses.push_back(entry.type);
   }
   return losses;
 }
@@ -63,6 +76,8 @@ void check_callbacks(const std::vector<TypedConfig>& callbacks) {
 void check_losses(const RunConfig& config, const BaseModel& model) {
   const std::vector<std::string> losses = losses_of(config);
   for (const TypedConfig& metric : config.evaluation.metrics) {
+    tell_left_out("metric", metric, metric.options.get<std::vector<std::string>>("datasets", {}),
+                  config.dataset);
     const std::string key = metric.options.get<std::string>("key", metric.type);
     if (std::ranges::find(losses, key) == losses.end()) continue;
     throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", key,
@@ -77,23 +92,25 @@ void check_losses(const RunConfig& config, const BaseModel& model) {
               "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
 }
 
-void check_criteria(const RunConfig& config, const MetricList& metrics, const BaseModel& model) {
+void check_first_validation(const RunConfig& config, const Numbers& first) {
+  if (first.empty()) return;
   const std::string prefix = "val/" + config.dataset + "/";
-  std::vector<std::string> known = {"val/total_loss"};
-  for (const auto& [key, number] : metrics.compute("val", config.dataset)) known.push_back(key);
   const std::string& criteria = config.training.monitor.criteria;
-  for (const std::string& loss : losses_of(config)) {
-    known.push_back(prefix + loss);
-    if (criteria.starts_with(known.back() + "/")) return;  // a loss may have parts
+  const auto total = first.find("val/total_loss");
+  if (config.training.exit_on_nan_losses && total != first.end() && !std::isfinite(total->second)) {
+    std::vector<std::string> bad;
+    for (const auto& [key, number] : first) {
+      if (!std::isfinite(number)) bad.push_back(key);
+    }
+    throw Error(ErrorKind::kNan, "not a finite number in the first validation batch, before any ",
+                "training: ", join(bad),
+                "; either the data or the model's initial scores are not finite, or the loss does "
+                "not fit them (bce needs probabilities, logit_bce any scores; see `pergola list "
+                "losses`); training.exit_on_nan_losses = false goes on all the same");
   }
-  if (std::ranges::find(known, criteria) != known.end()) return;
-  // What all names have in common must not make them look alike.
-  const auto own_part = [&](const std::string& key) {
-    return key.substr(key.starts_with(prefix) ? prefix.size() : std::string_view("val/").size());
-  };
-  std::vector<std::string> parts;
-  for (const std::string& key : known) parts.push_back(own_part(key));
-  if (model.makes_losses() && closest(own_part(criteria), parts).empty()) return;
+  if (first.contains(criteria)) return;
+  std::vector<std::string> known;
+  for (const auto& [key, number] : first) known.push_back(key);
   throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", criteria,
               ", which the validation does not have", did_you_mean(criteria, known));
 }

@@ -17,13 +17,14 @@ namespace pergola::host {
 void check_callbacks(const std::vector<TypedConfig>& callbacks);
 
 // Something must be learned from: throws Error{kConfig} when the config names no loss and the model
-// does not make its own.
+// does not make its own. A loss or a metric that is for other data sets alone is a warning.
 void check_losses(const RunConfig& config, const BaseModel& model);
 
-// Throws Error{kConfig} when training.early_stop.criteria is no number that a validation will have:
-// of a metric, of a loss, or total_loss. Where the model makes losses of its own, whose names
-// nobody knows yet, only a typing mistake is refused; the first validation shows the rest.
-void check_criteria(const RunConfig& config, const MetricList& metrics, const BaseModel& model);
+// `first`: what evaluate() says of the first validation batch, before anything is learned; nothing
+// where the split is empty or has no targets. Throws Error{kNan} for a loss that is not a finite
+// number, unless training.exit_on_nan_losses is false, and Error{kConfig} when there is no
+// training.early_stop.criteria.
+void check_first_validation(const RunConfig& config, const Numbers& first);
 
 // Whether a run with the identity `now` goes on exactly where the one with `saved` stopped. Throws
 // Error{kCheckpoint} when it cannot, because of another data set or optimizer, another number of

@@ -189,8 +189,19 @@ class TrainCommand {
     trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_,
                                   validate, session_->device()},
                      options, std::move(state));
-    check_criteria(config_, *validation_metrics_, session_->model());
+    try_validation();
     add_callbacks(store);
+  }
+
+  // What does not fit the data, or has a wrong name, is to be known before the first epoch and not
+  // after it. Training draws the same random numbers as without it.
+  void try_validation() {
+    const at::Tensor rng = rng_state(session_->device());
+    const Numbers first =
+        evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
+                                 session_->device(), Step::kValidation, /*max_batches=*/1});
+    set_rng_state(session_->device(), rng);
+    check_first_validation(config_, first);
   }
 
   void add_callbacks(const CheckpointStore& store) {

@@ -163,7 +163,9 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   bool measured = false;
   std::int64_t index = 0;
   input.loader.start_epoch(0);
-  while (std::optional<SampleList> loaded = next_batch(input.loader)) {
+  while (index < input.max_batches) {
+    std::optional<SampleList> loaded = next_batch(input.loader);
+    if (!loaded) break;
     stop_if_asked();
     const SampleList batch = loaded->to(input.device, /*non_blocking=*/true);
     type = batch.dataset_type();
@@ -179,6 +181,7 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
     }
     if (visit) visit(to_report(std::move(*loaded), output));
   }
+  input.loader.start_epoch(0, input.loader.num_batches());  // keeps no batches that are not read
   Numbers numbers;
   if (measured) numbers = input.metrics.compute(type, name);
   losses.read(type, numbers);

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,14 +63,16 @@ struct EvaluationInput {
   MetricList& metrics;
   c10::Device device;
   Step step = Step::kValidation;
+  std::int64_t max_batches = std::numeric_limits<std::int64_t>::max();
 };
 
 // Called for each batch with its place in the split, when predictions are wanted.
 using BatchVisitor = std::function<void(const Report& report)>;
 
-// The mean of every loss over the split's samples, their sum as "{dataset_type}/total_loss", and
-// all metrics. The model is in evaluation mode meanwhile and then as before; no gradient is
-// recorded. Losses and metrics are left out for batches without `targets`; `visit` may be empty.
+// The mean of every loss over the split's samples, or those of its first max_batches, their sum as
+// "{dataset_type}/total_loss", and all metrics. The model is in evaluation mode meanwhile and then
+// as before; no gradient is recorded. Losses and metrics are left out for batches without
+// `targets`; `visit` may be empty.
 [[nodiscard]] Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit = {});
 
 }  // namespace pergola::host

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/trainer.h"
 
+#include "host/device/device.h"
 #include "host/model/guard.h"
 #include "host/support/signals.h"
 #include "host/train/clip.h"
@@ -8,7 +9,6 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/Generator.h>
 
 #include <cmath>
 
@@ -17,16 +17,7 @@ namespace {
 
 constexpr const char* kOptimizerPrefix = "optimizer/";
 
-// The generator that dropout and weight initialisation on this device draw from.
-at::Generator generator(c10::Device device) { return at::globalContext().defaultGenerator(device); }
-
 std::string rng_key(c10::Device device) { return device.is_cuda() ? "rng/cuda" : "rng/cpu"; }
-
-void set_generator_state(c10::Device device, const at::Tensor& state) {
-  at::Generator target = generator(device);
-  const std::lock_guard<std::mutex> lock(target.mutex());
-  target.set_state(state);
-}
 
 const Value& require(const Value& state, const char* path) {
   const Value* value = state.find(path);
@@ -184,7 +175,7 @@ void Trainer::check_losses() const {
 
 // False when a stop signal cut it short: then it is as if it had not begun.
 bool Trainer::validate() {
-  const at::Tensor rng_before = generator(parts_.device).get_state();
+  const at::Tensor rng_before = rng_state(parts_.device);
   call("on_validation_start", [&](Callback& c) { c.on_validation_start(state_); });
   try {
     const Numbers numbers = parts_.validate();
@@ -193,7 +184,7 @@ bool Trainer::validate() {
     call("on_validation_end", [&](Callback& c) { c.on_validation_end(state_, numbers); });
     return true;
   } catch (const Stopped&) {
-    set_generator_state(parts_.device, rng_before);
+    set_rng_state(parts_.device, rng_before);
     return false;
   }
 }
@@ -226,7 +217,7 @@ CheckpointContent Trainer::content() const {
   for (const auto& [key, tensor] : optimizer_state) {
     content.trainer.emplace_back(kOptimizerPrefix + key, tensor);
   }
-  content.trainer.emplace_back(rng_key(parts_.device), generator(parts_.device).get_state());
+  content.trainer.emplace_back(rng_key(parts_.device), rng_state(parts_.device));
   const Progress& progress = state_.progress;
   content.state["progress"] = Value::Table{{"epoch", progress.epoch},
                                            {"update", progress.update},
@@ -258,7 +249,7 @@ void Trainer::restore(const CheckpointContent& content) {
   for (const auto& [key, tensor] : content.trainer) {
     if (key.rfind(prefix, 0) == 0) optimizer_state.emplace(key.substr(prefix.size()), tensor);
     // A run that moves to another kind of device keeps its weights, not its random numbers.
-    if (key == rng_key(parts_.device)) set_generator_state(parts_.device, tensor);
+    if (key == rng_key(parts_.device)) set_rng_state(parts_.device, tensor);
   }
   guarded("load_state_dict() of the optimizer",
           [&] { parts_.optimizer.load_state_dict(optimizer_state); });

@@ -248,7 +248,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"MonitorThatNobodyHas",
                  {"training.early_stop.criteria=foo"},
                  {"training.early_stop.criteria asks for val/foo, which the validation does not "
-                  "have; known are val/total_loss"}},
+                  "have; known are val/easy_vqa/accuracy, "}},
         BadWords{"NoLosses",
                  {"model_config.boring.losses=[]"},
                  {"there is nothing to train on: model_config.boring.losses names no loss",

@@ -25,16 +25,69 @@ TEST_F(CriteriaTest, NameThatIsNearlyOneOfTheValidationsIsRefusedAtOnce) {
 TEST_F(CriteriaTest, NameThatIsLikeNoneIsRefusedAtOnceToo) {
   expect_error(train_for("easy_vqa/of_the_model"), kConfig,
                {"training.early_stop.criteria asks for val/easy_vqa/of_the_model",
-                "known are val/total_loss"});
+                "known are val/easy_vqa/accuracy, "});
   EXPECT_EQ(metrics().size(), 0U);
 }
 
-// A loss may have parts, whose names the first validation shows.
-TEST_F(CriteriaTest, PartsOfALossAreLookedForInTheFirstValidation) {
+TEST_F(CriteriaTest, PartThatALossDoesNotHaveIsRefusedAtOnceToo) {
   expect_error(train_for("easy_vqa/cross_entropy/smooth"), kConfig,
                {"training.early_stop.criteria asks for val/easy_vqa/cross_entropy/smooth",
                 "which the validation does not have", "val/easy_vqa/cross_entropy"});
-  EXPECT_EQ(metrics().size(), 3U);  // two updates, and the validation that shows it
+  EXPECT_EQ(metrics().size(), 0U);
+}
+
+// One batch of the validation is tried before anything is learned.
+class FirstValidationTest : public RunTest {
+ protected:
+  [[nodiscard]] Result train_on_dots(const Words& more) const {
+    Words words = {"--plugin-path", fixture_folder("own_data").string(), "dataset=dots",
+                   "training.max_updates=2", "run_type=train"};
+    words.insert(words.end(), more.begin(), more.end());
+    return train(words);
+  }
+};
+
+TEST_F(FirstValidationTest, LossThatDoesNotFitTheScoresIsToldAtOnce) {
+  expect_error(train_on_dots({"model_config.boring.losses=[\"bce\"]"}), kNan,
+               {"not a finite number in the first validation batch, before any training: ",
+                "val/dots/bce", "bce needs probabilities, logit_bce any scores"});
+  EXPECT_EQ(metrics().size(), 0U);
+}
+
+TEST_F(FirstValidationTest, NotFiniteIsTrainedOnWhenTheConfigSaysSo) {
+  expect_success(
+      train_on_dots({"model_config.boring.losses=[\"bce\"]", "training.exit_on_nan_losses=false"}));
+}
+
+TEST_F(FirstValidationTest, MetricThatDoesNotFitTheDataIsRefusedAtOnce) {
+  expect_error(train({"evaluation.metrics=[\"f1\"]"}), kData,
+               {"f1 with average = \"binary\" takes two classes, but the model's scores have 6"});
+  EXPECT_EQ(metrics().size(), 0U);
+}
+
+TEST_F(FirstValidationTest, PartsOfALossAreCriteriaAndTheirLossIsNot) {
+  const Words losses = {
+      "model_config.boring.losses=[{type=\"bce_kl\", params={weight_softmax=1.0}}]"};
+  Words whole = losses;
+  whole.emplace_back("training.early_stop.criteria=dots/bce_kl");
+  expect_error(
+      train_on_dots(whole), kConfig,
+      {"asks for val/dots/bce_kl, which the validation does not have", "val/dots/bce_kl/kl"});
+  Words part = losses;
+  part.emplace_back("training.early_stop.criteria=dots/bce_kl/kl");
+  expect_success(train_on_dots(part));
+}
+
+TEST_F(FirstValidationTest, WhatIsForOtherDataSetsIsTold) {
+  const Result result = train_on_dots(
+      {"model_config.boring.losses=[\"logit_bce\", {type=\"mse\", datasets=[\"dot\"]}]",
+       "evaluation.metrics=[\"accuracy\", {type=\"f1\", datasets=[\"vqa2\"]}]"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("loss 'mse' (model_config.boring.losses[1] (command line)) is "
+                                    "for data set dot alone and has no part in this run"));
+  EXPECT_THAT(result.err,
+              HasSubstr("metric 'f1' (evaluation.metrics[1] (command line)) is for data "
+                        "set vqa2 alone"));
 }
 
 class CallbackNamesTest : public RunTest {};

@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         Throwing{"DatasetSize", of_dataset("size"), "size() of data set 'throws_in'"},
         Throwing{"DatasetFacts", of_dataset("facts"), "facts() of data set 'throws_in'"},
         Throwing{"DatasetGet", of_dataset("get"),
-                 "get() of data set 'throws_in' (train) or of its processors"},
+                 "get() of data set 'throws_in' (val) or of its processors"},
         Throwing{"DatasetPrediction", of_dataset("format_for_prediction"),
                  "format_for_prediction() of data set 'throws_in'"},
         Throwing{"MetricConstructor", of_metric("constructor"),
@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(Hooks, PluginThatThrowsAtResume,
 
 TEST_F(PluginThatThrows, OnAWorkerThreadIsNamedAllTheSame) {
   expect_refused(train({of_dataset("get"), "training.num_workers=2"}, "throws_in"),
-                 "get() of data set 'throws_in' (train) or of its processors");
+                 "get() of data set 'throws_in' (val) or of its processors");
 }
 
 TEST_F(PluginThatThrows, WhoseModelReturnsNoTensorAsALossIsNamed) {

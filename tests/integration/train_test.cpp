@@ -295,5 +295,18 @@ TEST_F(OwnDataTest, ProcessorOfAPluginServesTheHostsDataSet) {
   EXPECT_THAT(result.err, HasSubstr("[plugin] own_data 0.1.0 from "));
 }
 
+TEST_F(OwnDataTest, LossOfAPluginThatOnlyAMultiNamesTrainsAModelOfAnother) {
+  for (const char* part : {"\"brier\"", "{type = \"multi\", params = [\"brier\"]}"}) {
+    SCOPED_TRACE(part);
+    const Result result = train_with(
+        {std::string("model_config.boring.losses=[{type = \"multi\", params = [") + part + "]}]",
+         "--overwrite"});
+    expect_success(result);
+    EXPECT_THAT(result.err, HasSubstr("[plugin] good 0.1.0 from "));
+    EXPECT_THAT(result.err, HasSubstr("[plugin] own_data 0.1.0 from "));
+    EXPECT_THAT(result.out, HasSubstr("val/easy_vqa/multi "));
+  }
+}
+
 }  // namespace
 }  // namespace pergola::test

@@ -53,6 +53,22 @@ TEST_F(EvaluationTest, NumbersDoNotDependOnTheBatchSize) {
   }
 }
 
+TEST_F(EvaluationTest, ALossThatSomeBatchesLackIsTheMeanOverTheSamplesOfTheOthers) {
+  int batch = 0;
+  model_->on_forward = [&](ModelOutput& output) {
+    output.losses = LossMap{{"val/boring/always", torch::tensor(3.0)}};
+    if (batch % 2 == 0) output.losses->emplace("val/boring/sometimes", torch::tensor(batch + 1.0));
+    ++batch;
+  };
+  // 10 samples in batches of 4, 4 and 2. The first and the last have `sometimes`, of 1 and 3: their
+  // 6 samples give (4 * 1 + 2 * 3) / 6. Over all 10 it would be 1, over the batches 2.
+  const Numbers numbers = run(4);
+  ASSERT_EQ(batch, 3);
+  EXPECT_DOUBLE_EQ(numbers.at("val/boring/sometimes"), 10.0 / 6);
+  EXPECT_EQ(numbers.at("val/boring/always"), 3);
+  EXPECT_DOUBLE_EQ(numbers.at("val/total_loss"), 3 + 10.0 / 6);
+}
+
 TEST_F(EvaluationTest, DropoutIsOffAndTheModelIsAsItWas) {
   model_->train();
   EXPECT_EQ(run(10), run(10));
