@@ -6,6 +6,12 @@
 // An iteration is kSteps steps. The two of a pair are run in turns; the table at the end has the
 // ratio of their fastest repetitions, since what other processes do can only add. On the CPU these
 // are of CPU time on one thread. Exits with 1 when a ratio is above kMost.
+//
+// Measured with 100 repetitions of 5 ms: on a CPU from 0.20 (bce, attention_supervision) to 1.03.
+// On one NVIDIA H100 every loss is a row of launches, and what the same operators show beside
+// themselves (logit_bce, mse) is 0.83 to 1.08; there all are within 1.10 but bce and
+// attention_supervision, 1.08 to 1.17, which are eight calls where torch has one that ends the
+// process at a NaN, and ms_loss, refiner_ms and caption_cross_entropy in some runs.
 #include "host/device/device.h"
 #include "host/model/builtins.h"
 #include "pergola/loss.h"

@@ -26,8 +26,8 @@ class ProbabilityBce final : public torch::autograd::Function<ProbabilityBce> {
     at::Tensor values = at::neg(p).log1p_();
     at::_foreach_clamp_min_({log_p, values}, kLeast);
     values.lerp_(log_p, t);
-    if (w.has_value()) values.mul_(*w);
-    return values.sum().mul_(-share);
+    const at::Tensor sum = w.has_value() ? at::dot(values.flatten(), w->flatten()) : values.sum();
+    return sum.mul(-share);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,

