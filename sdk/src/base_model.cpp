@@ -168,6 +168,19 @@ LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
   return found.report;
 }
 
+LoadReport BaseModel::from_pretrained(const std::string& path) {
+  const StateDict state = read_weights(path);
+  const LoadReport report = load_state_dict(state, Strict::kNo);
+  if (!state.empty() && report.unexpected_keys.size() == state.size()) {
+    throw Error(ErrorKind::kCheckpoint, "none of the ", state.size(), " weights in ", path,
+                " is the model's: the first is ", report.unexpected_keys.front(),
+                "; use weights of this model, or override format_state_key()");
+  }
+  on_pretrained_loaded(report);
+  return report;
+}
+void BaseModel::on_pretrained_loaded(const LoadReport& /*report*/) {}
+
 void BaseModel::on_save_checkpoint(Value& /*extras*/) const {}
 void BaseModel::on_load_checkpoint(const Value& /*extras*/) {}
 

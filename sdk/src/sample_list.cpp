@@ -178,16 +178,13 @@ SampleList collate_samples(const std::vector<const Sample*>& samples) {
 
 using Change = std::function<at::Tensor(const at::Tensor&)>;
 
-// `field` with `change` applied to every tensor in it.
-Field map_tensors(const Field& field, const Change& change) {
+// `field` with `change` applied to every tensor in it; strings are moved.
+Field map_tensors(Field field, const Change& change) {
   if (const auto* tensor = std::get_if<at::Tensor>(&field)) return change(*tensor);
-  if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
-    std::vector<at::Tensor> changed;
-    for (const at::Tensor& tensor : *list) changed.push_back(change(tensor));
-    return changed;
-  }
-  if (const auto* packed = std::get_if<PackedTensor>(&field)) {
-    return PackedTensor{change(packed->values), change(packed->offsets)};
+  if (auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
+    for (at::Tensor& tensor : *list) tensor = change(tensor);
+  } else if (auto* packed = std::get_if<PackedTensor>(&field)) {
+    *packed = PackedTensor{change(packed->values), change(packed->offsets)};
   }
   return field;
 }
@@ -327,26 +324,37 @@ void SampleList::set_dataset(std::string name, std::string type) {
   dataset_type_ = std::move(type);
 }
 
-SampleList SampleList::mapped(const Change& change) const {
+SampleList SampleList::copy() const {
   SampleList result;
+  result.fields_ = fields_;
   result.batch_size_ = batch_size_;
   result.set_dataset(dataset_name_, dataset_type_);
-  for (const auto& [name, field] : fields_) {
-    if (const auto* group = std::get_if<std::shared_ptr<const SampleList>>(&field)) {
-      result.fields_.emplace(name, std::make_shared<const SampleList>((*group)->mapped(change)));
-    } else {
-      result.fields_.emplace(name, map_tensors(field, change));
-    }
-  }
   return result;
 }
 
-SampleList SampleList::to(at::Device device, bool non_blocking) const {
-  return mapped(once([=](const at::Tensor& tensor) { return tensor.to(device, non_blocking); }));
+SampleList SampleList::mapped(const Change& change) && {
+  for (auto& [name, field] : fields_) {
+    auto* group = std::get_if<std::shared_ptr<const SampleList>>(&field);
+    if (group != nullptr) {
+      *group = std::make_shared<const SampleList>((*group)->copy().mapped(change));
+    } else {
+      field = map_tensors(std::move(field), change);
+    }
+  }
+  return std::move(*this);
 }
 
-SampleList SampleList::pin_memory() const {
-  return mapped(once([](const at::Tensor& tensor) {
+SampleList SampleList::to(at::Device device, bool non_blocking) const& {
+  return copy().to(device, non_blocking);
+}
+SampleList SampleList::to(at::Device device, bool non_blocking) && {
+  return std::move(*this).mapped(
+      once([=](const at::Tensor& tensor) { return tensor.to(device, non_blocking); }));
+}
+
+SampleList SampleList::pin_memory() const& { return copy().pin_memory(); }
+SampleList SampleList::pin_memory() && {
+  return std::move(*this).mapped(once([](const at::Tensor& tensor) {
     return tensor.device().is_cpu() ? tensor.pin_memory() : tensor;
   }));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/state_dict.h"
 
+#include "pergola/error.h"
+
 namespace pergola {
 namespace {
 
@@ -17,7 +19,20 @@ void collect(const torch::nn::Module& module, const std::string& prefix, StateDi
   }
 }
 
+WeightReader& weight_reader() {
+  static WeightReader reader = nullptr;
+  return reader;
+}
+
 }  // namespace
+
+void set_weight_reader(WeightReader reader) { weight_reader() = reader; }
+
+StateDict read_weights(const std::string& path) {
+  if (weight_reader() != nullptr) return weight_reader()(path);
+  throw Error(ErrorKind::kCheckpoint, "nothing reads the weights in ", path,
+              ": this program has not called set_weight_reader(), as the host does");
+}
 
 StateDict state_dict(const torch::nn::Module& module) {
   StateDict state;

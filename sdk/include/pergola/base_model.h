@@ -66,6 +66,15 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // A submodule that is registered twice has two keys; the later one wins.  [main-thread & built]
   LoadReport load_state_dict(const StateDict& state, Strict strict);
 
+  // Reads the weights in `path`, a file or folder in any form that the host knows (safetensors,
+  // PyTorch's, Hugging Face's folders), and takes those that the model has: load_state_dict with
+  // Strict::kNo, then on_pretrained_loaded. Throws Error{kCheckpoint} for what cannot be read, or
+  // fits nowhere.  [main-thread & built]
+  LoadReport from_pretrained(const std::string& path);
+  // The model has taken weights of another training, all but report.missing_keys. The default does
+  // nothing.  [main-thread & built]
+  virtual void on_pretrained_loaded(const LoadReport& report);
+
   // What the model wants saved besides its weights, and gets back after they are loaded: a table
   // under its own keys. It passes through JSON, where a NaN becomes null. on_load_checkpoint throws
   // Error{kCheckpoint} for what it cannot take.  [train-thread & built]

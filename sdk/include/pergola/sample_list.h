@@ -134,13 +134,17 @@ class PERGOLA_API SampleList {
 
   // All tensors on `device`; what is there already is shared, not copied. A tensor that is in two
   // fields is moved once, here and below.
-  [[nodiscard]] SampleList to(at::Device device, bool non_blocking = false) const;
+  [[nodiscard]] SampleList to(at::Device device, bool non_blocking = false) const&;
+  [[nodiscard]] SampleList to(at::Device device, bool non_blocking = false) &&;  // copies no string
   // The same with all CPU tensors in page-locked memory.  REQUIRES: CUDA is loaded.
-  [[nodiscard]] SampleList pin_memory() const;
+  [[nodiscard]] SampleList pin_memory() const&;
+  [[nodiscard]] SampleList pin_memory() &&;
 
  private:
+  // The same fields, sharing tensors and groups.
+  [[nodiscard]] SampleList copy() const;
   // The same batch with `change` applied to every tensor.
-  [[nodiscard]] SampleList mapped(const std::function<at::Tensor(const at::Tensor&)>& change) const;
+  [[nodiscard]] SampleList mapped(const std::function<at::Tensor(const at::Tensor&)>& change) &&;
 
   std::map<std::string, Field, std::less<>> fields_;
   std::int64_t batch_size_ = -1;

@@ -26,4 +26,11 @@ struct LoadReport {
 // A buffer that is undefined is left out.
 [[nodiscard]] PERGOLA_API StateDict state_dict(const torch::nn::Module& module);
 
+// How weights are read from a path; the host brings it. Throws Error{kCheckpoint}.
+using WeightReader = StateDict (*)(const std::string& path);
+// The one that BaseModel::from_pretrained uses from now on.  [main-thread]
+PERGOLA_API void set_weight_reader(WeightReader reader);
+// Throws Error{kCheckpoint} when no host has set one.  [main-thread]
+[[nodiscard]] PERGOLA_API StateDict read_weights(const std::string& path);
+
 }  // namespace pergola

@@ -37,6 +37,11 @@ class TinyModel final : public BaseModel {
     return key.rfind("old.", 0) == 0 ? "linear." + key.substr(4) : key;
   }
 
+  void on_pretrained_loaded(const LoadReport& report) override {
+    told_missing = report.missing_keys;
+  }
+
+  std::vector<std::string> told_missing;
   bool returns_scores = true;
   bool returns_fields = false;
   bool returns_losses = false;
@@ -103,6 +108,45 @@ TEST_F(BaseModelTest, OwnLossesAreLeftAlone) {
 
 TEST_F(BaseModelTest, WithoutConfiguredLossesTheMapIsEmpty) {
   EXPECT_TRUE(model_(batch_).losses->empty());
+}
+
+class FromPretrainedTest : public BaseModelTest {
+ protected:
+  // Stands for the host's: no file is read.
+  static StateDict read(const std::string& path) {
+    if (path == "foreign") return {{"a", torch::ones({1})}};
+    return {{"old.bias", torch::full({3}, 7.0)}, {"other", torch::ones({1})}};
+  }
+  ~FromPretrainedTest() override { set_weight_reader(nullptr); }
+
+  std::string error_of(const std::string& path) {
+    try {
+      model_.from_pretrained(path);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kCheckpoint);
+      return error.what();
+    }
+    return "(no error)";
+  }
+};
+
+TEST_F(FromPretrainedTest, TakesWhatTheModelHasAndTellsItWhatIsMissing) {
+  set_weight_reader(&FromPretrainedTest::read);
+  const LoadReport report = model_.from_pretrained("weights.pth");
+  EXPECT_THAT(report.missing_keys, ElementsAre("mean", "linear.weight"));
+  EXPECT_THAT(report.unexpected_keys, ElementsAre("other"));
+  EXPECT_EQ(model_.told_missing, report.missing_keys);
+  EXPECT_EQ(model_.named_parameters()["linear.bias"][0].item<float>(), 7.0F);
+}
+
+TEST_F(FromPretrainedTest, WeightsOfAnotherModelAreRefused) {
+  set_weight_reader(&FromPretrainedTest::read);
+  EXPECT_THAT(error_of("foreign"),
+              HasSubstr("none of the 1 weights in foreign is the model's: the first is a"));
+}
+
+TEST_F(FromPretrainedTest, AProgramThatReadsNoWeightsSaysSo) {
+  EXPECT_THAT(error_of("weights.pth"), HasSubstr("nothing reads the weights in weights.pth"));
 }
 
 TEST_F(BaseModelTest, StateDictAndBackIsTheIdentity) {

@@ -145,6 +145,21 @@ TEST(SampleListTest, CollateKeepsListsOfStrings) {
   EXPECT_THAT(batch.to(at::kMeta).string_lists("answers")[0], ElementsAre("red", "blue"));
 }
 
+// Long strings, which live where they are: a copy would be elsewhere.
+TEST(SampleListTest, ABatchThatIsGivenAwayTakesItsStringsAlong) {
+  const Strings answers = {std::string(100, 'a'), std::string(100, 'b')};
+  SampleList batch;
+  batch.add_field("question", answers);
+  batch.add_field("answers", std::vector<Strings>{answers, answers});
+  const char* const question = batch.strings("question")[0].data();
+  const char* const answer = batch.string_lists("answers")[1][1].data();
+  const SampleList copy = batch.to(at::kMeta);
+  EXPECT_NE(copy.strings("question")[0].data(), question);
+  const SampleList moved = std::move(batch).to(at::kMeta);
+  EXPECT_EQ(moved.strings("question")[0].data(), question);
+  EXPECT_EQ(moved.string_lists("answers")[1][1].data(), answer);
+}
+
 TEST(SampleListTest, CollateRefusesAnotherKindThanListsOfStrings) {
   std::vector<Sample> samples(2);
   samples[0].set("answers", Strings{"red"});

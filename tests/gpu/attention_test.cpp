@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Attention on a GPU in half precision: the three ways against the CPU's in single. The packed one
+// is there LibTorch's own over sequences of different lengths.
+#include "pergola/nn/attention.h"
+
+#include "host/device/cuda.h"
+#include "host/device/device.h"
+
+#include <torch/torch.h>
+
+#include <gtest/gtest.h>
+
+namespace pergola::host {
+namespace {
+
+using nn::AttentionKind;
+
+class GpuAttentionTest : public testing::TestWithParam<AttentionKind> {
+ protected:
+  void SetUp() override {
+    const CudaState state = probe_cuda();
+    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
+    static const at::Device kGpu = select_device("cuda");
+    device_ = kGpu;
+  }
+
+  // The result [B, T, H, D] and the gradients of q, k and v, in single precision on the CPU.
+  [[nodiscard]] static std::vector<at::Tensor> run(AttentionKind kind, at::TensorOptions options) {
+    torch::manual_seed(5);
+    const nn::TokenMask mask(torch::tensor({{1, 1, 1, 1}, {1, 1, 0, 0}}).to(options.device()));
+    std::vector<at::Tensor> leaves;
+    std::vector<at::Tensor> qkv;
+    for (int i = 0; i < 3; ++i) {
+      leaves.push_back(torch::randn({2, 4, 2, 64}).to(options).requires_grad_(true));
+      const bool packed = kind == AttentionKind::kPacked;
+      qkv.push_back(packed ? mask.pack(leaves.back()) : leaves.back().transpose(1, 2));
+    }
+    at::Tensor result = nn::attention(kind, qkv[0], qkv[1], qkv[2], mask, /*dropout=*/0);
+    result = kind == AttentionKind::kPacked ? mask.unpack(result) : result.transpose(1, 2);
+    result = result * mask.present().unsqueeze(-1).unsqueeze(-1);
+    result.to(torch::kFloat).square().sum().backward();
+    std::vector<at::Tensor> all = {result.detach()};
+    for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad());
+    for (at::Tensor& tensor : all) tensor = tensor.to(torch::kCPU, torch::kFloat);
+    return all;
+  }
+
+  at::Device device_ = at::kCPU;
+};
+
+TEST_P(GpuAttentionTest, IsThatOfTheCpu) {
+  const std::vector<at::Tensor> expected =
+      run(AttentionKind::kPlain, at::TensorOptions(torch::kFloat));
+  for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    const std::vector<at::Tensor> found = run(GetParam(), at::TensorOptions(type).device(device_));
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const double tolerance = type == at::kFloat ? 1e-4 : 5e-2;
+      EXPECT_TRUE(torch::allclose(found[i], expected[i], tolerance, tolerance)) << type << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GpuAttentionTest,
+                         testing::Values(AttentionKind::kSdpa, AttentionKind::kPlain,
+                                         AttentionKind::kPacked));
+
+}  // namespace
+}  // namespace pergola::host

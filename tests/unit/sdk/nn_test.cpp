@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The building blocks of pergola/nn, each on its own; tests/plugins has whole models of them.
+#include "pergola/error.h"
+#include "pergola/nn/attention.h"
+#include "pergola/nn/bert.h"
+#include "pergola/nn/module.h"
+#include "unit/sdk/data_error.h"
+
+#include <torch/torch.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pergola::nn {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(NestTest, LevelsAreMadeOnceAndNamedAsThePathSays) {
+  torch::nn::Module root("root");
+  nest(root, "a.b.first", torch::nn::Linear(2, 3));
+  nest(root, "a.b.second", torch::nn::Linear(3, 1));
+  std::vector<std::string> names;
+  for (const auto& item : root.named_parameters()) names.push_back(item.key());
+  EXPECT_THAT(names, ElementsAre("a.b.first.weight", "a.b.first.bias", "a.b.second.weight",
+                                 "a.b.second.bias"));
+}
+
+// Three samples of 2, 0 and 3 tokens.
+class TokenMaskTest : public ::testing::Test {
+ protected:
+  const TokenMask mask_{torch::tensor({{1, 0, 1}, {0, 0, 0}, {1, 1, 1}}, torch::kLong)};
+};
+
+TEST_F(TokenMaskTest, PacksTheTokensThatAreThere) {
+  const at::Tensor padded = torch::arange(9).view({3, 3});
+  const at::Tensor packed = mask_.pack(padded);
+  EXPECT_TRUE(packed.equal(torch::tensor({0, 2, 6, 7, 8}, torch::kLong)));
+  EXPECT_TRUE(mask_.unpack(packed).equal(padded * mask_.present()));
+}
+
+TEST_F(TokenMaskTest, OffsetsSayWhereEachSampleBegins) {
+  EXPECT_TRUE(mask_.offsets().equal(torch::tensor({0, 2, 2, 5}, torch::kInt)));
+}
+
+TEST_F(TokenMaskTest, AnotherShapeIsRefused) {
+  EXPECT_THAT(data_error([] { const TokenMask mask(torch::ones({3})); }),
+              HasSubstr("a mask of tokens has the shape [3]; expected [batch, tokens]"));
+}
+
+class AttentionTest : public ::testing::TestWithParam<AttentionKind> {
+ protected:
+  // The same for all ways: [B, H, T, D] in double precision, with gradients.
+  AttentionTest() {
+    torch::manual_seed(5);
+    for (at::Tensor& x : inputs_) x = torch::randn({3, 2, 4, 5}, torch::kDouble);
+  }
+
+  // The result [B, H, T, D], 0 where no token is, and the gradients of the inputs.
+  [[nodiscard]] std::vector<at::Tensor> run(AttentionKind kind) const {
+    std::vector<at::Tensor> leaves;
+    std::vector<at::Tensor> qkv;
+    for (const at::Tensor& x : inputs_) {
+      leaves.push_back(x.clone().requires_grad_(true));
+      const bool packed = kind == AttentionKind::kPacked;
+      qkv.push_back(packed ? mask_.pack(leaves.back().transpose(1, 2)) : leaves.back());
+    }
+    at::Tensor result = attention(kind, qkv[0], qkv[1], qkv[2], mask_, /*dropout=*/0);
+    if (kind == AttentionKind::kPacked) result = mask_.unpack(result).transpose(1, 2);
+    result = result * mask_.present().unsqueeze(1).unsqueeze(-1);
+    result.square().sum().backward();
+    std::vector<at::Tensor> all = {result.detach()};
+    for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad());
+    return all;
+  }
+
+  at::Tensor inputs_[3];
+  const TokenMask mask_{torch::tensor({{1, 1, 1, 1}, {1, 1, 0, 0}, {1, 0, 0, 0}}, torch::kLong)};
+};
+
+// The first sample by hand, without a mask; the second as one of two tokens.
+TEST_P(AttentionTest, IsTheSoftmaxOfProductsOverTheTokensThatAreThere) {
+  const at::Tensor found = run(GetParam())[0];
+  const auto by_hand = [&](int sample, std::int64_t tokens) {
+    const auto part = [&](int i) { return inputs_[i][sample].narrow(1, 0, tokens); };
+    const at::Tensor weights =
+        (part(0).matmul(part(1).transpose(1, 2)) / std::sqrt(5.0)).softmax(-1);
+    return weights.matmul(part(2));
+  };
+  EXPECT_TRUE(torch::allclose(found[0], by_hand(0, 4), 0, 1e-12));
+  EXPECT_TRUE(torch::allclose(found[1].narrow(1, 0, 2), by_hand(1, 2), 0, 1e-12));
+  EXPECT_TRUE(torch::allclose(found[2].narrow(1, 0, 1), inputs_[2][2].narrow(1, 0, 1), 0, 1e-12));
+}
+
+TEST_P(AttentionTest, HasTheGradientsOfThePlainOne) {
+  const std::vector<at::Tensor> expected = run(AttentionKind::kPlain);
+  const std::vector<at::Tensor> found = run(GetParam());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(found[i], expected[i], 0, 1e-12)) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
+                         ::testing::Values(AttentionKind::kSdpa, AttentionKind::kPlain,
+                                           AttentionKind::kPacked));
+
+TEST(AttentionDropoutTest, LeavesOutThatShareOfTheWeights) {
+  torch::manual_seed(5);
+  const at::Tensor zero = torch::zeros({1, 1, 50, 4});
+  at::Tensor weights;
+  const TokenMask mask(torch::ones({1, 50}));
+  // Of equal tokens every weight is 1/50; the result is the sum of those that stay, over 1 - 0.25.
+  const at::Tensor result = attention(AttentionKind::kPlain, zero, zero, torch::ones_like(zero),
+                                      mask, /*dropout=*/.25, &weights);
+  EXPECT_NEAR(weights[0][0][0][0].item<double>(), 1 / 50.0, 1e-6);
+  // 2500 weights: the mean's deviation is sqrt(.25 / .75 / 2500) = 0.0115.
+  EXPECT_NEAR(result.mean().item<double>(), 1, 5 * 0.0115);
+  EXPECT_GT(result.std().item<double>(), 0.02);
+}
+
+TEST(BertWeightsTest, BeginAsTheConfigSays) {
+  BertConfig config;
+  config.vocab_size = 400;
+  config.hidden_size = 64;
+  config.max_position_embeddings = 64;
+  BertEmbeddings embeddings(config);
+  init_bert_weights(embeddings, 0.5);
+  // 25,600 numbers: the deviation of their deviation is 0.5 / sqrt(2 * 25600) = 0.0022.
+  EXPECT_NEAR(embeddings.word_weight().std().item<double>(), 0.5, 5 * 0.0022);
+  EXPECT_EQ(embeddings.word_weight()[0].abs().sum().item<double>(), 0);  // padding
+}
+
+TEST(BertGroupsTest, ATensorWithTwoNamesIsInOneGroupOnce) {
+  BertConfig config;
+  config.vocab_size = 10;
+  config.hidden_size = 4;
+  torch::nn::Module root("root");
+  const auto embeddings = nest(root, "embeddings", std::make_shared<BertEmbeddings>(config));
+  nest(root, "cls", std::make_shared<BertLmHead>(config, embeddings->word_weight()));
+  const Config optimizer(
+      Value::Table{{"params", Value::Table{{"lr", 1.0}, {"weight_decay", 0.25}}}});
+  const auto groups =
+      bert_parameter_groups(root, optimizer, [](const std::string&) { return 1.0; });
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_THAT(groups[0].names,
+              ElementsAre("embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias", "cls.bias",
+                          "cls.transform.dense.bias", "cls.transform.LayerNorm.weight",
+                          "cls.transform.LayerNorm.bias"));
+  EXPECT_THAT(
+      groups[1].names,
+      ElementsAre("embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight",
+                  "embeddings.token_type_embeddings.weight", "cls.transform.dense.weight"));
+  EXPECT_EQ(*groups[0].options.find("weight_decay"), Value(0.0));
+  EXPECT_EQ(*groups[1].options.find("weight_decay"), Value(0.25));
+}
+
+}  // namespace
+}  // namespace pergola::nn
