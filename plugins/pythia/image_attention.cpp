@@ -9,11 +9,11 @@ TopDownAttention::TopDownAttention(std::int64_t image_dim, std::int64_t text_dim
                                    const ImageAttentionConfig& config)
     : normalization_(config.normalization),
       combination_layer_(
-          nest(*this, "combination_layer.module",
-               std::make_shared<ElementMultiply>(image_dim, text_dim, config.combine))),
-      transform_(
-          nest(*this, "transform.module.lc",
-               std::make_shared<WeightNormLinear>(config.combine.hidden_dim, config.glimpses))) {}
+          nn::nest(*this, "combination_layer.module",
+                   std::make_shared<ElementMultiply>(image_dim, text_dim, config.combine))),
+      transform_(nn::nest(
+          *this, "transform.module.lc",
+          std::make_shared<WeightNormLinear>(config.combine.hidden_dim, config.glimpses))) {}
 
 at::Tensor TopDownAttention::weights(const Regions& regions, const at::Tensor& text_BQ) const {
   constexpr double kEpsilon = 1e-8;

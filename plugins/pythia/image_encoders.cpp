@@ -70,8 +70,8 @@ class ConvGridEncoder final : public ImageEncoder {
                                .padding(config.kernel_size / 2)
                                .bias(false);  // batch norm has one
       const std::string level = concat("layers.", layers_.size(), ".");
-      layers_.push_back({nest(*this, level + "conv", torch::nn::Conv2d(options).ptr()),
-                         nest(*this, level + "norm", torch::nn::BatchNorm2d(out).ptr())});
+      layers_.push_back({nn::nest(*this, level + "conv", torch::nn::Conv2d(options).ptr()),
+                         nn::nest(*this, level + "norm", torch::nn::BatchNorm2d(out).ptr())});
       in = out;
     }
   }

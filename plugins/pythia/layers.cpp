@@ -4,18 +4,7 @@
 #include <torch/nn/functional/dropout.h>
 #include <torch/types.h>
 
-#include <string>
-
 namespace pergola::pythia {
-
-torch::nn::Module& child_level(torch::nn::Module& parent, const std::string& name) {
-  for (const auto& child : parent.named_children()) {
-    if (child.key() == name) {
-      return *child.value();
-    }
-  }
-  return *parent.register_module(name, std::make_shared<torch::nn::Module>(name));
-}
 
 WeightNormLinear::WeightNormLinear(std::int64_t in_dim, std::int64_t out_dim) {
   const torch::nn::Linear initial(in_dim, out_dim);  // for torch's initialisation
@@ -45,10 +34,10 @@ at::Tensor WeightNormLinear::forward_relu(const at::Tensor& x) const {
 ElementMultiply::ElementMultiply(std::int64_t image_dim, std::int64_t text_dim,
                                  const CombineConfig& config)
     : dropout_(config.dropout),
-      fa_image_(nest(*this, "fa_image.layers.0",
-                     std::make_shared<WeightNormLinear>(image_dim, config.hidden_dim))),
-      fa_txt_(nest(*this, "fa_txt.layers.0",
-                   std::make_shared<WeightNormLinear>(text_dim, config.hidden_dim))) {}
+      fa_image_(nn::nest(*this, "fa_image.layers.0",
+                         std::make_shared<WeightNormLinear>(image_dim, config.hidden_dim))),
+      fa_txt_(nn::nest(*this, "fa_txt.layers.0",
+                       std::make_shared<WeightNormLinear>(text_dim, config.hidden_dim))) {}
 
 at::Tensor ElementMultiply::forward(const at::Tensor& image_BD, const at::Tensor& text_BQ) const {
   const at::Tensor joint_BH = fa_image_->forward_relu(image_BD) * fa_txt_->forward_relu(text_BQ);
@@ -70,10 +59,10 @@ at::Tensor ElementMultiply::project(const at::Tensor& image_BRD, const at::Tenso
 
 LogitClassifier::LogitClassifier(std::int64_t joint_dim, std::int64_t num_answers,
                                  const ClassifierConfig& config)
-    : f_o_text_(nest(*this, "f_o_text.layers.0",
-                     std::make_shared<WeightNormLinear>(joint_dim, config.text_hidden_dim))),
-      f_o_image_(nest(*this, "f_o_image.layers.0",
-                      std::make_shared<WeightNormLinear>(joint_dim, config.img_hidden_dim))),
+    : f_o_text_(nn::nest(*this, "f_o_text.layers.0",
+                         std::make_shared<WeightNormLinear>(joint_dim, config.text_hidden_dim))),
+      f_o_image_(nn::nest(*this, "f_o_image.layers.0",
+                          std::make_shared<WeightNormLinear>(joint_dim, config.img_hidden_dim))),
       linear_text_(
           register_module("linear_text", torch::nn::Linear(config.text_hidden_dim, num_answers))),
       linear_image_(

@@ -3,33 +3,15 @@
 // Legend: B = batch, R = image regions, H = hidden, Q = question, J = joint, C = answers.
 #pragma once
 
+#include "pergola/nn/module.h"
 #include "pythia_config.h"
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 
 #include <memory>
-#include <string_view>
-#include <utility>
 
 namespace pergola::pythia {
-
-// The module `name` below `parent`, made as an empty one when there is none yet.
-torch::nn::Module& child_level(torch::nn::Module& parent, const std::string& name);
-
-// Registers `module` under a dotted path below `parent` and returns it. The levels between carry no
-// behaviour: MMF wraps its layers in classes that only choose one, and their names stayed in the
-// state dict.
-template <class M>
-std::shared_ptr<M> nest(torch::nn::Module& parent, std::string_view path,
-                        std::shared_ptr<M> module) {
-  torch::nn::Module* level = &parent;
-  for (auto dot = path.find('.'); dot != std::string_view::npos; dot = path.find('.')) {
-    level = &child_level(*level, std::string(path.substr(0, dot)));
-    path.remove_prefix(dot + 1);
-  }
-  return level->register_module(std::string(path), std::move(module));
-}
 
 // A linear layer whose weight is weight_g * weight_v / ||weight_v||, with one norm over the whole
 // matrix and a 0-d weight_g (Salimans and Kingma, 2016; torch's weight_norm with dim=None).

@@ -26,12 +26,12 @@ Pythia::Pythia(const Config& config) : BaseModel(config), options_(PythiaConfig:
 void Pythia::build() {
   const std::int64_t text_dim = build_text();
   const std::int64_t image_dim = build_features(text_dim);
-  combine_ = nest(*this, "image_text_multi_modal_combine_layer.module",
-                  std::make_shared<ElementMultiply>(image_dim, text_dim, options_.combine));
+  combine_ = nn::nest(*this, "image_text_multi_modal_combine_layer.module",
+                      std::make_shared<ElementMultiply>(image_dim, text_dim, options_.combine));
   classifier_ =
-      nest(*this, "classifier.module",
-           std::make_shared<LogitClassifier>(options_.combine.hidden_dim,
-                                             options_.num_final_outputs, options_.classifier));
+      nn::nest(*this, "classifier.module",
+               std::make_shared<LogitClassifier>(options_.combine.hidden_dim,
+                                                 options_.num_final_outputs, options_.classifier));
 }
 
 std::int64_t Pythia::build_text() {
@@ -41,7 +41,7 @@ std::int64_t Pythia::build_text() {
   std::int64_t text_dim = 0;
   for (const TextAttentionConfig& text : options_.text_embeddings) {
     const std::string place = concat("text_embeddings.", text_embeddings_.size(), ".module");
-    text_embeddings_.push_back(nest(*this, place, std::make_shared<TextAttention>(text)));
+    text_embeddings_.push_back(nn::nest(*this, place, std::make_shared<TextAttention>(text)));
     text_dim += text.out_dim();
   }
   return text_dim;
@@ -51,7 +51,7 @@ std::int64_t Pythia::build_features(std::int64_t text_dim) {
   std::int64_t features_read = 0;
   for (const EncoderConfig& config : options_.encoders) {
     const std::string place = concat(kEncoders, features_.size());
-    features_.push_back({nest(*this, place, make_encoder(config, features_read)), {}});
+    features_.push_back({nn::nest(*this, place, make_encoder(config, features_read)), {}});
     features_read += config.type == EncoderType::kConvGrid ? 0 : 1;
   }
   surplus_feature_ = concat("image_feature_", features_read);
@@ -64,7 +64,7 @@ std::int64_t Pythia::build_features(std::int64_t text_dim) {
       const std::string place = concat("image_feature_embeddings_list.", i, ".", attentions.size(),
                                        ".image_attention_model.module");
       attentions.push_back(
-          nest(*this, place, std::make_shared<TopDownAttention>(dim, text_dim, config)));
+          nn::nest(*this, place, std::make_shared<TopDownAttention>(dim, text_dim, config)));
       image_dim += config.glimpses * dim;
     }
   }

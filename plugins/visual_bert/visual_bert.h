@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// VisualBERT (Li et al., "VisualBERT: A Simple and Performant Baseline for Vision and Language",
+// 2019), MMF's model of that name with its state-dict keys, so that released weights load. Words
+// and image regions are one sequence of a BERT. Legend: B = batch (twice that of the data with
+// nlvr2), L = words, R = regions, F = width of a region, D = hidden_size, C = answers.
+#pragma once
+
+#include "embeddings.h"
+#include "heads.h"
+#include "image_encoder.h"
+#include "pergola/plugin.h"
+#include "visual_bert_config.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pergola::visual_bert {
+
+class VisualBert final : public BaseModel {
+ public:
+  // Throws Error{kConfig} as VisualBertConfig::parse does.
+  explicit VisualBert(const Config& config);
+
+  void build() override;
+
+  // Reads the words as `input_ids` with `input_mask` and `segment_ids`, all int64 [B, L] (or
+  // [B, k, L], which counts as B * k samples), or as `text` [B, L] with `text_len` [B]; the image
+  // as `image_feature_0` [B, R, F] with `image_info_0.max_features` [B], or with image_encoder as
+  // `image` [B, 3, height, width]. For nlvr2 both are in the groups `img0` and `img1`.
+  // `image_text_alignment` [B, R, K], `lm_label_ids` [B, L]: when they are there.
+  // Returns `scores` [B, C], or with the head pretraining its own `masked_lm_loss`. The fields
+  // `hidden_states_<i>` and `attentions_<i>` come with output_hidden_states, output_attentions.
+  ModelOutput forward(const SampleList& batch) override;
+
+  [[nodiscard]] bool makes_losses() const override;
+
+  // Of MMF's earlier releases, and those of Hugging Face's VisualBERT and BERT (state_names.h).
+  [[nodiscard]] std::string format_state_key(const std::string& key) const override;
+
+  // Weights that know words alone: what is of images begins anew from them
+  // (special_visual_initialize).
+  void on_pretrained_loaded(const LoadReport& report) override;
+
+  // Biases and LayerNorms without decay; finetune_lr_multiplier for all but the head.
+  [[nodiscard]] std::vector<ParameterGroup> optimizer_parameters(
+      const Config& optimizer_config) const override;
+
+ private:
+  struct Words {
+    at::Tensor ids, mask, types;  // [B, L]; types may be undefined
+  };
+  struct Regions {
+    at::Tensor features, mask;  // [B, R, F], [B, R]
+  };
+
+  [[nodiscard]] static Words read_words(const SampleList& batch);
+  [[nodiscard]] Regions read_regions(const SampleList& batch);
+  [[nodiscard]] Regions read_both_images(const SampleList& batch);
+  // [B, L + R, D]
+  [[nodiscard]] at::Tensor encode(const Words& words, const Regions& regions,
+                                  const at::Tensor& alignment, nn::BertTrace* trace);
+  [[nodiscard]] at::Tensor pool(const at::Tensor& hidden, const Words& words);
+
+  const VisualBertConfig options_;
+  std::shared_ptr<ImageEncoder> image_encoder_;  // null: the batch has region features
+  std::shared_ptr<VisualBertEmbeddings> embeddings_;
+  std::shared_ptr<nn::BertEncoder> encoder_;
+  std::shared_ptr<nn::BertPooler> pooler_;
+  std::shared_ptr<nn::BertLayer> additional_layer_;  // bypass_transformer's
+  AnswerHead answers_;                               // of classification and nlvr2
+  std::shared_ptr<PretrainingHeads> pretraining_;
+};
+
+}  // namespace pergola::visual_bert

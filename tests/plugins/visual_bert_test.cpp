@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "pergola/registry.h"
+#include "plugins/visual_bert_mini.h"
+
+namespace pergola::visual_bert {
+namespace {
+
+using testing::close;
+using ::testing::ElementsAre;
+using testing::error_of;
+using testing::fill_by_rule;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::logit_bce;
+using testing::ramp;
+using ::testing::SizeIs;
+using testing::without_gradient;
+
+TEST(VisualBertTest, AnnouncesItselfUnderItsKey) {
+  std::vector<Announcement> nodes;
+  for (const Announcement* node = take_announcements(); node != nullptr; node = node->next) {
+    nodes.push_back(*node);
+  }
+  Registry registry;
+  registry.publish(nodes, "visual_bert_test");
+  const auto model =
+      registry.make_model("visual_bert", testing::model_config("visual_bert", {kMini}));
+  EXPECT_NE(dynamic_cast<VisualBert*>(model.get()), nullptr);
+}
+
+// MMF's own scores and loss for these weights and inputs.
+TEST(VisualBertTest, MiniModelGivesMmfsScoresAndLoss) {
+  const auto model = build_mini({"pooler_strategy = \"vqa\""});
+  EXPECT_EQ(model->num_parameters(), 2013);
+  const at::Tensor scores_BC = model->forward(mini_batch()).scores;
+  const at::Tensor expected_BC = torch::tensor({{-.045038, -.530853, -.035243, -.362025, .077737},
+                                                {-.045492, -.530367, -.035745, -.361524, .077253}});
+  EXPECT_TRUE(close(scores_BC, expected_BC, 1e-5)) << scores_BC;
+  const at::Tensor targets_BC = ramp({2, 5}, .9, .1).gt(.3).to(torch::kFloat) * .6;
+  EXPECT_NEAR(logit_bce(scores_BC, targets_BC).item<double>(), 3.521194, 1e-5);
+}
+
+struct Structure {
+  const char* name;
+  std::vector<std::string> changes;
+  std::size_t keys;
+  std::int64_t parameters;
+};
+
+class VisualBertStructure : public ::testing::TestWithParam<Structure> {};
+
+// MMF.md 9.2; the classifier of 3129 answers has 2,998,329 of these, one of 2 has 593,666.
+TEST_P(VisualBertStructure, IsMmfs) {
+  std::vector<std::string> changes = {"text_vocab_size = 30522"};
+  changes.insert(changes.end(), GetParam().changes.begin(), GetParam().changes.end());
+  const auto model = testing::build_model<VisualBert>("visual_bert", changes);
+  EXPECT_THAT(state_dict(*model), SizeIs(GetParam().keys));
+  EXPECT_EQ(model->num_parameters(), GetParam().parameters);
+}
+
+// 209 parameters and position_ids make 210 keys. The pretraining head has, instead of the
+// classifier's 6, its transform's 4, two of seq_relationship, a bias, and the decoder's two names.
+INSTANTIATE_TEST_SUITE_P(
+    All, VisualBertStructure,
+    ::testing::Values(
+        Structure{"Vqa2",
+                  {"training_head_type = \"classification\"", "num_labels = 3129"},
+                  210,
+                  114'448'953},
+        Structure{"TwoClasses",
+                  {"training_head_type = \"classification\"", "num_labels = 2"},
+                  210,
+                  112'044'290},
+        Structure{"Nlvr2", {"training_head_type = \"nlvr2\"", "num_labels = 2"}, 210, 113'817'602},
+        Structure{"Pretraining", {}, 213, 112'074'812}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+TEST(VisualBertTest, KeysAreInMmfsOrder) {
+  const auto model = build_mini();
+  std::vector<std::string> keys;
+  for (const auto& [key, tensor] : state_dict(*model)) keys.push_back(key);
+  const std::vector<std::string> first(keys.begin(), keys.begin() + 3);
+  EXPECT_THAT(first, ElementsAre("model.bert.embeddings.position_ids",
+                                 "model.bert.embeddings.word_embeddings.weight",
+                                 "model.bert.embeddings.position_embeddings.weight"));
+  const std::vector<std::string> last(keys.end() - 6, keys.end());
+  EXPECT_THAT(
+      last, ElementsAre("model.classifier.0.dense.weight", "model.classifier.0.dense.bias",
+                        "model.classifier.0.LayerNorm.weight", "model.classifier.0.LayerNorm.bias",
+                        "model.classifier.1.weight", "model.classifier.1.bias"));
+}
+
+class VisualBertPaths : public ::testing::TestWithParam<const char*> {
+ protected:
+  // `mini` with that way to attend.
+  [[nodiscard]] static std::shared_ptr<VisualBert> build(const std::string& more = "") {
+    return build_mini({concat("attention = \"", GetParam(), "\""), more});
+  }
+};
+
+// Against "plain", with every head and the extra layer: outputs, and all gradients.
+TEST_P(VisualBertPaths, AgreesWithThePlainOne) {
+  for (const char* more : {"pooler_strategy = \"vqa\"", "bypass_transformer = true"}) {
+    const auto plain = build_mini({"attention = \"plain\"", more});
+    const auto model = build(more);
+    const at::Tensor expected = plain->forward(mini_batch()).scores;
+    const at::Tensor found = model->forward(mini_batch()).scores;
+    EXPECT_TRUE(close(found, expected, 1e-5)) << found << expected;
+    expected.square().sum().backward();
+    found.square().sum().backward();
+    const auto parameters = plain->named_parameters();
+    for (const auto& item : model->named_parameters()) {
+      const at::Tensor& gradient = parameters[item.key()].grad();
+      ASSERT_EQ(item.value().grad().defined(), gradient.defined()) << item.key();
+      if (!gradient.defined()) continue;
+      EXPECT_TRUE(close(item.value().grad(), gradient, 1e-5)) << item.key();
+    }
+  }
+}
+
+// The first question has two words less than the batch, the second image one region less.
+TEST_P(VisualBertPaths, PaddingChangesNothing) {
+  const auto model = build();
+  const at::Tensor together_BC = model->forward(mini_batch()).scores;
+  SampleList first;
+  first.add_field("input_ids", torch::tensor({{1, 5, 9, 2}}, torch::kLong));
+  first.add_field("image_feature_0", mini_batch().tensor("image_feature_0").slice(0, 0, 1));
+  EXPECT_TRUE(close(model->forward(first).scores[0], together_BC[0], 1e-6));
+  SampleList second;
+  second.add_field("input_ids", torch::tensor({{1, 7, 8, 11, 12, 2}}, torch::kLong));
+  second.add_field("image_feature_0",
+                   mini_batch().tensor("image_feature_0").slice(0, 1, 2).slice(1, 0, 2));
+  EXPECT_TRUE(close(model->forward(second).scores[0], together_BC[1], 1e-6));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, VisualBertPaths, ::testing::Values("sdpa", "plain", "packed"));
+
+TEST(VisualBertTest, EveryParameterGetsAGradient) {
+  const auto model = build_random();
+  const at::Tensor loss = model->forward(mini_batch()).scores.square().sum();
+  // The key's bias is the same for every weight of a softmax, so that it has none.
+  EXPECT_THAT(without_gradient(*model, loss),
+              ElementsAre("model.bert.encoder.layer.0.attention.self.key.bias",
+                          "model.bert.encoder.layer.1.attention.self.key.bias"));
+}
+
+TEST(VisualBertTest, Nlvr2ReadsTwoImagesInTheirOrder) {
+  const auto model = build_random("training_head_type = \"nlvr2\"\nnum_final_outputs = 2");
+  const auto scores = [&](double left, double right) {
+    SampleList batch;
+    batch.add_field("img0", std::make_shared<const SampleList>(mini_image(left)));
+    batch.add_field("img1", std::make_shared<const SampleList>(mini_image(right)));
+    add_mini_words(batch);
+    return model->forward(batch).scores;
+  };
+  EXPECT_EQ(scores(.5, 1.5).sizes(), (std::vector<std::int64_t>{2, 2}));
+  EXPECT_FALSE(close(scores(.5, 1.5), scores(1.5, .5), 1e-4));
+}
+
+class VisualBertPretraining : public ::testing::Test {
+ protected:
+  [[nodiscard]] double loss(const std::vector<std::vector<std::int64_t>>& labels) const {
+    SampleList batch = mini_batch();
+    batch.add_field("lm_label_ids",
+                    torch::stack({torch::tensor(labels[0]), torch::tensor(labels[1])}));
+    const ModelOutput output = model_->forward(batch);
+    EXPECT_FALSE(output.scores.defined());
+    return output.losses->at("train/mini/masked_lm_loss").item<double>();
+  }
+
+  std::shared_ptr<VisualBert> model_ = build_mini({"training_head_type = \"pretraining\""});
+};
+
+TEST_F(VisualBertPretraining, MakesItsOwnLossOfMaskedWords) {
+  EXPECT_TRUE(model_->makes_losses());
+  const double one = loss({{-1, 5, -1, -1, -1, -1}, {-1, -1, -1, -1, -1, -1}});
+  const double other = loss({{-1, -1, -1, -1, -1, -1}, {-1, -1, -1, 11, -1, -1}});
+  const double both = loss({{-1, 5, -1, -1, -1, -1}, {-1, -1, -1, 11, -1, -1}});
+  EXPECT_GT(one, 0);
+  EXPECT_NEAR(both, (one + other) / 2, 1e-6);  // the mean over masked words
+}
+
+// MMF's is NaN.
+TEST_F(VisualBertPretraining, WithoutAMaskedWordTheLossIsZero) {
+  EXPECT_EQ(loss({{-1, -1, -1, -1, -1, -1}, {-1, -1, -1, -1, -1, -1}}), 0);
+}
+
+TEST_F(VisualBertPretraining, TheDecoderIsTheWordEmbedding) {
+  const auto parameters = model_->named_parameters();
+  EXPECT_TRUE(parameters["model.cls.predictions.decoder.weight"].is_same(
+      parameters["model.bert.embeddings.word_embeddings.weight"]));
+  EXPECT_TRUE(parameters["model.cls.predictions.decoder.bias"].is_same(
+      parameters["model.cls.predictions.bias"]));
+}
+
+TEST(VisualBertTest, AlignedRegionsHaveThePositionsOfTheirWords) {
+  const auto model = build_random();
+  const auto scores = [&](const std::vector<std::int64_t>& words) {
+    SampleList batch = mini_batch();
+    batch.add_field("image_text_alignment", torch::tensor(words).view({2, 3, 2}));
+    return model->forward(batch).scores;
+  };
+  const at::Tensor none = scores(std::vector<std::int64_t>(12, -1));
+  EXPECT_TRUE(close(none, model->forward(mini_batch()).scores, 1e-6));
+  const at::Tensor some = scores({1, -1, 2, 3, -1, -1, 1, 2, 4, 4, -1, -1});
+  EXPECT_FALSE(close(some, none, 1e-5));
+  // A word that is named twice counts as once: the mean of two times the same.
+  const at::Tensor same = scores({1, 1, 2, 3, -1, -1, 1, 2, 4, -1, -1, -1});
+  EXPECT_TRUE(close(same, some, 1e-6));
+}
+
+TEST(VisualBertTest, ChoicesCountAsSamples) {
+  const auto model = build_mini();
+  SampleList batch;
+  for (const char* field : {"input_ids", "input_mask", "segment_ids", "image_feature_0"}) {
+    const SampleList flat = mini_batch();
+    batch.add_field(field, flat.tensor(field).unsqueeze(0));
+  }
+  EXPECT_EQ(model->forward(batch).scores.sizes(), (std::vector<std::int64_t>{2, 5}));
+}
+
+TEST(VisualBertTest, PixelsBecomeRegions) {
+  for (const char* encoder : {R"({type = "grid", params = {channels = [4, 6], kernel_size = 3}})",
+                              R"({type = "patch", params = {patch_size = 4, dim = 6}})"}) {
+    torch::manual_seed(3);
+    const auto model = testing::build_model<VisualBert>(
+        "visual_bert", {kMini, concat("image_encoder = ", encoder)});
+    model->eval();
+    SampleList batch;
+    batch.add_field("image", ramp({2, 3, 16, 12}, .1, .2));
+    batch.add_field("text", torch::tensor({{3, 4, 5}, {6, 7, 0}}, torch::kLong));
+    batch.add_field("text_len", torch::tensor(std::vector<std::int64_t>{3, 2}));
+    const at::Tensor scores = model->forward(batch).scores;
+    EXPECT_EQ(scores.sizes(), (std::vector<std::int64_t>{2, 5}));
+    // A picture's halves exchanged are another picture: regions have places.
+    SampleList other;
+    other.add_field("image", batch.tensor("image").roll(8, 2));
+    other.add_field("text", batch.tensor("text"));
+    other.add_field("text_len", batch.tensor("text_len"));
+    EXPECT_FALSE(close(model->forward(other).scores, scores, 1e-7));
+  }
+}
+
+TEST(VisualBertTest, FieldsHaveWhatIsAskedFor) {
+  const auto model = build_mini(
+      {"attention = \"plain\"", "output_attentions = true", "output_hidden_states = true"});
+  const ModelOutput output = model->forward(mini_batch());
+  EXPECT_THAT(output.fields, SizeIs(3 + 2));
+  EXPECT_EQ(output.fields.at("hidden_states_2").sizes(), (std::vector<std::int64_t>{2, 9, 8}));
+  const at::Tensor& weights = output.fields.at("attentions_1");
+  EXPECT_EQ(weights.sizes(), (std::vector<std::int64_t>{2, 2, 9, 9}));
+  EXPECT_TRUE(close(weights.sum(-1), torch::ones({2, 2, 9}), 1e-6));
+  EXPECT_EQ(weights[0][0][0][5].item<float>(), 0);  // a word that is not there
+}
+
+TEST(VisualBertTest, BiasesAndLayerNormsDoNotDecay) {
+  const auto model = build_mini({"finetune_lr_multiplier = 0.1"});
+  const Config optimizer(Value::Table{{"params", Value::Table{{"lr", 0.5}}}});
+  const std::vector<ParameterGroup> groups = model->optimizer_parameters(optimizer);
+  ASSERT_THAT(groups, SizeIs(4));  // base and head, each with and without decay
+  for (const ParameterGroup& group : groups) {
+    const bool decays = group.options.find("weight_decay")->as_float() > 0;
+    const bool base = group.options.find("lr") != nullptr;
+    if (base) EXPECT_DOUBLE_EQ(group.options.find("lr")->as_float(), 0.05);
+    for (const std::string& name : group.names) {
+      EXPECT_EQ(decays, name.find("bias") == std::string::npos &&
+                            name.find("LayerNorm") == std::string::npos)
+          << name;
+      EXPECT_EQ(base, name.starts_with("model.bert.")) << name;
+    }
+  }
+}
+
+TEST(VisualBertTest, AFrozenBaseLeavesTheHead) {
+  const auto model = build_mini({"freeze_base = true"});
+  std::vector<std::string> trained;
+  for (const auto& item : model->named_parameters()) {
+    if (item.value().requires_grad()) trained.push_back(item.key());
+  }
+  EXPECT_THAT(trained, SizeIs(6));
+  EXPECT_EQ(trained.front(), "model.classifier.0.dense.weight");
+}
+
+TEST(VisualBertTest, StateDictAndBackIsTheIdentity) {
+  for (const char* head : {"classification", "pretraining", "nlvr2"}) {
+    const std::string change = concat("training_head_type = \"", head, "\"");
+    const auto from = build_mini({change});
+    const auto into = build_mini({change});
+    testing::expect_state_dict_is_identity(*from, *into);
+  }
+}
+
+TEST(VisualBertTest, KnowsItsNamesElsewhere) {
+  const auto model = build_mini();
+  const std::pair<const char*, const char*> names[] = {
+      {"bert.bert.encoder.layer.0.output.dense.bias",
+       "model.bert.encoder.layer.0.output.dense.bias"},
+      {"bert.cls.predictions.bias", "model.cls.predictions.bias"},
+      {"bert.classifier.1.weight", "model.classifier.1.weight"},
+      {"visual_bert.embeddings.visual_projection.weight",
+       "model.bert.embeddings.projection.weight"},
+      {"embeddings.visual_token_type_embeddings.weight",
+       "model.bert.embeddings.token_type_embeddings_visual.weight"},
+      {"visual_bert.embeddings.visual_position_embeddings.weight",
+       "model.bert.embeddings.position_embeddings_visual.weight"},
+      {"cls.weight", "model.classifier.weight"},
+      {"cls.predictions.transform.LayerNorm.gamma",
+       "model.cls.predictions.transform.LayerNorm.weight"},
+      {"bert.embeddings.LayerNorm.beta", "model.bert.embeddings.LayerNorm.bias"},
+      {"bert.pooler.dense.weight", "model.bert.pooler.dense.weight"}};
+  for (const auto& [old, current] : names) {
+    EXPECT_EQ(model->format_state_key(old), current);
+    EXPECT_EQ(model->format_state_key(current), current);
+  }
+}
+
+// Weights of words alone, as BERT's: the tables of images begin as those of words.
+TEST(VisualBertTest, ImageTablesBeginAsThoseOfWords) {
+  const auto model = build_mini({"special_visual_initialize = true"});
+  StateDict words;
+  for (const auto& [key, tensor] : state_dict(*model)) {
+    if (key.find("visual") == std::string::npos) words.emplace_back(key, tensor + 1);
+  }
+  model->on_pretrained_loaded(model->load_state_dict(words, Strict::kNo));
+  const auto parameters = model->named_parameters();
+  const std::string place = "model.bert.embeddings.";
+  EXPECT_TRUE(parameters[place + "position_embeddings_visual.weight"].equal(
+      parameters[place + "position_embeddings.weight"]));
+  EXPECT_TRUE(parameters[place + "token_type_embeddings_visual.weight"].equal(
+      parameters[place + "token_type_embeddings.weight"]));
+}
+
+TEST(VisualBertTest, MisfitsSayWhatFits) {
+  const auto model = build_mini();
+  const auto error_with = [&](const char* field, const at::Tensor& tensor) {
+    SampleList batch = mini_batch();
+    batch.set_field(field, tensor);
+    return error_of(ErrorKind::kData, [&] { static_cast<void>(model->forward(batch)); });
+  };
+  EXPECT_THAT(error_with("image_feature_0", torch::zeros({2, 3, 6})),
+              HasSubstr("visual_bert expects [batch, regions, 7]; set visual_embedding_dim"));
+  EXPECT_THAT(error_with("input_mask", torch::ones({2, 5}, torch::kLong)),
+              HasSubstr("input_ids has the shape [2, 6] and input_mask [2, 5]"));
+  SampleList long_text = mini_image();
+  long_text.add_field("input_ids", torch::ones({2, 17}, torch::kLong));
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { static_cast<void>(model->forward(long_text)); }),
+              HasSubstr("there are 17 tokens in a text, but 16 positions"));
+}
+
+}  // namespace
+}  // namespace pergola::visual_bert
