@@ -37,6 +37,37 @@ Value easy_vqa_defaults() {
   };
 }
 
+Value image_text_defaults() {
+  const auto of_splits = [](const char* train, const char* val, const char* test) {
+    return Value::Table{{"train", train}, {"val", val}, {"test", test}};
+  };
+  Value::Table processors{
+      {"text_processor",
+       typed("vocab", {{"max_length", 20}, {"vocab_file", ""}, {"min_count", 1}})},
+      {"answer_processor", typed("class_label", {{"vocab_file", ""}})},
+      {"image_processor", typed("image", {{"mean", 0.5}, {"std", 0.5}})},
+  };
+  return Value::Table{
+      {"data_dir", ""},
+      {"annotations", of_splits("train.jsonl", "val.jsonl", "test.jsonl")},
+      {"images", of_splits("", "", "")},
+      {"features", of_splits("", "", "")},
+      {"split_train", Value::Table{{"val", 0.0}, {"seed", 123456}}},
+      {"image_size", Value::Array{224, 224}},
+      {"max_features", 100},
+      {"feature_dim", 0},
+      {"paired", false},
+      {"check_rows", true},
+      {"processors", std::move(processors)},
+  };
+}
+
+std::optional<Value> host_dataset_defaults(const std::string& name) {
+  if (name == kHostDatasets[0]) return easy_vqa_defaults();
+  if (name == kHostDatasets[1]) return image_text_defaults();
+  return std::nullopt;
+}
+
 std::string missing_easy_vqa(const std::string& name, const std::filesystem::path& data_dir,
                              const std::string& part) {
   // Outermost first: without the folder, it is the whole data set that is missing.

@@ -7,12 +7,17 @@
 #include "pergola/value.h"
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace pergola::host {
 
-// dataset_config.easy_vqa: every key that there is, with its default.
+// The host's data sets, and dataset_config.<name> of each: every key that there is, with its
+// default; nothing for a name that is not the host's.
+inline constexpr const char* kHostDatasets[] = {"easy_vqa", "image_text"};
+[[nodiscard]] std::optional<Value> host_dataset_defaults(const std::string& name);
 [[nodiscard]] Value easy_vqa_defaults();
+[[nodiscard]] Value image_text_defaults();
 
 // The parts of the data set's folder: two folders, each with questions.json and images/, and a
 // file.

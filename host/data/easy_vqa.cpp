@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/easy_vqa.h"
 
+#include "host/data/dataset_parts.h"
 #include "host/data/defaults.h"
 #include "host/data/images.h"
 #include "host/data/processors.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 #include "pergola/registry.h"
-#include "pergola/suggest.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <thread>
 #include <unordered_map>
@@ -23,20 +22,6 @@ namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
-
-// One of `processors`, with its files looked up in the data set's folder.
-TypedConfig parse_processor(const Config& processors, const char* key, const fs::path& data_dir) {
-  if (!processors.has(key)) throw processors.error(key, "is missing: name a processor");
-  TypedConfig processor = processors.typed(key);
-  const Value* file = processor.params.value().find("vocab_file");
-  if (file == nullptr || !file->is_string() || file->as_string().empty()) return processor;
-  Value params = processor.params.value();
-  Value resolved((data_dir / file->as_string()).string());
-  resolved.set_origin(file->origin());
-  params["vocab_file"] = std::move(resolved);
-  processor.params = Config(std::move(params), processor.params.path());
-  return processor;
-}
 
 void expect_part(const DatasetOptions& options, const fs::path& data_dir, const char* part) {
   const std::string missing = missing_easy_vqa(options.name, data_dir, part);
@@ -68,27 +53,12 @@ void blame_row(const QuestionFile& file, std::int64_t row, const Work& work) {
   }
 }
 
-at::Tensor make_scalar(std::int64_t value) {
-  at::Tensor scalar = at::empty({}, at::kLong);
-  *scalar.mutable_data_ptr<std::int64_t>() = value;
-  return scalar;
-}
-
-// The images of train that are for validation: a function of their number and the seed.
+// The images of train that are for validation.
 std::unordered_set<std::int64_t> choose_val_images(const QuestionFile& train, double val,
                                                    std::int64_t seed) {
   std::vector<std::int64_t> images;
   for (const QuestionRow& row : train.rows) images.push_back(row.image);
-  std::sort(images.begin(), images.end());
-  images.erase(std::unique(images.begin(), images.end()), images.end());
-  const auto count = static_cast<std::int64_t>(images.size());
-  const auto order = permutation(count, static_cast<std::uint64_t>(seed), /*stream=*/0);
-  std::unordered_set<std::int64_t> chosen;
-  const std::int64_t val_count = std::llround(val * static_cast<double>(count));
-  for (std::int64_t i = 0; i < val_count; ++i) {
-    chosen.insert(images[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
-  }
-  return chosen;
+  return choose_val_groups(std::move(images), val, seed);
 }
 
 }  // namespace
@@ -105,9 +75,9 @@ EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
   result.seed = split.get_integer("seed", result.seed, 0);
   const Config processors = config.table("processors");
   processors.allow_only({"text_processor", "answer_processor", "image_processor"});
-  result.text_processor = parse_processor(processors, "text_processor", result.data_dir);
-  result.answer_processor = parse_processor(processors, "answer_processor", result.data_dir);
-  result.image_processor = parse_processor(processors, "image_processor", result.data_dir);
+  result.text_processor = processor_in(processors, "text_processor", result.data_dir);
+  result.answer_processor = processor_in(processors, "answer_processor", result.data_dir);
+  result.image_processor = processor_in(processors, "image_processor", result.data_dir);
   return result;
 }
 
@@ -128,11 +98,7 @@ ComponentSpec EasyVqa::spec() {
 }
 
 EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(options)) {
-  static const std::vector<std::string> kSplits{"train", "val", "test"};
-  if (std::find(kSplits.begin(), kSplits.end(), options.type) == kSplits.end()) {
-    throw Error(ErrorKind::kConfig, "data set '", options.name, "' has no split '", options.type,
-                "'", did_you_mean(options.type, kSplits));
-  }
+  expect_known_split(options);
   QuestionFile train = read_split(options, config_.data_dir, "train");
   make_processors(options, train);
   file_ = options.type == "test" ? read_split(options, config_.data_dir, "test") : std::move(train);
@@ -228,8 +194,8 @@ Sample EasyVqa::get(std::int64_t index, Rng& rng) const {
   sample.set("question", file_.questions[content.question]);
   sample.set("answers", Strings{file_.answers[content.answer]});
   sample.set("image", images_N3HW_.select(0, image_slots_[static_cast<std::size_t>(index)]));
-  sample.set("question_id", make_scalar(row));
-  sample.set("image_id", make_scalar(content.image));
+  sample.set("question_id", scalar_of(row));
+  sample.set("image_id", scalar_of(content.image));
   blame_row(file_, row, [&] {
     text_processor_->apply(sample, rng);
     answer_processor_->apply(sample, rng);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/images.h"
 
+#include "host/data/jpeg.h"
 #include "host/data/png.h"
+#include "host/support/files.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 
@@ -11,6 +13,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -71,10 +74,19 @@ void for_each_index(std::int64_t count, std::int64_t threads, const Work& work) 
 }  // namespace
 
 at::Tensor read_image(const std::filesystem::path& file) {
-  const RgbImage image = read_png(file);
+  const std::string bytes = read_file(file, ErrorKind::kData, kMostImageBytes);
+  const RgbImage image = is_jpeg(bytes) ? decode_jpeg(bytes, file) : decode_png(bytes, file);
   at::Tensor planes_3HW = at::empty({kChannels, image.height, image.width}, at::kByte);
   write_planes(image, planes_3HW.mutable_data_ptr<std::uint8_t>());
   return planes_3HW;
+}
+
+at::Tensor resize_image(const at::Tensor& image_3HW, std::int64_t height, std::int64_t width) {
+  PERGOLA_ASSERT(image_3HW.dim() == 3 && height > 0 && width > 0);
+  if (image_3HW.size(1) == height && image_3HW.size(2) == width) return image_3HW;
+  return at::_upsample_bilinear2d_aa(image_3HW.unsqueeze(0), {height, width},
+                                     /*align_corners=*/false)
+      .squeeze(0);
 }
 
 at::Tensor read_images(const std::vector<std::filesystem::path>& files, std::int64_t threads) {

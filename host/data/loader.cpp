@@ -74,7 +74,7 @@ SampleList DataLoader::make_batch(std::int64_t batch, const std::stop_token& sto
   }
   SampleList list = SampleList::collate(samples);
   list.set_dataset(options_.dataset_name, options_.dataset_type);
-  return options_.pin_memory == PinMemory::kYes ? list.pin_memory() : std::move(list);
+  return options_.pin_memory == PinMemory::kYes ? std::move(list).pin_memory() : std::move(list);
 }
 
 }  // namespace pergola::host

@@ -18,7 +18,6 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n"sv;
-constexpr std::int64_t kMostPixels = 64'000'000;
 
 // What a file that is no PNG is, by its first bytes.
 const char* kind_of(std::string_view bytes) {
@@ -106,9 +105,7 @@ RgbImage decode_png(std::string_view bytes, const std::filesystem::path& file) {
 }
 
 RgbImage read_png(const std::filesystem::path& file) {
-  // 64 million pixels of four channels of 16 bits that cannot be compressed, and a little.
-  constexpr std::uintmax_t kMostBytes = 600'000'000;
-  return decode_png(read_file(file, ErrorKind::kData, kMostBytes), file);
+  return decode_png(read_file(file, ErrorKind::kData, kMostImageBytes), file);
 }
 
 }  // namespace pergola::host

@@ -9,6 +9,10 @@
 
 namespace pergola::host {
 
+inline constexpr std::int64_t kMostPixels = 64'000'000;
+// That many pixels of four channels of 16 bits that cannot be compressed, and a little.
+inline constexpr std::uintmax_t kMostImageBytes = 600'000'000;
+
 struct RgbImage {
   std::int64_t height = 0;
   std::int64_t width = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/processors.h"
 
+#include "host/data/dataset_parts.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -29,12 +30,6 @@ Strings all_tokens(const Strings& texts) {
     tokens.insert(tokens.end(), entry->second.begin(), entry->second.end());
   }
   return tokens;
-}
-
-at::Tensor make_scalar(std::int64_t value) {
-  at::Tensor scalar = at::empty({}, at::kLong);
-  *scalar.mutable_data_ptr<std::int64_t>() = value;
-  return scalar;
 }
 
 // `key` of an image processor: a number for all channels, or one for each.
@@ -103,7 +98,7 @@ void VocabProcessor::apply(Sample& sample, Rng& /*rng*/) const {
                  [this](const std::string& token) { return vocab_->index(token); });
   std::fill(indices + length, indices + max_length_, kPadIndex);
   sample.set("text", std::move(text_T));
-  sample.set("text_len", make_scalar(length));
+  sample.set("text_len", scalar_of(length));
 }
 
 Value VocabProcessor::facts() const {

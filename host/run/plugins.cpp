@@ -6,10 +6,10 @@
 #include "host/plugin/search_path.h"
 #include "pergola/suggest.h"
 
+#include <iterator>
+
 namespace pergola::host {
 namespace {
-
-constexpr const char* kEasyVqa = "easy_vqa";
 
 PluginCatalog scan(const std::vector<std::string>& options,
                    const std::vector<std::filesystem::path>& config_path) {
@@ -33,7 +33,7 @@ const PluginFile* find_plugin(const PluginCatalog& catalog, const char* kind,
 
 std::vector<std::string> known_datasets(const PluginCatalog& catalog) {
   std::vector<std::string> all = catalog.keys("dataset");
-  all.emplace_back(kEasyVqa);
+  all.insert(all.end(), std::begin(kHostDatasets), std::end(kHostDatasets));
   return all;
 }
 
@@ -45,9 +45,8 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
     return file->manifest->models.at(name).config;
   };
   provider.dataset_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
-    if (name == kEasyVqa) {
-      Value defaults = easy_vqa_defaults();
-      set_origins(defaults, "easy_vqa");
+    if (std::optional<Value> defaults = host_dataset_defaults(name)) {
+      set_origins(*defaults, name);
       return defaults;
     }
     const PluginFile* file = find_plugin(catalog, "dataset", name, known_datasets(catalog));

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Processor `class_label`: the one class of a sample, for losses and metrics of single classes
+// (MMF's multi_class_from_file). Constant after fit(); apply() may run on any number of threads.
+#pragma once
+
+#include "pergola/component.h"
+#include "pergola/processor.h"
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+namespace pergola::host {
+
+// `label` (int64 0-d) or else `answers` (one string) → `targets`, int64 0-d, the class's number,
+// and `answers`, its word. Words are compared as answers are (normalize_answer).
+class ClassLabelProcessor final : public Processor {
+ public:
+  [[nodiscard]] static ComponentSpec spec();
+  explicit ClassLabelProcessor(const Config& params);
+
+  // Without a vocab_file the classes are the distinct texts, in the order of their bytes; where all
+  // are whole numbers, which are those of `label`, 0 to the largest. Throws Error{kData} for
+  // numbers beyond a million.
+  void fit(const Strings& texts) override;
+  // Throws Error{kData} for a number or word that is no class, and for several answers.
+  // REQUIRES: vocab_file, or fit() was called.
+  void apply(Sample& sample, Rng& rng) const override;
+  // num_final_outputs, and `answers`, the words by their numbers
+  [[nodiscard]] Value facts() const override;
+
+ private:
+  void take(Strings words);
+  [[nodiscard]] std::int64_t number_of(const Sample& sample) const;
+
+  Strings words_;
+  std::unordered_map<std::string, std::int64_t> numbers_;
+};
+
+}  // namespace pergola::host

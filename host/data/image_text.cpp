@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/data/image_text.h"
+
+#include "host/data/dataset_parts.h"
+#include "host/data/defaults.h"
+#include "host/data/images.h"
+#include "host/data/npy.h"
+#include "host/support/signals.h"
+#include "pergola/error.h"
+#include "pergola/registry.h"
+
+#include <ATen/ATen.h>
+
+#include <system_error>
+#include <unordered_set>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+constexpr std::int64_t kStopEvery = 1'000;  // rows, between looks for a stop signal
+
+// Rows about one image are one group: a model that has trained on some of them would be validated
+// on a picture that it knows. FNV-1a of the path, since a std::hash may be another one elsewhere.
+std::int64_t group_of(const ImageTextRow& content) {
+  const std::string& name = content.images.empty() ? content.features.front() : content.images[0];
+  std::uint64_t hash = 14'695'981'039'346'656'037ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211ULL;
+  return static_cast<std::int64_t>(hash);
+}
+
+void expect_file(const DatasetOptions& options, const std::filesystem::path& file,
+                 const std::string& split) {
+  std::error_code error;
+  if (std::filesystem::exists(file, error) || error)
+    return;  // what else is wrong, reading it tells
+  throw Error(ErrorKind::kData, "data set '", options.name, "' has no file ", file.string(),
+              "; write one JSON object a line there, or set dataset_config.", options.name,
+              ".data_dir or dataset_config.", options.name, ".annotations.", split,
+              " to where it is");
+}
+
+}  // namespace
+
+ComponentSpec ImageText::spec() {
+  const Value defaults = image_text_defaults();
+  const auto param = [&](const char* key, const char* meaning) {
+    return ParamSpec{.name = key, .fallback = *defaults.find(key), .meaning = meaning};
+  };
+  return {
+      "texts with images or region features, from JSON Lines: id, text, image, features, and "
+      "label, "
+      "answer or answers",
+      {param("data_dir", "the folder of all; empty: env.data_dir/image_text"),
+       param("annotations", "the JSON Lines file of each split, in data_dir"),
+       param("images", "for each split the folder of the paths in `image`, in data_dir"),
+       param("features", "likewise of the paths in `features`"),
+       param("split_train",
+             "the part of train that is set aside for val, and its seed; annotations.val is \"\" "
+             "then"),
+       param("image_size", "[height, width] that images are resized to; []: they stay"),
+       param("max_features", "regions of a sample; fewer are filled up with zeros, more cut"),
+       param("feature_dim", "the width that features must have; 0: that of the first row"),
+       param("paired", "two images or feature files a row, as groups img0 and img1"),
+       param("check_rows", "look for all files, and try all texts and answers, before training"),
+       param("processors", "text_processor, answer_processor and image_processor")}};
+}
+
+ImageText::ImageText(const DatasetOptions& options) : config_(ImageTextConfig::parse(options)) {
+  make_processors(options);
+  expect_file(options, config_.train.annotations, "train");
+  expect_file(options, config_.split.annotations, options.type);
+  std::vector<std::int64_t> groups;
+  lines_ = JsonLines(config_.train.annotations);
+  fit(groups);
+  if (config_.split.annotations != config_.train.annotations) {
+    lines_ = JsonLines(config_.split.annotations);
+    groups.clear();
+    read_rows([&](const ImageTextRow& content) { groups.push_back(group_of(content)); });
+    expect_answers();
+  }
+  choose_rows(options, groups);
+  measure_first_row(options);
+  if (!config_.check_rows) return;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    if (i % kStopEvery == 0) stop_if_asked();
+    check_row(rows_[i]);
+  }
+}
+
+void ImageText::make_processors(const DatasetOptions& options) {
+  text_processor_ = options.registry.make_processor(config_.text_processor);
+  answer_processor_ = options.registry.make_processor(config_.answer_processor);
+  image_processor_ = options.registry.make_processor(config_.image_processor);
+}
+
+template <class Use>
+void ImageText::read_rows(const Use& use) {
+  for (std::int64_t row = 0; row < lines_.size(); ++row) {
+    if (row % kStopEvery == 0) stop_if_asked();
+    ImageTextRow content = parse_image_text_row(lines_, row);
+    const bool has_target = content.target != ImageTextRow::Target::kNone;
+    if (row == 0) layout_ = {content.images.size(), content.features.size(), has_target};
+    check_layout(row, content);
+    use(std::move(content));
+  }
+}
+
+void ImageText::fit(std::vector<std::int64_t>& groups) {
+  Strings texts;
+  Strings answers;
+  read_rows([&](ImageTextRow content) {
+    groups.push_back(group_of(content));
+    texts.push_back(std::move(content.text));
+    if (content.class_number) answers.push_back(std::to_string(*content.class_number));
+    for (std::string& answer : content.answers) answers.push_back(std::move(answer));
+  });
+  text_processor_->fit(texts);
+  has_answers_ = layout_.has_target;
+  if (!has_answers_) return;  // a model with losses of its own may learn from such rows
+  answer_processor_->fit(answers);
+  const Value facts = answer_processor_->facts();
+  if (const Value* words = facts.find("answers")) {
+    for (const Value& word : words->as_array()) words_.push_back(word.as_string());
+  }
+  Rng rng(0);
+  Sample sample;
+  blame(lines_, 0, [&] { set_target(parse_image_text_row(lines_, 0), sample, rng); });
+  single_class_ = sample.has("targets") && sample.tensor("targets").dim() == 0;
+}
+
+void ImageText::expect_answers() const {
+  if (!layout_.has_target || has_answers_) return;
+  throw Error(ErrorKind::kData, lines_.place(0), ": the row has a target, but those of ",
+              config_.train.annotations.string(), ", from which the answers are learnt, have none",
+              "; add label, answer or answers there");
+}
+
+void ImageText::choose_rows(const DatasetOptions& options,
+                            const std::vector<std::int64_t>& groups) {
+  const bool divided = config_.of_train && config_.val > 0;
+  const auto val_groups = divided ? choose_val_groups(groups, config_.val, config_.seed)
+                                  : std::unordered_set<std::int64_t>{};
+  const bool wants_val = divided && options.type == "val";
+  for (std::int64_t row = 0; row < lines_.size(); ++row) {
+    const bool is_val = val_groups.contains(groups[static_cast<std::size_t>(row)]);
+    if (is_val == wants_val) rows_.push_back(row);
+  }
+  if (!rows_.empty()) return;
+  throw Error(ErrorKind::kConfig, "split '", options.type, "' of data set '", options.name,
+              "' is empty, since dataset_config.", options.name, ".split_train.val = ", config_.val,
+              " of ", lines_.file().string(), "; choose a value between 0 and 1 that leaves rows ",
+              "for both train and val");
+}
+
+void ImageText::check_layout(std::int64_t row, const ImageTextRow& content) const {
+  const auto refuse = [&](const auto&... parts) {
+    throw Error(ErrorKind::kData, lines_.place(row), ": the row has ", parts...);
+  };
+  constexpr const char* kAlike = "; all rows of a split must be alike";
+  const auto check_count = [&](const char* key, std::size_t count, std::size_t first) {
+    if (count != first) refuse(count, " of ", key, ", but the first row has ", first, kAlike);
+    if (!config_.paired || count == 0 || count == 2) return;
+    refuse(count, " of ", key,
+           ", expected two, since paired = true; correct the row, or set it to false");
+  };
+  check_count("image", content.images.size(), layout_.images);
+  check_count("features", content.features.size(), layout_.features);
+  const bool has_target = content.target != ImageTextRow::Target::kNone;
+  if (has_target == layout_.has_target) return;
+  constexpr const char* kTargets = "label, answer and answers";
+  if (has_target) refuse("one of ", kTargets, ", but the first row has none", kAlike);
+  refuse("none of ", kTargets, ", but the first row has one", kAlike);
+}
+
+void ImageText::measure_first_row(const DatasetOptions& options) {
+  const std::string prefix = concat("dataset_config.", options.name, ".");
+  const std::string split = config_.of_train ? "train" : options.type;
+  if (layout_.images > 0) image_folder_.emplace(config_.split.images, prefix + "images." + split);
+  if (layout_.features > 0) {
+    feature_folder_.emplace(config_.split.features, prefix + "features." + split);
+  }
+  const std::int64_t row = rows_.front();
+  const ImageTextRow first = parse_image_text_row(lines_, row);
+  blame(lines_, row, [&] {
+    for (const std::string& name : first.features) {
+      const at::Tensor features_RD = read_regions(feature_folder_->find(name), 1).features_RD;
+      widths_.push_back(config_.feature_dim > 0 ? config_.feature_dim : features_RD.size(1));
+    }
+    if (config_.image_height > 0 || first.images.empty()) return;
+    const at::Tensor image_3HW = read_image(image_folder_->find(first.images.front()));
+    config_.image_height = image_3HW.size(1);
+    config_.image_width = image_3HW.size(2);
+    resize_ = false;
+  });
+}
+
+void ImageText::check_row(std::int64_t row) const {
+  const ImageTextRow content = parse_image_text_row(lines_, row);
+  blame(lines_, row, [&] {
+    Rng rng(0);
+    Sample sample;
+    set_text(content, sample, rng);
+    set_target(content, sample, rng);
+    for (const std::string& name : content.images) (void)image_folder_->find(name);
+    for (const std::string& name : content.features) (void)feature_folder_->find(name);
+  });
+}
+
+}  // namespace pergola::host
