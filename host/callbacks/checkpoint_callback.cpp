@@ -62,6 +62,10 @@ BestResult CheckpointCallback::saved_best() const {
 
 void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
   saved_update_ = -1;  // what a stop saved before this validation does not have its result
+  if (metrics.empty()) {
+    unmeasured_ = true;
+    return;
+  }
   const auto found = metrics.find(monitor_.criteria);
   if (found == metrics.end()) {
     std::vector<std::string> keys;
@@ -70,10 +74,28 @@ void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& m
                 ", which the validation does not have", did_you_mean(monitor_.criteria, keys));
   }
   const double value = found->second;
+  if (!std::isfinite(value)) {
+    unmeasured_ = true;
+    warn_of_no_number(metrics, value, state.progress.update);
+    return;
+  }
   const bool better = monitor_.minimize ? value < best_.value : value > best_.value;
-  if (std::isnan(value) || (best_.update >= 0 && !better)) return;
+  if (best_.update >= 0 && !better) return;
   best_ = {state.progress.update, value};
   improved_ = true;
+}
+
+void CheckpointCallback::warn_of_no_number(const Numbers& metrics, double value,
+                                           std::int64_t update) {
+  if (std::exchange(warned_, true)) return;
+  std::vector<std::string> others;
+  for (const auto& [key, number] : metrics) {
+    if (std::isfinite(number)) others.push_back(key);
+  }
+  log::warning("[checkpoint] ", monitor_.criteria, " is ", value, " in the validation at update ",
+               update, ", which makes no best checkpoint; let training.early_stop.criteria name ",
+               "another number of the validation",
+               others.empty() ? "" : concat(", such as ", join(others)));
 }
 
 void CheckpointCallback::on_update_complete(TrainerState& state) {
@@ -90,7 +112,13 @@ void CheckpointCallback::on_update_complete(TrainerState& state) {
   }
 }
 
-void CheckpointCallback::on_train_end(TrainerState& state) { save_last(state); }
+void CheckpointCallback::on_train_end(TrainerState& state) {
+  save_last(state);
+  if (best_.update >= 0 || !unmeasured_) return;
+  log::info("[checkpoint] there is no best checkpoint: no validation had a finite ",
+            monitor_.criteria, "; the last one, of update ", state.progress.update,
+            ", is used in its place");
+}
 
 void CheckpointCallback::save_last(const TrainerState& state) {
   if (saved_update_ == state.progress.update) return;

@@ -34,7 +34,8 @@ class CheckpointCallback final : public Callback {
   // Makes this run's best and the folder's `best` agree after a resume: saves `best` when it is to
   // be what was just restored, otherwise takes the one that is there for the best.
   void on_train_start(TrainerState& state) override;
-  // Throws Error{kConfig} when the validation has no number of the monitored name.
+  // One that is NaN or infinite is no best, with a warning for the first. Throws Error{kConfig}
+  // when the validation has numbers, but none of the monitored name.
   void on_validation_end(TrainerState& state, const Numbers& metrics) override;
   void on_update_complete(TrainerState& state) override;
   void on_train_end(TrainerState& state) override;
@@ -51,6 +52,7 @@ class CheckpointCallback final : public Callback {
 
  private:
   void save_last(const TrainerState& state);
+  void warn_of_no_number(const Numbers& metrics, double value, std::int64_t update);
   [[nodiscard]] BestResult saved_best() const;
 
   const Trainer& trainer_;
@@ -59,7 +61,9 @@ class CheckpointCallback final : public Callback {
   MonitorConfig monitor_;
   Value identity_;
   BestResult best_;
-  bool improved_ = false;  // by the validation of the update in hand
+  bool improved_ = false;    // by the validation of the update in hand
+  bool unmeasured_ = false;  // a validation of this process had nothing to choose a best one by
+  bool warned_ = false;      // that the monitored number is none
   std::int64_t saved_update_ = -1;
   std::function<void()> after_save_ = [] {};
 };

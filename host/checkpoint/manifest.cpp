@@ -46,7 +46,8 @@ FileDigest decode_digest(const Value& files, const char* name, const fs::path& f
   return {static_cast<std::uint64_t>(size->as_integer()), hash->as_string()};
 }
 
-// A run's folder, or its checkpoints/, is taken for a checkpoint easily.
+}  // namespace
+
 void refuse_folder_of_checkpoints(const fs::path& folder) {
   std::error_code error;
   for (const fs::path& parent : {folder / "checkpoints", folder}) {
@@ -58,8 +59,6 @@ void refuse_folder_of_checkpoints(const fs::path& folder) {
     }
   }
 }
-
-}  // namespace
 
 std::string encode_manifest(const Manifest& manifest) {
   Value root = Value::Table{{"format_version", kCheckpointFormatVersion}};

@@ -32,6 +32,10 @@ using Manifest = std::map<std::string, FileDigest>;
 // Throws Error{kCheckpoint} when it is missing, damaged or of another format version.
 [[nodiscard]] Manifest read_manifest(const std::filesystem::path& folder);
 
+// A run's folder, or its checkpoints/, is taken for a checkpoint easily: throws Error{kCheckpoint}
+// for such a one, naming a checkpoint in it.
+void refuse_folder_of_checkpoints(const std::filesystem::path& folder);
+
 // Throws Error{kCheckpoint} unless `table` (what `file` holds) is of the version that is read here.
 void check_format_version(const Value& table, const std::filesystem::path& file);
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/checkpoint/safetensors.h"
 
+#include "host/checkpoint/input_file.h"
 #include "host/support/files.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,80 +23,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A file that is being read; what it says is not trusted.
-struct OpenFile {
-  UniqueFd fd;
-  fs::path path;
-  std::uint64_t size = 0;
-};
-
-OpenFile open_for_reading(const fs::path& path) {
-  OpenFile file{open_file(path, ErrorKind::kCheckpoint), path};
-  struct stat info {};
-  if (::fstat(file.fd.get(), &info) != 0) {
-    throw file_error(ErrorKind::kCheckpoint, "read", path, errno);
-  }
-  file.size = static_cast<std::uint64_t>(info.st_size);
-  return file;
-}
-
-// Reading, and not mapping: a mapped file that shrinks meanwhile is a SIGBUS, here it is an Error.
-void read_exactly(const OpenFile& file, char* to, std::uint64_t size, std::uint64_t offset) {
-  while (size > 0) {
-    const auto count = ::pread(file.fd.get(), to, size, static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw file_error(ErrorKind::kCheckpoint, "read", file.path, errno);
-    if (count == 0) {
-      throw Error(ErrorKind::kCheckpoint, file.path.string(),
-                  " became shorter while it was read: ", "byte ", offset, " of ", file.size,
-                  " is gone; nothing may write to it meanwhile");
-    }
-    to += count;
-    size -= static_cast<std::uint64_t>(count);
-    offset += static_cast<std::uint64_t>(count);
-  }
-}
-
 struct LoadedHeader {
   SafetensorsHeader header;
   std::uint64_t data_begin = 0;
 };
 
-LoadedHeader load_header(const OpenFile& file) {
+LoadedHeader load_header(const InputFile& file) {
   const auto too_short = [&](const std::string& what) {
-    return Error(ErrorKind::kCheckpoint, file.path.string(),
+    return Error(ErrorKind::kCheckpoint, file.path().string(),
                  " is not a sound safetensors file: ", what,
                  "; use another checkpoint, or make this file again");
   };
-  if (file.size < kHeaderLengthBytes) {
-    throw too_short(concat("it has ", file.size, " bytes, and the length of its header alone is ",
+  if (file.size() < kHeaderLengthBytes) {
+    throw too_short(concat("it has ", file.size(), " bytes, and the length of its header alone is ",
                            kHeaderLengthBytes));
   }
   char prefix[kHeaderLengthBytes];
-  read_exactly(file, prefix, kHeaderLengthBytes, 0);
+  file.read(prefix, kHeaderLengthBytes, 0);
   std::uint64_t length = 0;
   for (std::uint64_t i = 0; i < kHeaderLengthBytes; ++i) {
     length |= std::uint64_t{static_cast<unsigned char>(prefix[i])} << (8 * i);
   }
-  const std::uint64_t room = file.size - kHeaderLengthBytes;
+  const std::uint64_t room = file.size() - kHeaderLengthBytes;
   if (length > std::min(room, kMaxHeaderBytes)) {
     throw too_short(concat("its header claims ", length, " bytes, and ",
                            std::min(room, kMaxHeaderBytes), " are possible"));
   }
   std::string text(length, '\0');
-  read_exactly(file, text.data(), length, kHeaderLengthBytes);
-  return {decode_header(text, room - length, file.path.string()), kHeaderLengthBytes + length};
+  file.read(text.data(), length, kHeaderLengthBytes);
+  return {decode_header(text, room - length, file.path().string()), kHeaderLengthBytes + length};
 }
 
-at::Tensor load_tensor(const OpenFile& file, const TensorEntry& entry, std::uint64_t data_begin) {
+at::Tensor load_tensor(const InputFile& file, const TensorEntry& entry, std::uint64_t data_begin) {
   const std::uint64_t size = entry.end - entry.begin;
   at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(entry.dtype).device(at::kCPU));
   auto* const bytes = static_cast<char*>(tensor.data_ptr());
-  read_exactly(file, bytes, size, data_begin + entry.begin);
+  file.read(bytes, size, data_begin + entry.begin);
   // Any other value in a C++ bool is undefined behaviour wherever the tensor is used.
   if (entry.dtype == at::kBool &&
       std::any_of(bytes, bytes + size, [](char byte) { return (byte & ~1) != 0; })) {
-    throw Error(ErrorKind::kCheckpoint, file.path.string(), ": tensor '", entry.name,
+    throw Error(ErrorKind::kCheckpoint, file.path().string(), ": tensor '", entry.name,
                 "' is BOOL and holds a byte that is neither 0 nor 1; use another checkpoint, or "
                 "make this file again");
   }
@@ -150,11 +116,11 @@ std::uint64_t safetensors_size(const StateDict& state, const SafetensorsMetadata
 }
 
 SafetensorsHeader read_safetensors_header(const fs::path& path) {
-  return load_header(open_for_reading(path)).header;
+  return load_header(InputFile(path)).header;
 }
 
 StateDict read_safetensors(const fs::path& path) {
-  const OpenFile file = open_for_reading(path);
+  const InputFile file(path);
   const auto [header, data_begin] = load_header(file);
   StateDict state;
   state.reserve(header.tensors.size());

@@ -30,13 +30,29 @@ struct DtypeName {
 
 // In the order in which the reference implementation writes them: by width, then by its own list.
 constexpr std::array kDtypes = {
-    DtypeName{at::kLong, "I64"},  DtypeName{at::kDouble, "F64"},    DtypeName{at::kFloat, "F32"},
-    DtypeName{at::kInt, "I32"},   DtypeName{at::kBFloat16, "BF16"}, DtypeName{at::kHalf, "F16"},
-    DtypeName{at::kShort, "I16"}, DtypeName{at::kChar, "I8"},       DtypeName{at::kByte, "U8"},
+    DtypeName{at::kUInt64, "U64"},
+    DtypeName{at::kLong, "I64"},
+    DtypeName{at::kDouble, "F64"},
+    DtypeName{at::kComplexFloat, "C64"},
+    DtypeName{at::kFloat, "F32"},
+    DtypeName{at::kUInt32, "U32"},
+    DtypeName{at::kInt, "I32"},
+    DtypeName{at::kBFloat16, "BF16"},
+    DtypeName{at::kHalf, "F16"},
+    DtypeName{at::kUInt16, "U16"},
+    DtypeName{at::kShort, "I16"},
+    DtypeName{at::kFloat8_e5m2fnuz, "F8_E5M2FNUZ"},
+    DtypeName{at::kFloat8_e4m3fnuz, "F8_E4M3FNUZ"},
+    DtypeName{at::kFloat8_e4m3fn, "F8_E4M3"},
+    DtypeName{at::kFloat8_e5m2, "F8_E5M2"},
+    DtypeName{at::kChar, "I8"},
+    DtypeName{at::kByte, "U8"},
     DtypeName{at::kBool, "BOOL"},
 };
 
-constexpr std::string_view kDtypeList = "F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL";
+constexpr std::string_view kDtypeList =
+    "F64, F32, F16, BF16, F8_E5M2, F8_E4M3 (and FNUZ), C64, I64, I32, I16, I8, U64, U32, U16, U8 "
+    "and BOOL";
 
 // The place of a dtype in kDtypes, if the format has it.
 std::optional<std::size_t> rank_of(at::ScalarType dtype) {

@@ -34,7 +34,7 @@ constexpr const char* kHelp =
   pergola plugins   list | inspect FILE      which plugins there are, and what is in one
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
   pergola config    show CONFIG [key=value ...]   every value, and where it came from
-  pergola checkpoint inspect DIR | verify DIR
+  pergola checkpoint inspect PATH | verify DIR | convert IN OUT   weights of any format, to safetensors
   pergola doctor                             what would stop a run on this machine
 
 Each command has its options: pergola COMMAND --help. Also --version.

@@ -12,8 +12,10 @@ constexpr std::string_view kOneTrainer = "there is one trainer, so leave it out"
 constexpr std::string_view kLeaveOut = "leave it out";
 constexpr std::string_view kNotYet = "Pergola cannot do this yet, so leave it out";
 constexpr std::string_view kResume =
-    "training goes on from the run's own folder with --resume; weights from elsewhere cannot be "
-    "loaded for training yet";
+    "training goes on from the run's own folder with --resume; set checkpoint.pretrained to start "
+    "from the weights of another run or file";
+constexpr std::string_view kPretrained =
+    "set checkpoint.pretrained to the file or folder; its weights alone are taken";
 constexpr std::string_view kRunDir = "everything is in the run's folder: set env.save_dir";
 
 constexpr MmfKey kKeys[] = {
@@ -55,14 +57,15 @@ constexpr MmfKey kKeys[] = {
 
     {"optimizer.enable_state_sharding", kOneDevice},
 
-    {"checkpoint.resume_file", kResume},
+    {"checkpoint.resume_file", kPretrained},
     {"checkpoint.resume_best", kResume},
-    {"checkpoint.resume_pretrained", kResume},
-    {"checkpoint.resume_zoo", kResume},
+    {"checkpoint.resume_pretrained", kPretrained},
+    {"checkpoint.resume_zoo", "download the file, and set checkpoint.pretrained to it"},
     {"checkpoint.zoo_config_override", kResume},
-    {"checkpoint.pretrained_state_mapping", kResume},
     {"checkpoint.reset", kResume},
-    {"checkpoint.bypass_shape_mismatch", "weights of other shapes are an error, so leave it out"},
+    {"checkpoint.bypass_shape_mismatch",
+     "weights of other shapes are an error; take those that fit with "
+     "checkpoint.pretrained_state_mapping"},
     {"checkpoint.save_git_details", "summary.json names version and plugin; leave it out"},
 
     {"env.cache_dir", "set the variable XDG_CACHE_HOME"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/resolve.h"
 
+#include "host/config/aliases.h"
 #include "host/config/includes.h"
 #include "host/config/interpolate.h"
 #include "host/config/merge.h"
@@ -26,6 +27,7 @@ struct Section {
   const std::function<std::optional<Value>(const std::string&)>& defaults_of;
   const std::function<std::string(const std::string&)>& hint;
   std::map<std::string, Value> defaults = {};  // of each name that the config has
+  Aliases aliases = {};
 };
 
 std::string at_origin(const Value& value) {
@@ -36,7 +38,14 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
   if (section.defaults.count(name) != 0) return;
   std::optional<Value> defaults = section.defaults_of(name);
   if (!defaults) {
-    throw Error(ErrorKind::kConfig, where, " is unknown: ", section.nobody, section.hint(name));
+    const auto alias = section.aliases.find(name);
+    throw Error(
+        ErrorKind::kConfig, where, " is unknown: ", section.nobody,
+        alias == section.aliases.end()
+            ? section.hint(name)
+            : concat("; ", section.table, ".", name, " = ", to_string(alias->second),
+                     at_origin(alias->second), " gives it a table and makes it no ", section.key,
+                     ": set ", section.key, " to the name of one, and the alias for that name"));
   }
   section.defaults.emplace(name, std::move(*defaults));
 }
@@ -61,31 +70,6 @@ void collect_defaults(Section& section, const Value& user, const std::vector<Ove
     if (change.path.size() < 2) continue;
     const auto* name = std::get_if<std::string>(&change.path[1]);
     if (name != nullptr) add_defaults(section, *name, change.key + " (command line)");
-  }
-}
-
-// MMF's aliases: `model_config.a = "b"` gives a the table of b.
-void follow_aliases(Value& root, const Section& section) {
-  const Value before = root[section.table];
-  for (auto& [name, value] : root[section.table].as_table()) {
-    std::vector<std::string> chain = {name};
-    const Value* target = &before.as_table().at(name);
-    while (target->is_string()) {
-      const std::string& next = target->as_string();
-      const bool is_circle = std::find(chain.begin(), chain.end(), next) != chain.end();
-      const auto found = before.as_table().find(next);
-      if (is_circle || found == before.as_table().end()) {
-        throw Error(ErrorKind::kConfig, section.table, ".", chain.back(), " = \"", next, "\"",
-                    at_origin(*target), " is an alias of ",
-                    is_circle ? "itself" : "a table that is not set",
-                    "; expected the name of another "
-                    "table in ",
-                    section.table);
-      }
-      chain.push_back(next);
-      target = &found->second;
-    }
-    if (chain.size() > 1) value = *target;
   }
 }
 
@@ -189,15 +173,21 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
       {"dataset_config", "dataset", dataset_, "", "neither the host nor a plugin has that data set",
        provider.dataset_defaults, provider.dataset_hint},
   };
+  Value user = user_;
+  std::vector<Override> overrides = overrides_;
   Value root = default_config();
   for (Section& section : sections) {
-    collect_defaults(section, user_, overrides_);
+    section.aliases = find_aliases(section.table, user, overrides);
+    const auto is_known = [&](const std::string& name) {
+      return section.defaults_of(name).has_value();
+    };
+    follow_aliases(section.table, section.aliases, is_known, user, overrides);
+    collect_defaults(section, user, overrides);
     for (const auto& [name, defaults] : section.defaults) root[section.table][name] = defaults;
   }
-  merge(root, user_);
-  apply_overrides(root, overrides_);
+  merge(root, user);
+  apply_overrides(root, overrides);
   check_keys(root);
-  for (const Section& section : sections) follow_aliases(root, section);
   root = resolve_references(root);
   prefer_length_of_command_line(root);
   check_values(root);

@@ -56,7 +56,7 @@ class ConfigDraft {
   }
 
   // Second stage. Throws Error{kConfig} for a model or data set that is unknown, for an unknown key
-  // of theirs, a value of the wrong type, and a reference that leads nowhere.
+  // of theirs, a value of the wrong type, and a reference or an alias that leads nowhere.
   [[nodiscard]] ResolvedConfig resolve(const DefaultsProvider& provider) const;
 
  private:

@@ -186,6 +186,41 @@ std::optional<SchedulerConfig> parse_scheduler(const Config& root) {
   return std::nullopt;
 }
 
+// `"model.bert" = "bert"`, and `model.bert = "bert"`, which TOML and key=value make a table in a
+// table of.
+void flatten_mapping(const Config& table, const std::string& path,
+                     std::map<std::string, std::string>& mapping) {
+  for (const auto& [key, value] : table.value().as_table()) {
+    const std::string name = path.empty() ? key : path + '.' + key;
+    if (value.is_table()) {
+      flatten_mapping(Config(value, table.path() + '.' + key), name, mapping);
+    } else if (value.is_string()) {
+      mapping[name] = value.as_string();
+    } else {
+      throw Error(ErrorKind::kConfig, table.path(), ".", key, " = ", to_string(value),
+                  value.origin().empty() ? "" : " (" + value.origin() + ")", " is ",
+                  value.type_name(), "; expected a part of the file's names, such as \"bert\"");
+    }
+  }
+}
+
+CheckpointConfig parse_checkpoint(const Config& config) {
+  CheckpointConfig checkpoint;
+  checkpoint.resume = config.get<bool>("resume");
+  checkpoint.max_to_keep = config.get<std::int64_t>("max_to_keep");
+  if (config.has("pretrained")) checkpoint.pretrained = non_empty(config, "pretrained");
+  flatten_mapping(config.table("pretrained_state_mapping"), "",
+                  checkpoint.pretrained_state_mapping);
+  checkpoint.pretrained_resize_positions = config.get<bool>("pretrained_resize_positions");
+  if (!checkpoint.pretrained &&
+      (!checkpoint.pretrained_state_mapping.empty() || checkpoint.pretrained_resize_positions)) {
+    log::warning(
+        "[config] checkpoint.pretrained_state_mapping and pretrained_resize_positions have no "
+        "effect, because checkpoint.pretrained is not set");
+  }
+  return checkpoint;
+}
+
 }  // namespace
 
 RunType RunType::parse(const Config& root) {
@@ -218,8 +253,7 @@ RunConfig RunConfig::parse(const Config& root) {
   run.scheduler = parse_scheduler(root);
   run.evaluation.metrics = root.typed_list("evaluation.metrics");
   run.evaluation.predict = root.get<bool>("evaluation.predict");
-  run.checkpoint.resume = root.get<bool>("checkpoint.resume");
-  run.checkpoint.max_to_keep = root.get<std::int64_t>("checkpoint.max_to_keep");
+  run.checkpoint = parse_checkpoint(root.table("checkpoint"));
   run.env.data_dir = non_empty(root, "env.data_dir");
   run.env.save_dir = writable_path(root, "env.save_dir");
   run.model_config = root.table(concat("model_config.", run.model));

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -71,6 +72,10 @@ struct EvaluationConfig {
 struct CheckpointConfig {
   bool resume = false;
   std::int64_t max_to_keep = -1;  // -1: all
+  // A training that is not resumed starts from these weights.
+  std::optional<std::filesystem::path> pretrained;
+  std::map<std::string, std::string> pretrained_state_mapping;  // part of the model's names, file's
+  bool pretrained_resize_positions = false;
 };
 
 struct EnvConfig {

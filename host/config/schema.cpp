@@ -79,11 +79,6 @@ Error unknown_key(std::string_view parent, const std::string& name, const Value&
 
 bool is_string(const Value& value) { return value.is_string(); }
 bool is_integer(const Value& value) { return value.type() == Value::Type::kInteger; }
-bool is_typed(const Value& value) {
-  if (value.is_string()) return true;
-  const Value* type = value.is_table() ? value.find("type") : nullptr;
-  return type != nullptr && type->is_string();
-}
 
 bool has_type(const Value& value, KeyType type) {
   switch (type) {
@@ -115,9 +110,6 @@ struct ElementRule {
 
 ElementRule element_rule(KeyType type) {
   if (type == KeyType::kIntegers) return {&is_integer, "an integer"};
-  if (type == KeyType::kTypedList) {
-    return {&is_typed, "a name or {type = \"name\", params = {...}}"};
-  }
   return {&is_string, "a string"};
 }
 
@@ -126,7 +118,8 @@ void check_type(const Config& config, const KeySpec& key, const Value& value) {
     throw config.error(key.path,
                        concat("is ", value.type_name(), "; expected ", type_text(key.type)));
   }
-  if (!value.is_array()) return;
+  if (key.type == KeyType::kTypedList) static_cast<void>(config.typed_list(key.path));
+  if (!value.is_array() || key.type == KeyType::kTypedList) return;
   const ElementRule rule = element_rule(key.type);
   for (std::size_t i = 0; i < value.as_array().size(); ++i) {
     const Value& element = value.as_array()[i];

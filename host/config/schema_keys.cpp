@@ -17,7 +17,8 @@ constexpr Bounds kMinusOneOrMore{-1, kAny};
 // Finite, so that the number of updates that follows from them is one of 64 bits.
 constexpr Bounds kFrequency{1, 1'000'000};
 constexpr Bounds kEpochs{0, 1'000'000, Bounds::Low::kExcluded};
-constexpr Bounds kPositive{0, kAny, Bounds::Low::kExcluded};
+// Far above any gradient, and a number of float32, as is its product with one.
+constexpr Bounds kGradient{0, 1e15, Bounds::Low::kExcluded};
 constexpr Bounds kFraction{0, 1};
 constexpr Bounds kThreads{0, 1024};
 
@@ -58,11 +59,11 @@ constexpr KeySpec kKeys[] = {
     {"training.pin_memory", kBoolean, "false", "Page-locked batches, for faster copies to a GPU."},
     {"training.clip_gradients", kBoolean, "false",
      "Scale gradients down whose norm is above max_grad_l2_norm."},
-    {"training.max_grad_l2_norm", kFloat, "", "Needed by clip_gradients.", &kPositive},
+    {"training.max_grad_l2_norm", kFloat, "", "Needed by clip_gradients.", &kGradient},
     {"training.clip_norm_mode", kString, "\"all\"",
      "The norm is that of all gradients together; MMF has no other either."},
     {"training.clip_grad_value", kFloat, "",
-     "Limit each number of a gradient to this size; alone, without clip_gradients.", &kPositive},
+     "Limit each number of a gradient to this size; alone, without clip_gradients.", &kGradient},
     {"training.freeze", kStrings, "[]",
      "Parameters not to train, as patterns of names: * is any text, ? a character. Buffers still "
      "move."},
@@ -103,6 +104,12 @@ constexpr KeySpec kKeys[] = {
     {"checkpoint.max_to_keep", kInteger, "-1",
      "How many checkpoints of checkpoint_interval to keep, besides last and best; -1: all.",
      &kMinusOneOrMore},
+    {"checkpoint.pretrained", kString, "",
+     "Start from the weights in this file or folder: safetensors, PyTorch, Hugging Face, Pergola."},
+    {"checkpoint.pretrained_state_mapping", kTable, "",
+     "Take those alone that fit {part of the model's names = part of the file's, or \"\"}."},
+    {"checkpoint.pretrained_resize_positions", kBoolean, "false",
+     "Take tables of positions of other lengths: cut, or begun again where they end."},
 
     {"env.data_dir", kString,
      "\"${env:PERGOLA_DATA_DIR,${env:XDG_CACHE_HOME,${env:HOME,/tmp}/.cache}/pergola/data}\"",

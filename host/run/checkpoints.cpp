@@ -2,21 +2,49 @@
 #include "host/run/checkpoints.h"
 
 #include "host/checkpoint/checkpoint.h"
+#include "host/checkpoint/safetensors.h"
+#include "host/checkpoint/weights.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/accumulate.h>
 
 #include <sstream>
+#include <system_error>
 
 namespace pergola::host {
 namespace {
 
-void describe(const char* title, const StateDict& tensors, std::ostringstream& out) {
+// Memory that tensors share counts for each.
+void describe(const char* title, const std::vector<WeightEntry>& tensors, std::ostringstream& out) {
   std::int64_t elements = 0;
-  for (const auto& [name, tensor] : tensors) elements += tensor.numel();
-  out << title << ": " << tensors.size() << " tensors, " << elements << " elements\n";
-  for (const auto& [name, tensor] : tensors) {
-    out << "  " << name << '\t' << tensor.scalar_type() << '\t' << tensor.sizes() << '\n';
+  std::int64_t bytes = 0;
+  for (const WeightEntry& tensor : tensors) {
+    elements += c10::multiply_integers(tensor.shape);
+    bytes += c10::multiply_integers(tensor.shape) *
+             static_cast<std::int64_t>(c10::elementSize(tensor.dtype));
+  }
+  out << title << ": " << tensors.size() << " tensors, " << elements << " elements, " << bytes
+      << " bytes\n";
+  for (const WeightEntry& tensor : tensors) {
+    out << "  " << tensor.name << '\t' << tensor.dtype << '\t' << at::IntArrayRef(tensor.shape)
+        << '\n';
+  }
+}
+
+std::vector<WeightEntry> entries_of(const StateDict& state) {
+  std::vector<WeightEntry> entries;
+  for (const auto& [name, tensor] : state) {
+    entries.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
+  }
+  return entries;
+}
+
+void describe(const Value& metadata, std::ostringstream& out) {
+  for (const auto& [key, value] : metadata.as_table()) {
+    // The config is a file of its own; here its text would hide the rest.
+    if (key == "config") continue;
+    out << key << " = " << to_string(value) << '\n';
   }
 }
 
@@ -33,17 +61,28 @@ std::vector<CheckedFile> verify_files(const std::filesystem::path& folder) {
   return files;
 }
 
-std::string describe_checkpoint(const std::filesystem::path& folder) {
-  const CheckpointContent content = load_checkpoint(folder);
+std::string describe_checkpoint(const std::filesystem::path& path) {
   std::ostringstream out;
-  for (const auto& [key, value] : content.state.as_table()) {
-    // The config is a file of its own; here its text would hide the rest.
-    if (key == "config") continue;
-    out << key << " = " << to_string(value) << '\n';
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error) || is_hugging_face_folder(path)) {
+    const WeightsFile file = open_weights(path);
+    out << "format: " << file.format << '\n';
+    describe(file.metadata, out);
+    describe("weights", file.tensors, out);
+    return std::move(out).str();
   }
-  describe("model", content.model, out);
-  describe("trainer", content.trainer, out);
+  const CheckpointContent content = load_checkpoint(path);
+  describe(content.state, out);
+  describe("model", entries_of(content.model), out);
+  describe("trainer", entries_of(content.trainer), out);
   return std::move(out).str();
+}
+
+std::string convert_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const Weights weights = read_weights(from);
+  const FileDigest written = write_safetensors(to, weights.state, {{"format", "pt"}});
+  return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size,
+                " bytes; from: ", weights.format, '\n');
 }
 
 }  // namespace pergola::host

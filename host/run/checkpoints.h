@@ -21,8 +21,16 @@ struct CheckedFile {
 // manifest.
 [[nodiscard]] std::vector<CheckedFile> verify_files(const std::filesystem::path& folder);
 
-// Progress, model, plugin and config of a checkpoint, and name, type and shape of every tensor, as
-// lines of text. Throws Error{kCheckpoint} for one that is damaged.
-[[nodiscard]] std::string describe_checkpoint(const std::filesystem::path& folder);
+// Progress, model, plugin and config of a checkpoint folder, after every byte was verified; of
+// other files and folders of weights, what they are and what stands beside the weights, without
+// reading the data. Then name, type and shape of every tensor. Lines of text. Throws
+// Error{kCheckpoint} for what is damaged or unknown.
+[[nodiscard]] std::string describe_checkpoint(const std::filesystem::path& path);
+
+// Writes the weights of `from`, a file or folder in any form that is known, to the safetensors file
+// `to`, whole or not at all; a file that is there is replaced. Returns a line that says what was
+// done. Throws Error{kCheckpoint}, also for a dtype that safetensors has not.
+[[nodiscard]] std::string convert_checkpoint(const std::filesystem::path& from,
+                                             const std::filesystem::path& to);
 
 }  // namespace pergola::host

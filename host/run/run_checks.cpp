@@ -27,6 +27,39 @@ void compare(const std::string& name, const Value* saved, const Value* now,
   differences.push_back(concat(name, " = ", to_string(*now), " (it was ", to_string(*saved), ")"));
 }
 
+Value value_of(const Value& config, const char* key, const Value& fallback) {
+  const Value* value = config.find(key);
+  return value == nullptr ? fallback : *value;
+}
+
+// A schedule that comes, goes or becomes another one has not seen what the old one has.
+void compare_schedulers(const Value& saved, const Value& now,
+                        std::vector<std::string>& differences) {
+  const Value none(false);
+  const Value was_on = value_of(saved, "training.lr_scheduler", none);
+  const Value is_on = value_of(now, "training.lr_scheduler", none);
+  compare("training.lr_scheduler", &was_on, &is_on, differences);
+  if (was_on == none || is_on == none) return;
+  const char* const keys[][2] = {{"scheduler.type", "pythia"}, {"scheduler.interval", "update"}};
+  for (const auto& [key, fallback] : keys) {
+    const Value old_value = value_of(saved, key, fallback);
+    const Value value = value_of(now, key, fallback);
+    compare(key, &old_value, &value, differences);
+  }
+}
+
+// sgd keeps nothing without momentum, so that its state cannot say that there was none.
+void compare_momentum(const Value& saved, const Value& now, std::vector<std::string>& differences) {
+  if (value_of(now, "optimizer.type", "") != Value("sgd")) return;
+  const Value old_value = value_of(saved, "optimizer.params.momentum", 0);
+  const Value value = value_of(now, "optimizer.params.momentum", 0);
+  const auto is_none = [](const Value& momentum) {
+    return momentum == Value(0) || momentum == Value(0.0);
+  };
+  if (is_none(old_value) == is_none(value)) return;
+  compare("optimizer.params.momentum", &old_value, &value, differences);
+}
+
 Value config_of(const Value& identity) {
   const Value* text = identity.find("config");
   if (text == nullptr) return Value(Value::Table{});
@@ -92,9 +125,17 @@ void check_losses(const RunConfig& config, const BaseModel& model) {
               "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
 }
 
-void check_first_validation(const RunConfig& config, const Numbers& first) {
-  if (first.empty()) return;
-  const std::string prefix = "val/" + config.dataset + "/";
+void check_first_validation(const RunConfig& config, const Numbers& first, std::int64_t samples) {
+  if (first.empty()) {
+    log::warning("[run] there is nothing to measure in the validation, and so no best checkpoint: ",
+                 "the val split of data set ", config.dataset,
+                 samples == 0
+                     ? " is empty"
+                     : " gives no loss and no metric (without targets there are those losses alone "
+                       "that the model makes itself)",
+                 "; after training the last checkpoint is evaluated");
+    return;
+  }
   const std::string& criteria = config.training.monitor.criteria;
   const auto total = first.find("val/total_loss");
   if (config.training.exit_on_nan_losses && total != first.end() && !std::isfinite(total->second)) {
@@ -122,6 +163,10 @@ void check_continuation(const Value& saved, const Value& now) {
   const Value config = config_of(now);
   for (const char* key : kFixedKeys) {
     compare(key, saved_config.find(key), config.find(key), differences);
+  }
+  if (!saved_config.as_table().empty()) {
+    compare_schedulers(saved_config, config, differences);
+    compare_momentum(saved_config, config, differences);
   }
   compare("training.seed", saved.find("seed"), now.find("seed"), differences);
   compare("the number of training samples", saved.find("train_samples"), now.find("train_samples"),

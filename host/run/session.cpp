@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/session.h"
 
+#include "host/checkpoint/pretrained.h"
+#include "host/checkpoint/weights.h"
 #include "host/data/registration.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
@@ -96,6 +98,7 @@ void publish_builtins(Registry& registry) {
 
 Session::Session(RunConfig config, const PluginCatalog& catalog)
     : config_(std::move(config)), device_(prepare_device(config_.training)), loader_(registry_) {
+  set_weight_reader([](const std::string& path) { return host::read_weights(path).state; });
   publish_builtins(registry_);
   load_plugins(catalog);
 }
@@ -136,6 +139,22 @@ void Session::load_weights(const CheckpointContent& content) {
   if (extras == nullptr) return;
   guarded("on_load_checkpoint() of model '" + config_.model + "'",
           [&] { model_->on_load_checkpoint(*extras); });
+}
+
+void Session::load_pretrained() {
+  const CheckpointConfig& checkpoint = config_.checkpoint;
+  if (!checkpoint.pretrained) return;
+  const PretrainedReport report =
+      guarded("loading weights into model '" + config_.model + "'", [&] {
+        return host::load_pretrained(
+            *model_, *checkpoint.pretrained,
+            {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions});
+      });
+  log::info("[pretrained] ", checkpoint.pretrained->string(), ": ", report.summary());
+  if (!report.missing.empty()) {
+    log::warning("[pretrained] what the file does not have keeps its initial values:",
+                 report.table);
+  }
 }
 
 const Dataset& Session::dataset(const std::string& split) {

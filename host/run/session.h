@@ -37,6 +37,10 @@ class Session {
   // Loads a checkpoint's weights. Throws Error{kCheckpoint} when it is of another model.
   void load_weights(const CheckpointContent& content);
 
+  // Loads the weights of checkpoint.pretrained, if it is set; says in the log what of them fits.
+  // Throws Error{kCheckpoint}.
+  void load_pretrained();
+
   // The data of a split, read when it is asked for the first time. Throws what the data set throws,
   // and Error{kData} when there are no samples to train on.
   [[nodiscard]] const Dataset& dataset(const std::string& split);

@@ -79,6 +79,7 @@ class TrainCommand {
     }
     session_->build_model("train", seed_);
     check_losses(config_, session_->model());
+    if (!resumed) session_->load_pretrained();
     // A test split that cannot be read is to be known before the night, not after it.
     if (config_.run_type.test) static_cast<void>(session_->dataset("test"));
     build_trainer(store);
@@ -161,6 +162,7 @@ class TrainCommand {
     options.log_interval = training.log_interval;
     options.max_grad_l2_norm = training.max_grad_l2_norm;
     options.clip_grad_value = training.clip_grad_value;
+    if (config_.scheduler) options.scheduler = config_.scheduler->type;
     options.criteria = training.monitor.criteria;
     options.exit_on_nan_losses = training.exit_on_nan_losses;
     return options;
@@ -201,7 +203,7 @@ class TrainCommand {
         evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
                                  session_->device(), Step::kValidation, /*max_batches=*/1});
     set_rng_state(session_->device(), rng);
-    check_first_validation(config_, first);
+    check_first_validation(config_, first, session_->dataset("val").size());
   }
 
   void add_callbacks(const CheckpointStore& store) {

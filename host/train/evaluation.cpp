@@ -167,15 +167,16 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
     std::optional<SampleList> loaded = next_batch(input.loader);
     if (!loaded) break;
     stop_if_asked();
-    const SampleList batch = loaded->to(input.device, /*non_blocking=*/true);
+    const SampleList batch = visit ? loaded->to(input.device, /*non_blocking=*/true)
+                                   : std::move(*loaded).to(input.device, /*non_blocking=*/true);
     type = batch.dataset_type();
     name = batch.dataset_name();
     const ModelOutput output = run_step(input, batch, index++);
+    if (output.losses) {  // the config's are none without targets
+      guarded("the mean of the model's losses",
+              [&] { losses.add(*output.losses, batch.batch_size()); });
+    }
     if (batch.has("targets")) {
-      if (output.losses) {
-        guarded("the mean of the model's losses",
-                [&] { losses.add(*output.losses, batch.batch_size()); });
-      }
       input.metrics.update(batch, output);
       measured = true;
     }

@@ -71,8 +71,8 @@ using BatchVisitor = std::function<void(const Report& report)>;
 
 // The mean of every loss over the split's samples, or those of its first max_batches, their sum as
 // "{dataset_type}/total_loss", and all metrics. The model is in evaluation mode meanwhile and then
-// as before; no gradient is recorded. Losses and metrics are left out for batches without
-// `targets`; `visit` may be empty.
+// as before; no gradient is recorded. Metrics, and the losses of the config, are left out for
+// batches without `targets`; `visit` may be empty.
 [[nodiscard]] Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit = {});
 
 }  // namespace pergola::host

@@ -6,20 +6,37 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace pergola::host {
+namespace {
 
-void LossMeter::add(const LossMap& losses) {
+// JSON has no NaN: it comes back as null.
+double number(const Value& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.as_float();
+}
+
+const Value& require(const Value& state, const char* key) {
+  const Value* value = state.find(key);
+  if (value != nullptr) return *value;
+  throw Error(
+      ErrorKind::kCheckpoint, "state.json of the checkpoint has no '", key,
+      "' of the losses in 'meter'; it was written by an older program, which can resume it");
+}
+
+}  // namespace
+
+void LossMeter::add(const LossMap& losses, std::int64_t samples) {
   const at::NoGradGuard no_grad;
   for (const auto& [key, loss] : losses) {
     Sum& sum = sums_[key];
     const at::Tensor mean = loss.detach().mean().to(at::kDouble);
-    sum.value = sum.value.defined() ? sum.value.to(mean.device()) + mean : mean;
-    ++sum.count;
+    sum.value =
+        sum.value.defined() ? at::add(sum.value.to(mean.device()), mean, samples) : mean * samples;
+    sum.samples += samples;
   }
 }
 
@@ -27,7 +44,7 @@ Numbers LossMeter::means() const {
   Numbers numbers;
   double total = 0;
   for (const auto& [key, sum] : sums_) {
-    const double mean = sum.value.item<double>() / static_cast<double>(sum.count);
+    const double mean = sum.value.item<double>() / static_cast<double>(sum.samples);
     numbers[key] = mean;
     total += mean;
   }
@@ -37,16 +54,16 @@ Numbers LossMeter::means() const {
 
 Numbers LossMeter::take() {
   Numbers numbers = means();
-  std::int64_t batches = 0;
-  for (const auto& [key, sum] : sums_) batches = std::max(batches, sum.count);
-  Numbers averages;
-  for (const auto& [key, mean] : numbers) {
-    const auto sum = sums_.find(key);
-    SmoothedValue& course = courses_[key];
-    course.update(mean, sum == sums_.end() ? batches : sum->second.count);
-    averages[key + "/avg"] = course.global_avg();
+  double total = 0;
+  for (const auto& [key, sum] : sums_) {
+    Course& course = courses_[key];
+    course.sum += sum.value.item<double>();
+    course.samples += sum.samples;
+    const double average = course.sum / static_cast<double>(course.samples);
+    numbers[key + "/avg"] = average;
+    total += average;
   }
-  numbers.merge(averages);
+  if (!sums_.empty()) numbers["train/total_loss/avg"] = total;
   sums_.clear();
   return numbers;
 }
@@ -65,33 +82,27 @@ void LossMeter::check_finite(std::int64_t update) const {
 Value LossMeter::state_dict() const {
   Value sums{Value::Table{}};
   for (const auto& [key, sum] : sums_) {
-    sums[key] = Value::Table{{"sum", sum.value.item<double>()}, {"count", sum.count}};
+    sums[key] = Value::Table{{"sum", sum.value.item<double>()}, {"samples", sum.samples}};
   }
   Value courses{Value::Table{}};
-  for (const auto& [key, course] : courses_) courses[key] = course.state_dict();
+  for (const auto& [key, course] : courses_) {
+    courses[key] = Value::Table{{"sum", course.sum}, {"samples", course.samples}};
+  }
   return Value::Table{{"sums", std::move(sums)}, {"courses", std::move(courses)}};
 }
 
 void LossMeter::load_state_dict(const Value& state) {
-  sums_.clear();
-  courses_.clear();
-  const Value* sums = state.find("sums");
-  const Value* courses = state.find("courses");
-  if (sums == nullptr || courses == nullptr) {
-    throw Error(ErrorKind::kCheckpoint,
-                "state.json of the checkpoint has no sums and courses of "
-                "losses in 'meter'; it was written by an older program, which can resume it");
+  std::map<std::string, Sum> sums;
+  for (const auto& [key, saved] : require(state, "sums").as_table()) {
+    sums[key] = {at::full({}, number(require(saved, "sum")), at::kDouble),
+                 require(saved, "samples").as_integer()};
   }
-  for (const auto& [key, saved] : sums->as_table()) {
-    const Value* sum = saved.find("sum");
-    const Value* count = saved.find("count");
-    if (sum == nullptr || count == nullptr) continue;
-    // JSON has no NaN: it comes back as null.
-    const double value =
-        sum->is_null() ? std::numeric_limits<double>::quiet_NaN() : sum->as_float();
-    sums_[key] = {at::full({}, value, at::kDouble), count->as_integer()};
+  std::map<std::string, Course> courses;
+  for (const auto& [key, saved] : require(state, "courses").as_table()) {
+    courses[key] = {number(require(saved, "sum")), require(saved, "samples").as_integer()};
   }
-  for (const auto& [key, saved] : courses->as_table()) courses_[key].load_state_dict(saved);
+  sums_ = std::move(sums);
+  courses_ = std::move(courses);
 }
 
 }  // namespace pergola::host

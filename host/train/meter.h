@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The mean of the training losses since the last log line, and their course since the run began
-// (after MMF's Meter). Sums stay on the device; nothing waits for it until take(), means() or
-// check_finite() is called. Training thread.
+// The mean of the training losses over the samples since the last log line, and over those since
+// the run began, which is MMF's "{key}/avg". In the place of the first, MMF's Meter logs the median
+// of the last 20 batches that it saw, whatever their sizes. Sums stay on the device; nothing waits
+// for it until take(), means() or check_finite() is called. Training thread.
 #pragma once
 
-#include "host/train/smoothed_value.h"
 #include "pergola/callback.h"
 #include "pergola/model_output.h"
 #include "pergola/value.h"
@@ -19,13 +19,13 @@ namespace pergola::host {
 
 class LossMeter {
  public:
-  // Takes in the losses of one micro-batch.
-  void add(const LossMap& losses);
+  // Takes in the losses of one micro-batch of so many samples.
+  void add(const LossMap& losses, std::int64_t samples);
 
   // The mean of each loss since the last take(), by its key, and their sum under
   // "train/total_loss".
   [[nodiscard]] Numbers means() const;
-  // The same, and begins anew. With each comes the average over the whole run, "{key}/avg".
+  // The same, and begins anew. With each comes the mean over the whole run, "{key}/avg".
   [[nodiscard]] Numbers take();
 
   // Throws Error{kNan} that names the losses that became NaN or infinite since the last take().
@@ -33,15 +33,20 @@ class LossMeter {
 
   // Bit-exact, so that a resumed run logs the numbers that it would have logged.
   [[nodiscard]] Value state_dict() const;
+  // Throws Error{kCheckpoint} when `state` is none.
   void load_state_dict(const Value& state);
 
  private:
   struct Sum {
-    at::Tensor value;  // 0-d float64
-    std::int64_t count = 0;
+    at::Tensor value;  // 0-d float64: of each sample's loss
+    std::int64_t samples = 0;
   };
-  std::map<std::string, Sum> sums_;
-  std::map<std::string, SmoothedValue> courses_;
+  struct Course {
+    double sum = 0;
+    std::int64_t samples = 0;
+  };
+  std::map<std::string, Sum> sums_;        // since the last take()
+  std::map<std::string, Course> courses_;  // from the begin of the run up to that
 };
 
 }  // namespace pergola::host

@@ -3,6 +3,7 @@
 
 #include "host/device/device.h"
 #include "host/model/guard.h"
+#include "host/model/optimizers/options.h"
 #include "host/support/signals.h"
 #include "host/train/clip.h"
 #include "host/train/evaluation.h"
@@ -84,7 +85,7 @@ bool Trainer::run_update() {
   for (std::int64_t i = 0; i < group_size; ++i) {
     std::optional<SampleList> loaded = next_batch(parts_.loader);
     PERGOLA_ASSERT(loaded.has_value());
-    batch = loaded->to(parts_.device, /*non_blocking=*/true);
+    batch = std::move(*loaded).to(parts_.device, /*non_blocking=*/true);
     output = forward_backward(batch, group_size);
     progress.batch_in_epoch += 1;
     progress.samples_seen += batch.batch_size();
@@ -123,7 +124,7 @@ ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t grou
         "data set give targets");
   }
   const at::Tensor loss = guarded("the mean of the model's losses", [&] {
-    meter_.add(*output.losses);
+    meter_.add(*output.losses, batch.batch_size());
     return total_loss(*output.losses) / group_size;
   });
   guarded(concat("the backward pass at update ", state_.progress.update + 1),
@@ -134,15 +135,26 @@ ModelOutput Trainer::forward_backward(const SampleList& batch, std::int64_t grou
 void Trainer::step() {
   if (options_.max_grad_l2_norm) clip_grad_norm(parts_.optimizer, *options_.max_grad_l2_norm);
   if (options_.clip_grad_value) clip_grad_value(parts_.optimizer, *options_.clip_grad_value);
-  if (parts_.scheduler != nullptr) {
-    parts_.optimizer.set_lr_factor(
-        guarded(concat("factor() of the scheduler at update ", state_.progress.update + 1),
-                [&] { return parts_.scheduler->factor(state_.progress.update); }));
-  }
+  if (parts_.scheduler != nullptr) schedule_rate();
   guarded(concat("step() of the optimizer at update ", state_.progress.update + 1), [&] {
     const at::NoGradGuard no_grad;
     parts_.optimizer.step();
   });
+}
+
+void Trainer::schedule_rate() {
+  const std::int64_t update = state_.progress.update + 1;
+  const double factor = guarded(concat("factor() of the scheduler at update ", update),
+                                [&] { return parts_.scheduler->factor(state_.progress.update); });
+  parts_.optimizer.set_lr_factor(factor);
+  for (std::size_t group = 0; group < parts_.optimizer.groups().size(); ++group) {
+    const double rate = parts_.optimizer.lr(group);
+    if (std::abs(rate) <= kHighestOption) continue;  // not for NaN
+    throw Error(ErrorKind::kConfig, "scheduler '", options_.scheduler,
+                "' makes the learning rate of update ", update, " ", rate, ", ", factor,
+                " times optimizer.params.lr; expected at most ", kHighestOption,
+                ": check scheduler.params");
+  }
 }
 
 bool Trainer::log_due() const {

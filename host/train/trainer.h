@@ -37,7 +37,8 @@ struct TrainerOptions {
   std::int64_t log_interval = 100;       // updates between log lines
   std::optional<double> max_grad_l2_norm = {};
   std::optional<double> clip_grad_value = {};
-  std::string criteria = {};  // which number of a validation the scheduler observes
+  std::string scheduler = {};  // its name, for messages
+  std::string criteria = {};   // which number of a validation the scheduler observes
   bool exit_on_nan_losses = true;
 };
 
@@ -88,6 +89,7 @@ class Trainer {
   bool run_update();
   ModelOutput forward_backward(const SampleList& batch, std::int64_t group_size);
   void step();
+  void schedule_rate();
   void complete_update();
   bool validate();
   void check_validation(const Numbers& numbers) const;

@@ -157,7 +157,9 @@ std::string Config::get_choice(std::string_view key, const std::string& fallback
                                const std::vector<std::string>& choices) const {
   std::string word = get<std::string>(key, fallback);
   if (std::find(choices.begin(), choices.end(), word) != choices.end()) return word;
-  throw error(key, "is not one of " + join(choices) + did_you_mean(word, choices));
+  const std::string near = closest(word, choices);
+  throw error(key, concat("is not one of ", join(choices),
+                          near.empty() ? "" : "; did you mean '" + near + "'?"));
 }
 
 Config Config::table(std::string_view key) const {
@@ -178,6 +180,10 @@ TypedConfig Config::typed_at(const Value& value, const std::string& path) const 
                 "; expected a name or {type = \"name\", params = {...}}");
   }
   const Config options(root_, &value, path);
+  if (!options.has("type")) {
+    throw Error(ErrorKind::kConfig, where, " has no `type`; expected a name or {type = \"name\", ",
+                "params = {...}}");
+  }
   const Value* params = value.find("params");
   if (params != nullptr && params->is_array()) {  // MMF's `multi`: the parts are the params
     return {options.get<std::string>("type"), Config(Value::Table{{"params", *params}}, path),

@@ -246,7 +246,7 @@ TEST_F(CommandsTest, CheckpointInspectShowsProgressModelAndTensors) {
   EXPECT_THAT(result.out, HasSubstr("update = 2"));
   EXPECT_THAT(result.out, HasSubstr("  words.weight\tFloat\t[1024, 16]\n"));
   // 1024 x 16 words, and a linear layer from 3 colours + 16 to 5 answers and the unknown one.
-  EXPECT_THAT(result.out, HasSubstr("model: 3 tensors, 16504 elements\n"));
+  EXPECT_THAT(result.out, HasSubstr("model: 3 tensors, 16504 elements, 66016 bytes\n"));
 }
 
 TEST_F(CommandsTest, CheckpointVerifyListsEveryFile) {

@@ -78,6 +78,40 @@ TEST_F(FirstValidationTest, PartsOfALossAreCriteriaAndTheirLossIsNot) {
   expect_success(train_on_dots(part));
 }
 
+TEST_F(FirstValidationTest, EmptySplitIsToldOnceAndTheLastCheckpointIsEvaluated) {
+  const Result result =
+      train_on_dots({"dataset_config.dots.val_samples=0", "run_type=train_val_test",
+                     "training.evaluation_interval=1", "evaluation.metrics=[\"accuracy\"]"});
+  expect_success(result);
+  const std::string warning = "warning: [run] there is nothing to measure in the validation";
+  EXPECT_THAT(result.err,
+              HasSubstr(warning + ", and so no best checkpoint: the val split of data set dots is "
+                                  "empty; after training the last checkpoint is evaluated\n"));
+  EXPECT_EQ(result.err.find("warning: "), result.err.rfind("warning: "));
+  EXPECT_EQ(text("run/checkpoints/best/state.json"), "");
+  EXPECT_FALSE(json("run/summary.json").contains("best"));
+  EXPECT_TRUE(json("run/summary.json").at("metrics").contains("test/dots/accuracy"));
+  EXPECT_EQ(metrics().back().at("checkpoint"), "last");
+}
+
+// One sample of the validation is of one class: its ROC has no area.
+TEST_F(FirstValidationTest, CriterionThatIsNeverANumberIsToldAndTheLastCheckpointIsEvaluated) {
+  const Result result =
+      train_on_dots({"dataset_config.dots.val_samples=1", "run_type=train_test",
+                     "training.evaluation_interval=1", "evaluation.metrics=[\"macro_roc_auc\"]",
+                     "training.early_stop.criteria=dots/macro_roc_auc"});
+  expect_success(result);
+  EXPECT_THAT(
+      result.err,
+      HasSubstr("warning: [checkpoint] val/dots/macro_roc_auc is nan in the validation at "
+                "update 1, which makes no best checkpoint; let training.early_stop.criteria "
+                "name another number of the validation, such as "));
+  EXPECT_EQ(result.err.find("warning: "), result.err.rfind("warning: "));
+  EXPECT_THAT(result.err, HasSubstr("[checkpoint] there is no best checkpoint: no validation had "
+                                    "a finite val/dots/macro_roc_auc; the last one, of update 2"));
+  EXPECT_EQ(metrics().back().at("checkpoint"), "last");
+}
+
 TEST_F(FirstValidationTest, WhatIsForOtherDataSetsIsTold) {
   const Result result = train_on_dots(
       {"model_config.boring.losses=[\"logit_bce\", {type=\"mse\", datasets=[\"dot\"]}]",
@@ -88,6 +122,17 @@ TEST_F(FirstValidationTest, WhatIsForOtherDataSetsIsTold) {
   EXPECT_THAT(result.err,
               HasSubstr("metric 'f1' (evaluation.metrics[1] (command line)) is for data "
                         "set vqa2 alone"));
+}
+
+class RateTest : public RunTest {};
+
+TEST_F(RateTest, ScheduleThatLeavesFloatBehindIsNamedWithItsUpdate) {
+  expect_error(train({"training.lr_scheduler=true", "scheduler.type=exponential",
+                      "scheduler.params={gamma=1e200}"}),
+               kConfig,
+               {"scheduler 'exponential' makes the learning rate of update 2 ",
+                "1e+200 times optimizer.params.lr; expected at most 1e+15: check "
+                "scheduler.params"});
 }
 
 class CallbackNamesTest : public RunTest {};
@@ -138,6 +183,38 @@ TEST_F(ContinuationTest, AnotherOptimizerIsRefused) {
   expect_success(train({"training.max_updates=3", "run_type=train"}));
   expect_refused({"optimizer={type=\"sgd\", params={lr=0.1}}"},
                  {"optimizer.type = \"sgd\" (it was \"adamw\")"});
+}
+
+TEST_F(ContinuationTest, AnotherScheduleIsRefusedAndSoIsOneThatComesOrGoes) {
+  const Words step = {"training.lr_scheduler=true", "scheduler.type=step",
+                      "scheduler.params={step_size=2}", "run_type=train"};
+  Words first = step;
+  first.emplace_back("training.max_updates=3");
+  expect_success(train(first));
+  expect_refused({"run_type=train"}, {"training.lr_scheduler = false (it was true)"});
+  expect_refused({"training.lr_scheduler=true", "scheduler.type=exponential",
+                  "scheduler.params={gamma=0.9}", "scheduler.interval=epoch"},
+                 {"scheduler.type = \"exponential\" (it was \"step\"), scheduler.interval = "
+                  "\"epoch\" (it was \"update\")"});
+  Words same = step;
+  same.insert(same.end(), {"--resume", "scheduler.params.gamma=0.5"});
+  expect_success(train(same));
+}
+
+TEST_F(ContinuationTest, ScheduleThatDoesNotCountMayBeAnother) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  expect_refused({"training.lr_scheduler=true"}, {"training.lr_scheduler = true (it was false)"});
+  expect_success(train({"--resume", "scheduler.type=step", "scheduler.interval=epoch"}));
+}
+
+TEST_F(ContinuationTest, MomentumThatComesOrGoesIsRefused) {
+  const auto sgd = [](const std::string& params) {
+    return Words{"optimizer={type=\"sgd\", params={lr=0.1" + params + "}}", "run_type=train"};
+  };
+  Words first = sgd("");
+  first.emplace_back("training.max_updates=3");
+  expect_success(train(first));
+  expect_refused(sgd(", momentum=0.9"), {"optimizer.params.momentum = 0.9 (it was 0)"});
 }
 
 TEST_F(ContinuationTest, OtherFrozenParametersAreRefused) {

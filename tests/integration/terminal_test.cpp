@@ -87,7 +87,7 @@ TEST_F(TerminalTest, NoProgressTurnsTheBarOff) {
 }
 
 TEST_F(TerminalTest, ErrorOnATerminalIsNotHiddenByTheBar) {
-  const Result result = train_on_terminal({"optimizer.params.lr=1e38"});
+  const Result result = train_on_terminal({"optimizer.params.lr=1e15"});
   EXPECT_EQ(result.exit_code, kNan) << result;
   const std::size_t error = result.err.find("error: ");
   ASSERT_NE(error, std::string::npos);

@@ -69,10 +69,12 @@ def add_f1(name, scores, targets, metrics):
 
 
 def f1_arguments(classes):
-    metrics = [("micro_", {}, {"average": "micro"}), ("macro_", {}, {"average": "macro"}),
-               ("binary_", {}, {"average": "micro", "labels": [1]})]
+    # Of more than two classes scikit-learn refuses average="binary", and so does Pergola.
+    binary = [{"average": "binary"}] if classes == 2 else []
+    metrics = [("micro_", {}, {"average": "micro"}), ("macro_", {}, {"average": "macro"})]
+    metrics += [("binary_", {}, each) for each in binary]
     metrics += [("", {"average": each}, {"average": each}) for each in AVERAGES]
-    return metrics + ([("", {}, {"average": "binary"})] if classes == 2 else [])
+    return metrics + [("", {}, each) for each in binary]
 
 
 def add_curves(name, probabilities, one_hot):
@@ -105,7 +107,8 @@ def add_classes(name, scores, targets, logarithm=False):
     add_case(name, "accuracy", sk.accuracy_score(targets, scores.argmax(1)))
     add_f1(name, scores, targets, f1_arguments(classes))
     add_curves(name, probabilities, one_hot)
-    add_binary_curves(name, probabilities[:, 1], targets)
+    if classes == 2:  # "multiclass format is not supported", and Pergola refuses it as well
+        add_binary_curves(name, probabilities[:, 1], targets)
 
 
 def add_ranks(name, scores, targets):

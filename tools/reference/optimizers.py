@@ -5,10 +5,8 @@
     python tools/reference/optimizers.py > tests/golden/optimizers.json
 
 torch.optim's optimizers and schedules, clip_grad_norm_ and clip_grad_value_, and transformers'
-Adafactor and schedules; lamb is algorithm 2 of You et al., "Large batch optimization for deep
-learning", 2020 (phi the identity, bias corrected), and adam_w is as MMF.md 6 describes it, both
-written out below. Written with torch 2.11.0 (CPU) and transformers 5.24.0; the parameters have
-seed 3.
+Adafactor and schedules; lamb is timm's; adam_w is as MMF.md 6 describes it, written out below. Written
+with torch 2.11.0 (CPU), transformers 5.24.0 and timm 1.0.31; the parameters have seed 3.
 
 The problem: at step t = 0 .. 19 the gradient of a parameter p is (1 + 0.8 cos(1.7 t)) cos(p) +
 0.5 p. At the steps in "absent" it has none; at those in "zero" it is 0. Each case runs in float64
@@ -18,6 +16,7 @@ and in float32.
 import json
 import math
 
+import timm.optim
 import torch
 import transformers
 from torch.optim import lr_scheduler
@@ -27,29 +26,21 @@ SHAPES = {"embedding.weight": [4, 3], "conv.weight": [2, 3, 2], "fc.bias": [5], 
 cases = []
 
 
-class Lamb(torch.optim.Optimizer):
-    """One tensor after the other, in the paper's symbols."""
+class Lamb(timm.optim.Lamb):
+    """Without timm's own clipping, and with the trust ratio where there is no weight decay, too. timm
+    counts the steps of a group, so that each parameter is one of its own, which waits when it has no
+    gradient."""
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0):
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+    def __init__(self, groups, **options):
+        each = [{**group, "params": [p]} for group in groups for p in group["params"]]
+        options = {"weight_decay": 0.0, **options}
+        super().__init__(each, max_grad_norm=None, always_adapt=True, **options)
 
-    @torch.no_grad()
     def step(self):
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for x in group["params"]:
-                if x.grad is None:
-                    continue
-                state = self.state[x]
-                t = state["t"] = state.get("t", 0) + 1
-                zeros = torch.zeros_like(x)
-                m = state["m"] = beta1 * state.get("m", zeros) + (1 - beta1) * x.grad
-                v = state["v"] = beta2 * state.get("v", zeros) + (1 - beta2) * x.grad**2
-                r = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + group["eps"])
-                update = r + group["weight_decay"] * x
-                weight_norm, update_norm = x.norm().item(), update.norm().item()
-                ratio = weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else 1.0
-                x -= group["lr"] * ratio * update
+        groups = self.param_groups
+        self.param_groups = [group for group in groups if group["params"][0].grad is not None]
+        super().step()
+        self.param_groups = groups
 
 
 class MmfAdamW(torch.optim.Optimizer):

@@ -50,7 +50,7 @@ LossMap InBatchHinge::compute(const SampleList& batch, const ModelOutput& output
   const at::Tensor images = in.scores();
   const at::Tensor texts = in.field("targets").to(images.scalar_type());
   if (images.dim() != 2 || texts.dim() != 2 || images.size(1) != texts.size(1) ||
-      texts.size(0) % images.size(0) != 0 || texts.size(0) == 0) {
+      texts.size(0) % images.size(0) != 0) {
     throw in.misfit({{"scores", images}, {"the model's targets", texts}},
                     "images [batch, width] and texts [batch, width], or k times as many texts");
   }

@@ -11,7 +11,7 @@ at::Tensor at_least_single(const at::Tensor& tensor) {
 }
 
 at::Tensor LossInputs::scores() const {
-  if (output_.scores.defined()) return at_least_single(output_.scores);
+  if (output_.scores.defined()) return checked("scores", output_.scores);
   throw Error(ErrorKind::kData, "loss ", loss_,
               ": the model returned no scores; set ModelOutput::scores in forward()");
 }
@@ -19,7 +19,7 @@ at::Tensor LossInputs::scores() const {
 at::Tensor LossInputs::field(const char* name) const {
   const auto found = output_.fields.find(name);
   if (found != output_.fields.end() && found->second.defined()) {
-    return at_least_single(found->second);
+    return checked(name, found->second);
   }
   std::string others;
   for (const auto& [other, tensor] : output_.fields) {
@@ -28,6 +28,11 @@ at::Tensor LossInputs::field(const char* name) const {
   throw Error(ErrorKind::kData, "loss ", loss_, ": the model returned no '", name,
               "'; found: ", others.empty() ? "no fields" : others, "; set ModelOutput::fields[\"",
               name, "\"] in forward()");
+}
+
+at::Tensor LossInputs::checked(const char* name, const at::Tensor& tensor) const {
+  if (tensor.dim() == 0 || tensor.size(0) > 0) return at_least_single(tensor);
+  throw misfit({{concat("the model's ", name).c_str(), tensor}}, "at least one sample");
 }
 
 at::Tensor LossInputs::soft_targets(const at::Tensor& scores, Dimensions dimensions) const {

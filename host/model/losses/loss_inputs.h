@@ -24,7 +24,8 @@ class LossInputs {
       : loss_(loss), batch_(batch), output_(output) {}
 
   // The scores, or what the model returned under another name: half precision as single.
-  // Throw Error{kData} when the model did not return it.
+  // Throw Error{kData} when the model did not return it, or for no sample at all: there is no mean
+  // then, and several operators end in errors of their own.
   [[nodiscard]] at::Tensor scores() const;
   [[nodiscard]] at::Tensor field(const char* name) const;
 
@@ -55,6 +56,7 @@ class LossInputs {
   [[nodiscard]] Error misfit(const std::vector<Named>& found, const std::string& expected) const;
 
  private:
+  [[nodiscard]] at::Tensor checked(const char* name, const at::Tensor& tensor) const;
   [[nodiscard]] Error class_number_error(const at::Tensor& scores,
                                          const c10::IndexError& error) const;
 

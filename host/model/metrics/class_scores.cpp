@@ -59,6 +59,13 @@ ClassScores class_scores(const char* metric, const SampleList& batch, const Mode
   return {widened(scores), targets};
 }
 
+void require_two_classes(const std::string& metric, const ClassScores& input,
+                         const std::string& way_out) {
+  if (input.classes() == 2) return;
+  throw Error(ErrorKind::kData, metric, " takes two classes, but the model's scores have ",
+              input.classes(), "; ", way_out);
+}
+
 at::Tensor target_classes(const ClassScores& input) {
   if (!has_class_numbers(input)) return input.targets.argmax(1);
   return input.targets.reshape({input.batch_size()}).to(at::kLong);

@@ -37,6 +37,12 @@ struct ClassScores {
                                        const std::string& score_key = "scores",
                                        const std::string& target_key = "targets");
 
+// A metric of class 1 alone is one of two classes. Throws Error{kData}, which ends in `way_out`,
+// when there are more.
+void require_two_classes(
+    const std::string& metric, const ClassScores& input,
+    const std::string& way_out = "choose a metric whose name begins with macro_ or micro_");
+
 // The target's class of each sample, int64 [B]: the number itself, or the first of the highest of
 // C. A number that is no class (-1, -100) stays as it is.
 [[nodiscard]] at::Tensor target_classes(const ClassScores& input);

@@ -123,6 +123,7 @@ CurveMetric::CurveMetric(const CurveForm& form, const Config& params)
 void CurveMetric::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   const ClassScores input = class_scores(form_.key, batch, output, /*min_classes=*/2);
+  if (average_ == Average::kBinary) require_two_classes(form_.key, input);
   check_classes(input.classes());
   classes_ = input.classes();
   const at::Tensor log_softmax_BC = log_probabilities(input.scores);

@@ -31,17 +31,18 @@ struct CurveForm {
   Average average;  // kChosen: "macro" at first
 };
 
-// Scores [B, C], C >= 2; targets are class numbers [B] or [B, 1], or [B, C]: those above 0.5 are
-// positive, or with kBinary a sample whose first of the highest is class 1. A class number outside
-// [0, C) is negative for every class. What is ordered are the softmax's probabilities, kept as
-// their logarithms, which tell confident ones apart where a probability of 1 does not.
-// As with scikit-learn, ROC-AUC is NaN for a class that has no positives or no negatives, and so
-// is the macro mean; average precision is 0 for one without positives.
-// The result is NaN when a sample has no probabilities: a score that is not a number, two of +inf,
-// or all of them -inf. One of +inf has probability 1.
+// Scores [B, C], C >= 2, with kBinary 2, as scikit-learn has it; targets are class numbers [B] or
+// [B, 1], or [B, C]: those above 0.5 are positive, or with kBinary a sample whose first of the
+// highest is class 1. A class number outside [0, C) is negative for every class. What is ordered
+// are the softmax's probabilities, kept as their logarithms, which tell confident ones apart where
+// a probability of 1 does not. As with scikit-learn, ROC-AUC is NaN for a class that has no
+// positives or no negatives, and so is the macro mean; average precision is 0 for one without
+// positives. The result is NaN when a sample has no probabilities: a score that is not a number,
+// two of +inf, or all of them -inf. One of +inf has probability 1.
 class CurveMetric : public Metric {
  public:
-  // Throws Error{kData} when shapes do not fit, or the number of classes changes.
+  // Throws Error{kData} when shapes do not fit, or the number of classes changes or is none that
+  // the metric takes.
   void update(const SampleList& batch, const ModelOutput& output) final;
   void merge(const Metric& other) final;
   [[nodiscard]] std::map<std::string, double> compute() const final;

@@ -98,11 +98,11 @@ void F1Metric::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   const ClassScores input =
       class_scores(form_.key, batch, output, average_ == Average::kBinary ? 2 : 1);
-  if (form_.average == Average::kChosen && average_ == Average::kBinary && input.classes() > 2) {
-    throw Error(ErrorKind::kData, form_.key,
-                " with average = \"binary\" takes two classes, but the ", "model's scores have ",
-                input.classes(), "; set its params to {average = \"macro\"}, ",
-                "\"micro\" or \"weighted\"");
+  if (average_ == Average::kBinary && form_.average == Average::kChosen) {
+    require_two_classes(concat(form_.key, " with average = \"binary\""), input,
+                        "set its params to {average = \"macro\"}, \"micro\" or \"weighted\"");
+  } else if (average_ == Average::kBinary) {
+    require_two_classes(form_.key, input);
   }
   add(form_.labels == Labels::kOne ? count_classes(input) : count_labels(input));
   samples_ += input.batch_size();

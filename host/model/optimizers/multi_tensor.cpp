@@ -14,6 +14,9 @@
 namespace pergola::host {
 namespace {
 
+// The end of a message about state that does not fit.
+constexpr const char* kStateOptions = "(amsgrad, momentum, ...); resume with the old ones";
+
 void check_group_keys(const ParameterGroup& group, const ComponentSpec& spec) {
   std::vector<std::string> keys;
   for (const ParamSpec& param : spec.params) keys.push_back(param.name);
@@ -150,7 +153,8 @@ void MultiTensorOptimizer::load_state_dict(const std::map<std::string, at::Tenso
   if (taken != state.size()) {
     throw Error(ErrorKind::kCheckpoint, "the optimizer state has ", state.size(),
                 " tensors, of which ", taken,
-                " fit; the checkpoint is of another model or optimizer");
+                " fit; the checkpoint is of another model or optimizer, or of other options of it ",
+                kStateOptions);
   }
   slots_ = std::move(loaded);
 }
@@ -180,7 +184,8 @@ std::size_t MultiTensorOptimizer::load_slot(Slot& slot,
   if (found == 0) slot.state.clear();
   if (found != 0 && found != expected) {
     throw Error(ErrorKind::kCheckpoint, "the optimizer state of ", slot.name, " has ", found,
-                " of ", expected, " tensors; the checkpoint is of another optimizer");
+                " of ", expected, " tensors; the checkpoint is of another optimizer, or of other ",
+                "options of it ", kStateOptions);
   }
   return found;
 }

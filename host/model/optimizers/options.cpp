@@ -4,7 +4,11 @@
 namespace pergola::host {
 
 ParamSpec lr_param(double fallback) {
-  return {.name = "lr", .fallback = fallback, .meaning = "the rate before any schedule", .low = 0};
+  return {.name = "lr",
+          .fallback = fallback,
+          .meaning = "the rate before any schedule",
+          .low = 0,
+          .high = kHighestOption};
 }
 
 ParamSpec betas_param() {
@@ -14,11 +18,16 @@ ParamSpec betas_param() {
 }
 
 ParamSpec eps_param(double fallback, const std::string& meaning) {
-  return {.name = "eps", .fallback = fallback, .meaning = meaning, .low = 0};
+  return {
+      .name = "eps", .fallback = fallback, .meaning = meaning, .low = 0, .high = kHighestOption};
 }
 
 ParamSpec weight_decay_param(double fallback, const std::string& meaning) {
-  return {.name = "weight_decay", .fallback = fallback, .meaning = meaning, .low = 0};
+  return {.name = "weight_decay",
+          .fallback = fallback,
+          .meaning = meaning,
+          .low = 0,
+          .high = kHighestOption};
 }
 
 ParamSpec maximize_param() {

@@ -8,7 +8,11 @@
 
 namespace pergola::host {
 
-// `lr` with a default, a number >= 0, and so are the others.
+// The largest rate, decay, ... of an optimizer. That is far above any use, and the product of two
+// is a number of float32: the operators throw for a scalar that is none.
+inline constexpr double kHighestOption = 1e15;
+
+// `lr` with a default, a number from 0 to kHighestOption, and so are the others.
 [[nodiscard]] ParamSpec lr_param(double fallback);
 [[nodiscard]] ParamSpec betas_param();  // [0.9, 0.999]
 [[nodiscard]] ParamSpec eps_param(double fallback, const std::string& meaning);

@@ -3,6 +3,7 @@
 
 #include "fixtures/temp_folder.h"
 #include "host/model/builder.h"
+#include "host/support/log.h"
 #include "host/support/signals.h"
 #include "unit/train/boring.h"
 
@@ -10,19 +11,28 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // Runs of two updates an epoch, whose validations have the values that a test chooses: at updates
 // 2, 4 and 6.
 class CheckpointCallbackTest : public ::testing::Test {
  protected:
   CheckpointCallbackTest() { note_stop_signals(); }
+  void TearDown() override { set_log_sink(nullptr); }
 
   // What a run leaves that ends, resumed or not, at `max_updates`; its best value so far.
   BestResult run(std::int64_t max_updates, bool resume = false, const SaveHooks& hooks = {}) {
@@ -40,9 +50,12 @@ class CheckpointCallbackTest : public ::testing::Test {
         Config(Value::Table{{"type", "sgd"}, {"params", Value::Table{{"lr", 0.1}}}}));
     TrainerOptions options;
     options.max_updates = max_updates;
+    options.exit_on_nan_losses = false;
     Trainer* running = nullptr;
     const auto validate = [&] {
-      return Numbers{{"val/total_loss", values_.at(running->state().progress.update)}};
+      Numbers numbers;
+      if (measures_) numbers["val/total_loss"] = values_.at(running->state().progress.update);
+      return numbers;
     };
     Trainer trainer(
         TrainerParts{*model, *optimizer, nullptr, loader, validate, c10::Device(c10::kCPU)},
@@ -80,7 +93,16 @@ class CheckpointCallbackTest : public ::testing::Test {
   }
 
   fixtures::TempFolder folder_;
+  // The same of a run to update 6, and what it says on stderr.
+  std::pair<BestResult, std::string> run_and_listen() {
+    init_log(LogLevel::kInfo);
+    ::testing::internal::CaptureStderr();
+    const BestResult best = run(6);
+    return {best, ::testing::internal::GetCapturedStderr()};
+  }
+
   std::string criteria_ = "val/total_loss";
+  bool measures_ = true;
   std::map<std::int64_t, double> values_ = {{2, 0.5}, {4, 0.3}, {6, 0.4}};
 };
 
@@ -132,6 +154,41 @@ TEST_F(CheckpointCallbackTest, BestThatIsNewerThanWhatIsResumedCounts) {
   values_ = {{4, 0.45}, {6, 0.4}};  // better than update 2, not than the 0.3 of the old update 4
   EXPECT_EQ(run(6, /*resume=*/true), (BestResult{4, 0.3}));
   EXPECT_EQ(fs::last_write_time(folder_.path() / "checkpoints/best"), written);
+}
+
+TEST_F(CheckpointCallbackTest, NumberThatIsNoneMakesNoBestAndIsToldOnce) {
+  for (const double number : {kNan, kInf, -kInf}) {
+    values_ = {{2, number}, {4, number}, {6, number}};
+    const auto [best, log] = run_and_listen();
+    EXPECT_EQ(best.update, -1);
+    EXPECT_EQ(update_of("best"), -1);
+    EXPECT_EQ(update_of("last"), 6);
+    EXPECT_THAT(log, HasSubstr(concat("warning: [checkpoint] val/total_loss is ", number,
+                                      " in the validation at update 2, which makes no best "
+                                      "checkpoint; let training.early_stop.criteria name another "
+                                      "number of the validation\n")));
+    EXPECT_EQ(log.find("warning"), log.rfind("warning"));
+    EXPECT_THAT(log, HasSubstr("[checkpoint] there is no best checkpoint: no validation had a "
+                               "finite val/total_loss; the last one, of update 6, is used in its "
+                               "place\n"));
+  }
+}
+
+TEST_F(CheckpointCallbackTest, NumberThatIsNoneIsPassedOver) {
+  values_ = {{2, -kInf}, {4, 0.3}, {6, kNan}};
+  const auto [best, log] = run_and_listen();
+  EXPECT_EQ(best, (BestResult{4, 0.3}));
+  EXPECT_EQ(update_of("best"), 4);
+  EXPECT_THAT(log, Not(HasSubstr("no best checkpoint:")));
+}
+
+TEST_F(CheckpointCallbackTest, ValidationWithoutNumbersMakesNoBest) {
+  measures_ = false;
+  const auto [best, log] = run_and_listen();
+  EXPECT_EQ(best.update, -1);
+  EXPECT_EQ(update_of("last"), 6);
+  EXPECT_THAT(log, Not(HasSubstr("warning")));
+  EXPECT_THAT(log, HasSubstr("[checkpoint] there is no best checkpoint: "));
 }
 
 TEST_F(CheckpointCallbackTest, MonitoredNumberThatIsMissingIsAConfigError) {

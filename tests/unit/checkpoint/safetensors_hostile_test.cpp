@@ -42,8 +42,8 @@ TEST_F(HostileSafetensorsTest, TheErrorNamesTheFileTheDefectAndTheNextStep) {
   EXPECT_EQ(entry_error(R"({"dtype":"F33","shape":[2],"data_offsets":[0,8]})"),
             file_.string() +
                 " is not a sound safetensors file: tensor 'w' has dtype 'F33', and Pergola reads "
-                "F64, F32, F16, BF16, I64, I32, I16, I8, U8 and BOOL; use another checkpoint, or "
-                "make this file again");
+                "F64, F32, F16, BF16, F8_E5M2, F8_E4M3 (and FNUZ), C64, I64, I32, I16, I8, U64, "
+                "U32, U16, U8 and BOOL; use another checkpoint, or make this file again");
 }
 
 TEST_F(HostileSafetensorsTest, AFileWithoutItsLengthIsRefused) {

@@ -150,8 +150,8 @@ TEST_F(SafetensorsTest, TwoTensorsOfOneNameAreRefused) {
 }
 
 TEST_F(SafetensorsTest, ATensorThatTheFormatCannotHoldIsRefusedByName) {
-  EXPECT_THAT(write_error({{"w", at::ones({1}, at::kComplexFloat)}}),
-              HasSubstr("tensor 'w' has dtype ComplexFloat; safetensors has F64"));
+  EXPECT_THAT(write_error({{"w", at::ones({1}, at::kComplexDouble)}}),
+              HasSubstr("tensor 'w' has dtype ComplexDouble; safetensors has F64"));
   EXPECT_THAT(write_error({{"w", at::Tensor()}}), HasSubstr("tensor 'w' is undefined"));
   EXPECT_THAT(write_error({{"w", at::ones({2, 2}).to_sparse()}}),
               HasSubstr("tensor 'w' is sparse"));

@@ -134,20 +134,6 @@ TEST_F(ResolveTest, OneElementOfADefaultArrayMayBeSet) {
             "[\"cross_entropy\"]");
 }
 
-TEST_F(ResolveTest, AnAliasTakesTheTableOfAnother) {
-  write_run("[model_config]\npythia = \"cnn_lstm\"\ncnn_lstm = {hidden_dim = 64}");
-  EXPECT_EQ(to_string(*resolve().value().find("model_config.pythia")), "{hidden_dim = 64}");
-}
-
-TEST_F(ResolveTest, SaysThatAnAliasLeadsNowhere) {
-  write_run("[model_config]\npythia = \"other\"");
-  EXPECT_EQ(complaint(), "model_config.pythia = \"other\" (" + path("run.toml") +
-                             ":4:10) is an alias of a table that is not set; expected the name of "
-                             "another table in model_config");
-  write_run("[model_config]\npythia = \"cnn_lstm\"\ncnn_lstm = \"pythia\"");
-  EXPECT_THAT(complaint(), HasSubstr(" is an alias of itself; "));
-}
-
 TEST_F(ResolveTest, RefusesSettingsThatAreNoTable) {
   write_run("[model_config]\npythia = 5");
   EXPECT_EQ(complaint(), "model_config.pythia = 5 (" + path("run.toml") +

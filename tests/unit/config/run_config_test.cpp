@@ -217,6 +217,8 @@ TEST_F(RunConfigTest, AScheduleCountsUpdatesOrEpochs) {
   EXPECT_EQ(parse_complaint({"scheduler.interval=epochs"}),
             "scheduler.interval = \"epochs\" (command line) is not one of update, epoch; did you "
             "mean 'epoch'?");
+  EXPECT_EQ(parse_complaint({"scheduler.interval=never"}),
+            "scheduler.interval = \"never\" (command line) is not one of update, epoch");
 }
 
 TEST_F(RunConfigTest, OtherSchedulesTakeTheirOwnParamsAlone) {
@@ -240,6 +242,39 @@ TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
       log_of({"training.max_epochs=3", "training.max_updates=10"}),
       HasSubstr("warning: [config] training.max_epochs = 3 wins over training.max_updates = 10; to "
                 "train for less, lower training.max_epochs, which may be a fraction\n"));
+}
+
+TEST_F(RunConfigTest, PretrainedWeightsAreAPathAndAMapping) {
+  EXPECT_EQ(parse().checkpoint.pretrained, std::nullopt);
+  const CheckpointConfig checkpoint =
+      parse({"checkpoint.pretrained=weights.pth", "checkpoint.pretrained_resize_positions=true",
+             "checkpoint.pretrained_state_mapping={\"model.bert\" = \"bert\"}"})
+          .checkpoint;
+  EXPECT_EQ(checkpoint.pretrained, "weights.pth");
+  EXPECT_TRUE(checkpoint.pretrained_resize_positions);
+  EXPECT_EQ(checkpoint.pretrained_state_mapping,
+            (std::map<std::string, std::string>{{"model.bert", "bert"}}));
+}
+
+// TOML takes the dots of a key without quotation marks for tables.
+TEST_F(RunConfigTest, APartWithDotsNeedsNoQuotationMarks) {
+  const auto mapping =
+      parse({"checkpoint.pretrained=x", "checkpoint.pretrained_state_mapping.model.bert=bert"})
+          .checkpoint.pretrained_state_mapping;
+  EXPECT_EQ(mapping, (std::map<std::string, std::string>{{"model.bert", "bert"}}));
+}
+
+TEST_F(RunConfigTest, AMappingThatIsNoTextIsRefused) {
+  EXPECT_EQ(parse_complaint(
+                {"checkpoint.pretrained=x", "checkpoint.pretrained_state_mapping.model.bert=1"}),
+            "checkpoint.pretrained_state_mapping.model.bert = 1 (command line) is an integer; "
+            "expected a part of the file's names, such as \"bert\"");
+  EXPECT_THAT(parse_complaint({"checkpoint.pretrained=\"\""}), HasSubstr("is empty"));
+}
+
+TEST_F(RunConfigTest, AMappingWithoutWeightsIsToldToHaveNoEffect) {
+  EXPECT_THAT(log_of({"checkpoint.pretrained_state_mapping.bert=bert"}),
+              HasSubstr("no effect, because checkpoint.pretrained is not set"));
 }
 
 }  // namespace

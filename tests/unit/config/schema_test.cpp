@@ -83,7 +83,8 @@ TEST(SchemaTest, OffersTheSameKeyOfAnotherTable) {
 
 TEST(SchemaTest, ListsTheTableWhenNothingIsClose) {
   EXPECT_EQ(complaint("[checkpoint]\nzzzzzzz = 1"),
-            "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, max_to_keep");
+            "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, max_to_keep, "
+            "pretrained, pretrained_state_mapping, pretrained_resize_positions");
 }
 
 TEST(SchemaTest, WhatBelongsToTheParamsIsOfferedThere) {
@@ -111,8 +112,13 @@ TEST(SchemaTest, RefusesAnElementOfAnotherType) {
   EXPECT_EQ(complaint("training.lr_steps = [1, 'a']"),
             "training.lr_steps[1] = \"a\" (x.toml:1:25) is a string; expected an integer");
   EXPECT_EQ(complaint("evaluation.metrics = [{key = 'a'}]"),
-            "evaluation.metrics[0] = {key = \"a\"} (x.toml:1:23) is a table; expected a name or "
-            "{type = \"name\", params = {...}}");
+            "evaluation.metrics[0] (x.toml:1:23) has no `type`; expected a name or {type = "
+            "\"name\", params = {...}}");
+  EXPECT_EQ(complaint("training.callbacks = [{type = 3}]"),
+            "training.callbacks[0].type = 3 (x.toml:1:31) is an integer; expected a string");
+  EXPECT_EQ(complaint("training.callbacks = [3]"),
+            "training.callbacks[0] (x.toml:1:23) is an integer; expected a name or {type = "
+            "\"name\", params = {...}}");
   EXPECT_EQ(complaint("plugins.path = [1]"),
             "plugins.path[0] = 1 (x.toml:1:17) is an integer; expected a string");
 }
@@ -137,7 +143,11 @@ TEST(SchemaTest, RefusesNumbersOutOfBounds) {
   EXPECT_EQ(complaint("training.batch_size = 0"),
             "training.batch_size = 0 (x.toml:1:23) is out of range; expected at least 1");
   EXPECT_EQ(complaint("training.max_grad_l2_norm = 0"),
-            "training.max_grad_l2_norm = 0 (x.toml:1:29) is out of range; expected more than 0");
+            "training.max_grad_l2_norm = 0 (x.toml:1:29) is out of range; expected more than 0 and "
+            "at most 1000000000000000");
+  EXPECT_EQ(complaint("training.clip_grad_value = 1e+300"),
+            "training.clip_grad_value = 1e+300 (x.toml:1:28) is out of range; expected more than 0 "
+            "and at most 1000000000000000");
   for (const char* many : {"0", "inf", "1e+30"}) {
     EXPECT_EQ(complaint(concat("training.max_epochs = ", many)),
               concat("training.max_epochs = ", many,

@@ -51,6 +51,8 @@ TEST_P(BuiltinsTest, DefaultsAreWithinTheirBounds) {
         defaults[param.name] = 0.5;
       } else if (param.need == ParamSpec::Need::kRequired && param.type == Value::Type::kInteger) {
         defaults[param.name] = 10;
+      } else if (param.need == ParamSpec::Need::kRequired && param.type == Value::Type::kString) {
+        defaults[param.name] = "a word";
       } else if (param.need == ParamSpec::Need::kRequired) {
         defaults[param.name] = Value::Array{};
       }

@@ -26,9 +26,13 @@ class BoringDataset final : public Dataset {
     Sample sample;
     const auto part = static_cast<float>(index) / static_cast<float>(size_);
     sample.set("x", torch::tensor({part, 1.0F}));
-    sample.set("targets", torch::one_hot(torch::tensor(index % 3), 3).to(torch::kFloat));
+    if (has_targets) {
+      sample.set("targets", torch::one_hot(torch::tensor(index % 3), 3).to(torch::kFloat));
+    }
     return sample;
   }
+
+  bool has_targets = true;
 
  private:
   std::int64_t size_;

@@ -69,6 +69,16 @@ TEST_F(EvaluationTest, ALossThatSomeBatchesLackIsTheMeanOverTheSamplesOfTheOther
   EXPECT_DOUBLE_EQ(numbers.at("val/total_loss"), 3 + 10.0 / 6);
 }
 
+// As of pretraining: the model knows what it wants.
+TEST_F(EvaluationTest, LossesThatTheModelMakesNeedNoTargets) {
+  data_.has_targets = false;
+  EXPECT_TRUE(run(4).empty());  // the config's loss and metric do
+  model_->on_forward = [](ModelOutput& output) {
+    output.losses = LossMap{{"val/boring/own", torch::tensor(2.0)}};
+  };
+  EXPECT_EQ(run(4), (Numbers{{"val/boring/own", 2}, {"val/total_loss", 2}}));
+}
+
 TEST_F(EvaluationTest, DropoutIsOffAndTheModelIsAsItWas) {
   model_->train();
   EXPECT_EQ(run(10), run(10));

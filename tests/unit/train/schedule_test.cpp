@@ -60,6 +60,21 @@ TEST_F(TrainerTest, AScheduleByEpochChangesAtTheBeginningOfAnEpoch) {
   EXPECT_THAT(factors, testing::ElementsAre(1, 1, 1, 0.5, 0.5, 0.5, 0.25));
 }
 
+TEST_F(TrainerTest, ARateThatIsNoneIsAMatterOfTheConfig) {
+  TrainerOptions options = options_for(3);
+  options.scheduler = "exponential";
+  TestRun run(options, -1, 0, {"exponential", {{"gamma", 1e200}}});
+  try {
+    static_cast<void>(run.trainer->run());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+    EXPECT_STREQ(error.what(),
+                 "scheduler 'exponential' makes the learning rate of update 2 5e+198, 1e+200 times "
+                 "optimizer.params.lr; expected at most 1e+15: check scheduler.params");
+  }
+}
+
 // A run that first ended after `stop` updates, and validated then, because it was the end.
 TEST_F(TrainerTest, AScheduleGoesOnAsIfTheRunHadNotEnded) {
   for (const TestSchedule& schedule : {kPlateau, kOneCycleByEpoch}) {

@@ -65,6 +65,17 @@ TEST_F(TrainerTest, AnUpdateThatACallbackMakesTheLastIsLoggedAndValidated) {
               ElementsAre("validation_start", "validation_end", "update_complete", "train_end"));
 }
 
+// Batches of 4, 4 and 2 samples, each with its size as its loss.
+TEST_F(TrainerTest, ShortLastBatchWeighsWhatItIsInTheLoggedLosses) {
+  TestRun run(options_for(3));
+  run.model->on_forward = [&run](ModelOutput& output) {
+    const at::Tensor none = run.model->named_parameters()["second.bias"].sum() * 0;
+    output.losses = LossMap{{"train/boring/own", none + output.scores.size(0)}};
+  };
+  static_cast<void>(run.trainer->run());
+  EXPECT_DOUBLE_EQ(run.trainer->meter().take().at("train/boring/own/avg"), 3.6);  // 36 / 10
+}
+
 TEST_F(TrainerTest, EachGroupDividesByItsOwnNumberOfBatches) {
   // Scores are made constant, so that every micro-batch has the same loss and gradient: a group of
   // two batches and the shorter one at the epoch's end must both give that gradient once.

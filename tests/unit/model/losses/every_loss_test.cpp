@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include <exception>
 #include <limits>
 
 namespace pergola::host::loss_test {
@@ -59,6 +60,15 @@ TEST(EveryLossTest, OneSampleHasAFiniteLossWithRightGradients) {
     const Given one = example(key, 1);
     EXPECT_TRUE(std::isfinite(value(one)));
     expect_gradients(one);
+  });
+}
+
+TEST(EveryLossTest, NoSampleIsAnErrorOfData) {
+  for_every_loss([](const std::string& key) {
+    const std::string message = error_of(example(key, 0));
+    EXPECT_THAT(message, StartsWith(begin_of_message(key) + "found the model's "));
+    EXPECT_THAT(message, HasSubstr("[0, "));
+    EXPECT_THAT(message, HasSubstr("; expected at least one sample"));
   });
 }
 
@@ -150,6 +160,38 @@ TEST(EveryLossTest, NoOperatorWaitsForTheDevice) {
   });
 }
 
+// As many numbers as VQA 2.0 has in a batch: the sum of 1.6 million must not drift, and it is
+// summed in another way on its way back.
+TEST(EveryLossTest, SumsOfARealSizeAreThoseInDoublePrecision) {
+  at::manual_seed(1);
+  constexpr std::int64_t kBatch = 512;
+  constexpr std::int64_t kAnswers = 3129;
+  const at::Tensor p = at::rand({kBatch, kAnswers}).clamp(1e-4, 1 - 1e-4);
+  const at::Tensor t = at::rand({kBatch, kAnswers});
+  const Given givens[] = {{"bce", {}, {{"scores", p}}, {{"targets", t}}},
+                          {"attention_supervision",
+                           {},
+                           {{"attentions", p}},
+                           {{"targets", t}, {"info.attention_supervision", t}}}};
+  const at::Tensor wide_p = p.to(at::kDouble);
+  const at::Tensor wide_t = t.to(at::kDouble);
+  const at::Tensor each = -(wide_t * wide_p.log() + (1 - wide_t) * at::log1p(-wide_p));
+  const at::Tensor of_each = (wide_p - wide_t) / (wide_p * (1 - wide_p) * kBatch);  // its gradient
+  for (const Given& given : givens) {
+    SCOPED_TRACE(given.loss);
+    const at::Tensor weight = given.loss == "bce" ? at::ones_like(wide_t) : wide_t;
+    const double expected = (each * weight).sum().item<double>() / kBatch;
+    const Given leaves = leaves_of(given);
+    const at::Tensor found = total(leaves);
+    EXPECT_NEAR(found.item<double>(), expected, 1e-5 * expected);
+    found.backward();
+    const at::Tensor gradient = leaves.output.begin()->second.grad().to(at::kDouble);
+    const at::Tensor expected_gradient = of_each * weight;
+    EXPECT_LE((gradient - expected_gradient).norm().item<double>(),
+              1e-5 * expected_gradient.norm().item<double>());
+  }
+}
+
 TEST(EveryLossTest, AnotherBatchSizeIsShownAndNotBroadcast) {
   for_every_loss([](const std::string& key) {
     Given given = example(key);
@@ -183,6 +225,29 @@ TEST(EveryLossTest, UnknownParameterIsRefused) {
     Given given = example(key);
     given.params["wieght"] = 1;
     EXPECT_THAT(error_of(given, ErrorKind::kConfig), HasSubstr("losses[0].params.wieght"));
+  });
+}
+
+// Operators throw for a number that is none of float32, and that would be to blame the plugin.
+TEST(EveryLossTest, NumbersThatAreTakenAreOnesToComputeWith) {
+  for_every_loss([](const std::string& key) {
+    for (const ParamSpec& param : losses().spec(Kind::kLoss, key)->params) {
+      if (param.fallback.type() != Value::Type::kFloat && param.type != Value::Type::kFloat) {
+        continue;
+      }
+      for (const double number : {1e-300, 1e39, 1e300, -1e300}) {
+        SCOPED_TRACE(concat(param.name, " = ", number));
+        Given given = leaves_of(example_in(at::kFloat, key));
+        given.params[param.name] = number;
+        try {
+          total(given).backward();
+        } catch (const Error& error) {
+          EXPECT_EQ(error.kind(), ErrorKind::kConfig) << error.what();
+        } catch (const std::exception& error) {
+          ADD_FAILURE() << error.what();
+        }
+      }
+    }
   });
 }
 

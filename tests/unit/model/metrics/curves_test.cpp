@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 namespace pergola::host {
 namespace {
@@ -116,6 +117,17 @@ TEST_F(CurvesTest, MaskedClassesHaveAProbabilityOfZero) {
 TEST_F(CurvesTest, NumberThatIsNoClassIsNegativeForAll) {
   const MetricBatch batch = two_classes(torch::tensor({3.0, 2.0}), torch::tensor({-1, 1}));
   EXPECT_DOUBLE_EQ(value_of("binary_ap", batch), 0.5);
+}
+
+TEST_F(CurvesTest, CurvesOfClassOneTakeTwoClasses) {
+  for (const char* key : {"binary_ap", "r@pk"}) {
+    Value::Table params;
+    if (key == std::string("r@pk")) params["p_threshold"] = 50;
+    EXPECT_EQ(error_of([&] { update(*make_metric(key, params), multiclass_); }, ErrorKind::kData),
+              std::string(key) +
+                  " takes two classes, but the model's scores have 3; choose a metric whose name "
+                  "begins with macro_ or micro_");
+  }
 }
 
 TEST_F(CurvesTest, OneColumnIsRefused) {

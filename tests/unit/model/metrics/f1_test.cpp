@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <string>
 
 namespace pergola::host {
 namespace {
@@ -104,6 +105,12 @@ TEST_F(F1Test, BinaryAverageTakesTwoClasses) {
       error_of([&] { update(*metric, multiclass_); }, ErrorKind::kData),
       "f1 with average = \"binary\" takes two classes, but the model's scores have 3; set its "
       "params to {average = \"macro\"}, \"micro\" or \"weighted\"");
+  for (const char* key : {"binary_f1", "binary_f1_precision_recall"}) {
+    EXPECT_EQ(error_of([&] { update(*make_metric(key), multiclass_); }, ErrorKind::kData),
+              std::string(key) +
+                  " takes two classes, but the model's scores have 3; choose a metric whose name "
+                  "begins with macro_ or micro_");
+  }
   const auto one_class = make_metric("binary_f1");
   EXPECT_THAT(error_of(
                   [&] {

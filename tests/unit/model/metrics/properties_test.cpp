@@ -204,12 +204,12 @@ std::vector<Subject> subjects() {
           {"f1", Input::kTwoClasses},
           {"macro_f1", Input::kClasses},
           {"micro_f1", Input::kClasses},
-          {"binary_f1", Input::kClasses},
+          {"binary_f1", Input::kTwoClasses},
           {"multilabel_f1", Input::kLabels},
           {"multilabel_micro_f1", Input::kLabels},
           {"multilabel_macro_f1", Input::kLabels},
           {"f1_precision_recall", Input::kClasses, {{"average", "weighted"}}},
-          {"binary_f1_precision_recall", Input::kClasses},
+          {"binary_f1_precision_recall", Input::kTwoClasses},
           {"macro_f1_precision_recall", Input::kClasses},
           {"micro_f1_precision_recall", Input::kClasses},
           {"roc_auc", Input::kClasses},
@@ -218,8 +218,8 @@ std::vector<Subject> subjects() {
           {"ap", Input::kClasses},
           {"macro_ap", Input::kLabels},
           {"micro_ap", Input::kClasses},
-          {"binary_ap", Input::kClasses},
-          {"r@pk", Input::kClasses, {{"p_threshold", 0.15}}}};
+          {"binary_ap", Input::kTwoClasses},
+          {"r@pk", Input::kTwoClasses, {{"p_threshold", 0.7}}}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Builtin, MetricProperties, ::testing::ValuesIn(subjects()),

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 namespace pergola::host {
@@ -123,6 +125,17 @@ class TextMetricProperties : public ::testing::TestWithParam<const char*> {
     return value_of(*metric);
   }
 
+  // The same with each of the model's tensors changed.
+  template <class Change>
+  [[nodiscard]] double value_with(const Change& change) const {
+    TextBatch made = samples_->batch(all_);
+    if (made.output.scores.defined()) made.output.scores = change(made.output.scores);
+    for (auto& [name, tensor] : made.output.fields) tensor = change(tensor);
+    const auto metric = make();
+    metric->update(made.batch, made.output);
+    return value_of(*metric);
+  }
+
   Value::Table params_;
   std::unique_ptr<Samples> samples_;
   std::vector<std::int64_t> all_;
@@ -163,6 +176,46 @@ TEST_P(TextMetricProperties, NothingSeenIsNotANumberAndMergesAsNothing) {
   EXPECT_EQ(value_of(*metric), value());  // asking changes nothing
   metric->reset();
   EXPECT_TRUE(std::isnan(value_of(*metric)));
+}
+
+TEST_P(TextMetricProperties, HalfPrecisionIsWidenedBeforeAnythingElse) {
+  for (const at::ScalarType type : {at::kHalf, at::kBFloat16}) {
+    const auto narrow = [&](const at::Tensor& tensor) { return (tensor * 1.37).to(type); };
+    const auto widened = [&](const at::Tensor& tensor) { return narrow(tensor).to(at::kFloat); };
+    EXPECT_EQ(value_with(narrow), value_with(widened));
+  }
+}
+
+// Sample 3 as a model gives it whose weights are gone, and as one that masks all words. That may be
+// a gain: its text is empty, as is EvalAI's form of "the", which is one of its answers.
+TEST_P(TextMetricProperties, SampleThatIsNotANumberIsOneWithoutWords) {
+  const std::string key = GetParam();
+  if (key == "detection_mean_ap") GTEST_SKIP() << "has no words; detection_test has what NaN does";
+  const auto with_row = [&](double number) {
+    return value_with([&](const at::Tensor& tensor) {
+      at::Tensor changed = tensor.clone();
+      changed.select(0, 3).fill_(number);
+      return changed;
+    });
+  };
+  const double found = with_row(std::nan(""));
+  EXPECT_EQ(found, with_row(-std::numeric_limits<double>::infinity()));
+  EXPECT_FALSE(std::isnan(found));
+}
+
+TEST_P(TextMetricProperties, OneScoreThatIsNotANumberTakesItsWordAlone) {
+  const std::string key = GetParam();
+  if (key == "detection_mean_ap") GTEST_SKIP() << "has no words; detection_test has what NaN does";
+  const auto with_place = [&](bool whole) {
+    return value_with([&](const at::Tensor& tensor) {
+      at::Tensor changed = tensor.clone();
+      at::Tensor place = changed.select(0, 3);
+      while (place.dim() > 1) place = place.select(0, 0);
+      (whole ? place : place.slice(0, 4, 5)).fill_(std::nan(""));
+      return changed;
+    });
+  };
+  EXPECT_EQ(with_place(/*whole=*/false), with_place(/*whole=*/true));
 }
 
 TEST_P(TextMetricProperties, UpdateDoesNotWaitForTheDevice) {

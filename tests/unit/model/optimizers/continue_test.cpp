@@ -131,5 +131,31 @@ TEST(OptimizerStateTest, OfAnotherModelIsRefusedAndNothingChanges) {
   EXPECT_THROW(optimizer->load_state_dict({{"other/step", torch::zeros({})}}), Error);
 }
 
+// The message of the error of an optimizer that is given what another one has saved.
+std::string error_of(const std::string& type, const Value::Table& saved, const Value::Table& now) {
+  Problem problem;
+  const auto first = make_optimizer(type, saved, problem.group());
+  problem.run(*first, 0, 2);
+  const auto second = make_optimizer(type, now, problem.group());
+  try {
+    second->load_state_dict(first->state_dict());
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kCheckpoint);
+    return error.what();
+  }
+  return "(no error)";
+}
+
+TEST(OptimizerStateTest, OfOtherOptionsIsRefusedAsSuch) {
+  EXPECT_EQ(error_of("adam", {}, {{"amsgrad", true}}),
+            "the optimizer state of weight has 3 of 4 tensors; the checkpoint is of another "
+            "optimizer, or of other options of it (amsgrad, momentum, ...); resume with the old "
+            "ones");
+  EXPECT_EQ(error_of("sgd", {{"lr", 0.1}, {"momentum", 0.9}}, {{"lr", 0.1}}),
+            "the optimizer state has 2 tensors, of which 0 fit; the checkpoint is of another model "
+            "or optimizer, or of other options of it (amsgrad, momentum, ...); resume with the old "
+            "ones");
+}
+
 }  // namespace
 }  // namespace pergola::host

@@ -78,6 +78,35 @@ TEST_P(OptimizerStep, TakesParametersOfSeveralTypes) {
   }
 }
 
+// MMF's own test of its trainer: Linear(1, 1), the loss MSE(-out, x) over x = 0 .. 99 in batches of
+// two, in their order. Its meter gives the mean over the last 20 of 50 batches of the validation;
+// the numbers hold to one decimal place there as well.
+TEST(OptimizersTest, AdamWHasTheLossesOfMmfsTrainer) {
+  const at::Tensor weight = at::full({1, 1}, .22939014).set_requires_grad(true);
+  const at::Tensor bias = at::full({1}, -.23797429).set_requires_grad(true);
+  const at::Tensor numbers = at::arange(100, at::kFloat).view({50, 2, 1});
+  const auto loss_of = [&](std::int64_t batch) {
+    const at::Tensor x = numbers[batch];
+    return at::mse_loss(-at::linear(x, weight, bias), x);
+  };
+  const auto validate = [&] {
+    double sum = 0;
+    for (std::int64_t batch = 30; batch < 50; ++batch) sum += loss_of(batch).item<double>();
+    return sum / 20;
+  };
+  const auto optimizer =
+      make_optimizer("adam_w", {{"lr", 5e-5}, {"eps", 1e-8}}, {{{"w", "b"}, {weight, bias}}});
+  const std::map<std::int64_t, double> expected = {
+      {3, 9705.2953125}, {6, 9703.29765625}, {8, 9701.88046875}};
+  for (std::int64_t update = 1; update <= 8; ++update) {
+    optimizer->zero_grad();
+    loss_of(update - 1).backward();
+    optimizer->step();
+    if (!expected.contains(update)) continue;
+    EXPECT_NEAR(validate(), expected.at(update), 0.05) << "after update " << update;
+  }
+}
+
 TEST(OptimizersTest, AZeroGradientIsSkippedWithItsState) {
   Problem problem;
   const auto optimizer = make_optimizer("adam_w_skip_params_with_zero_grad",

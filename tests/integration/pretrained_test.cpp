@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Weights from elsewhere: `checkpoint inspect`, `checkpoint convert`, and a training that starts
+// from them.
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string golden(const std::string& name) {
+  return std::string(PERGOLA_GOLDEN_DIR) + "/torch_files/" + name;
+}
+
+class PretrainedRunTest : public RunTest {
+ protected:
+  // A run of two updates whose weights the others start from.
+  void SetUp() override {
+    expect_success(train({"training.max_updates=2", "run_type=train"}));
+    std::filesystem::rename(path("run"), path("first"));
+  }
+  // One update at a rate that moves nothing.
+  [[nodiscard]] Result start_from(const std::string& weights, Words more = {}) const {
+    more.insert(more.end(), {"checkpoint.pretrained=" + weights, "training.max_updates=1",
+                             "optimizer.params.lr=0", "run_type=train", "training.seed=77"});
+    return train(more);
+  }
+};
+
+TEST_F(PretrainedRunTest, ATrainingStartsFromTheWeightsOfACheckpoint) {
+  const Result result = start_from("first/checkpoints/last");
+  expect_success(result);
+  EXPECT_TRUE(same_bytes(weights("first"), weights("run")));
+  EXPECT_THAT(
+      result.err,
+      AllOf(HasSubstr("[pretrained] first/checkpoints/last: took 3 of the model's 3 weights "
+                      "(Pergola checkpoint); 0 missing in it, 0 left out of it"),
+            Not(HasSubstr("keeps its initial values"))));
+}
+
+TEST_F(PretrainedRunTest, ConvertedWeightsAreTheSame) {
+  const Result result =
+      pergola({"checkpoint", "convert", "first/checkpoints/best", "out.safetensors"});
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("out.safetensors: 3 tensors, "));
+  EXPECT_TRUE(same_bytes("first/checkpoints/best/model.safetensors", "out.safetensors"));
+  expect_success(start_from("out.safetensors"));
+  EXPECT_TRUE(same_bytes(weights("first"), weights("run")));
+}
+
+TEST_F(PretrainedRunTest, WhatTheFileDoesNotHaveIsAWarningWithATable) {
+  const Result result = start_from("first/checkpoints/last",
+                                   {"checkpoint.pretrained_state_mapping={words = \"words\"}"});
+  expect_success(result);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("took 1 of the model's 3 weights"),
+                                HasSubstr("what the file does not have keeps its initial values:"),
+                                HasSubstr("  missing  ")));
+  EXPECT_FALSE(same_bytes(weights("first"), weights("run")));
+}
+
+TEST_F(PretrainedRunTest, AResumedRunDoesNotReadThemAgain) {
+  expect_success(start_from("first/checkpoints/last"));
+  std::filesystem::remove_all(path("first"));
+  const Result result = start_from("first/checkpoints/last", {"--resume"});
+  expect_success(result);
+  EXPECT_THAT(result.err, Not(HasSubstr("[pretrained]")));
+}
+
+TEST_F(PretrainedRunTest, WeightsThatCannotBeUsedStopTheRunBeforeItBegins) {
+  expect_error(start_from("nothing.pth"), kCheckpoint, {"nothing.pth", "No such file"});
+  expect_error(start_from(golden("refused/module.pt")), kCheckpoint,
+               {"holds torch.nn.modules.linear.Linear, which is no tensor or plain data"});
+  expect_error(start_from(golden("mmf.pt")), kCheckpoint,
+               {"none of the 2 weights in ", "MMF checkpoint", "pretrained_state_mapping"});
+  expect_nothing_half_written();
+}
+
+TEST_F(RunTest, CheckpointInspectShowsFilesOfOthers) {
+  const Result result = pergola({"checkpoint", "inspect", golden("mmf.pt")});
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("format: MMF checkpoint (its 'model'), PyTorch file (ZIP)\n"));
+  EXPECT_THAT(result.out, HasSubstr("num_updates = 3\n"));
+  // Four floats and one.
+  EXPECT_THAT(result.out, HasSubstr("weights: 2 tensors, 5 elements, 20 bytes\n"
+                                    "  model.bert.weight\tFloat\t[2, 2]\n"));
+  EXPECT_THAT(pergola({"checkpoint", "inspect", golden("sharded_bin")}).out,
+              HasSubstr("weights: 3 tensors, 4 elements, 16 bytes\n"));
+}
+
+TEST_F(RunTest, CheckpointConvertReplacesAFileWholeOrNotAtAll) {
+  write("out.safetensors", "old");
+  expect_error(pergola({"checkpoint", "convert", golden("refused/sparse.pt"), "out.safetensors"}),
+               kCheckpoint, {"holds torch._utils._rebuild_sparse_tensor, which"});
+  expect_error(pergola({"checkpoint", "convert", golden("dtypes.pt"), "out.safetensors"}),
+               kCheckpoint, {"cannot write out.safetensors", "safetensors has F64"});
+  EXPECT_EQ(text("out.safetensors"), "old");
+  expect_success(pergola({"checkpoint", "convert", golden("views.pt"), "out.safetensors"}));
+  EXPECT_THAT(pergola({"checkpoint", "inspect", "out.safetensors"}).out,
+              HasSubstr("format: safetensors\nformat = \"pt\"\nweights: 11 tensors, "));
+  expect_error(pergola({"checkpoint", "convert", "out.safetensors"}), kConfig,
+               {"OUT is missing; usage: pergola checkpoint"});
+}
+
+}  // namespace
+}  // namespace pergola::test
