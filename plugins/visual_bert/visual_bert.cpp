@@ -14,13 +14,8 @@ namespace {
 constexpr const char* kBase = "model.bert";
 constexpr int kImages = 2;  // of nlvr2
 
-// [B, k, ...] of `dims` dimensions and one more as [B * k, ...].
-at::Tensor without_choices(const at::Tensor& x, std::int64_t dims) {
-  return x.dim() == dims + 1 ? x.flatten(0, 1) : x;
-}
-
 at::Tensor optional_field(const SampleList& batch, const char* name, std::int64_t dims) {
-  return batch.has(name) ? without_choices(batch.tensor(name), dims) : at::Tensor();
+  return batch.has(name) ? nn::without_choices(batch.tensor(name), dims) : at::Tensor();
 }
 
 }  // namespace
@@ -44,20 +39,22 @@ void VisualBert::build() {
   switch (options_.head) {
     case Head::kPretraining:
       pretraining_ = model.register_module(
-          "cls", std::make_shared<PretrainingHeads>(bert, embeddings_->word_weight()));
+          "cls", std::make_shared<nn::BertPretrainingHeads>(bert, embeddings_->word_weight()));
       break;
     case Head::kClassification:
-      answers_ = AnswerHead(model, options_, bert.hidden_size);
+      answers_ = nn::BertAnswerHead(model, bert, options_.classifier, bert.hidden_size,
+                                    options_.num_labels);
       break;
     case Head::kNlvr2:
-      answers_ = AnswerHead(model, options_, kImages * bert.hidden_size);
+      answers_ = nn::BertAnswerHead(model, bert, options_.classifier, kImages * bert.hidden_size,
+                                    options_.num_labels);
       break;
   }
   nn::init_bert_weights(*this, bert.initializer_range);
   if (options_.special_visual_initialize) embeddings_->initialize_visual_from_text();
   if (options_.image_encoder) {
-    image_encoder_ =
-        register_module("image_encoder", std::make_shared<ImageEncoder>(*options_.image_encoder));
+    image_encoder_ = register_module("image_encoder",
+                                     std::make_shared<nn::ImageEncoder>(*options_.image_encoder));
   }
   if (options_.freeze_base) {
     for (at::Tensor& parameter : nn::child_level(model, "bert").parameters()) {
@@ -66,50 +63,15 @@ void VisualBert::build() {
   }
 }
 
-VisualBert::Words VisualBert::read_words(const SampleList& batch) {
-  constexpr std::int64_t kDims = 2;
-  if (!batch.has("input_ids")) {
-    const at::Tensor& text_BL = batch.tensor("text");
-    if (!batch.has("text_len")) return {text_BL, at::ones_like(text_BL), {}};
-    const at::Tensor places_L = at::arange(text_BL.size(-1), text_BL.options());
-    return {text_BL, places_L.lt(batch.tensor("text_len").unsqueeze(1)), {}};
-  }
-  Words words{without_choices(batch.tensor("input_ids"), kDims),
-              optional_field(batch, "input_mask", kDims),
-              optional_field(batch, "segment_ids", kDims)};
-  if (!words.mask.defined()) words.mask = at::ones_like(words.ids);
-  if (words.mask.sizes() != words.ids.sizes()) {
-    throw Error(ErrorKind::kData, "input_ids has the shape ", words.ids.sizes(), " and input_mask ",
-                words.mask.sizes(), "; expected one shape [batch, words]");
-  }
-  return words;
-}
-
-VisualBert::Regions VisualBert::read_regions(const SampleList& batch) {
-  if (image_encoder_) {
-    const at::Tensor regions_BRF = image_encoder_->forward(batch.tensor("image"));
-    return {regions_BRF,
-            at::ones(regions_BRF.sizes().slice(0, 2), regions_BRF.options().dtype(at::kBool))};
-  }
-  const at::Tensor features = without_choices(batch.tensor("image_feature_0"), /*dims=*/3);
-  if (features.dim() != 3 || features.size(2) != options_.visual_embedding_dim) {
-    throw Error(ErrorKind::kData, "image_feature_0 has the shape ", features.sizes(),
-                "; visual_bert expects [batch, regions, ", options_.visual_embedding_dim,
-                "]; set visual_embedding_dim to the width of the features");
-  }
-  const at::Tensor places_R = at::arange(features.size(1), features.options().dtype(at::kLong));
-  const char* const info = "image_info_0";
-  if (!batch.has(info) || !batch.group(info).has("max_features")) {
-    return {features, at::ones_like(places_R).expand({features.size(0), -1})};
-  }
-  const at::Tensor counts_B = batch.group(info).tensor("max_features").flatten();
-  return {features, places_R.lt(counts_B.unsqueeze(1))};
+nn::Regions VisualBert::read_regions(const SampleList& batch) {
+  return nn::read_regions(batch, image_encoder_.get(), options_.visual_embedding_dim,
+                          "visual_embedding_dim");
 }
 
 // One after the other along the batch.
-VisualBert::Regions VisualBert::read_both_images(const SampleList& batch) {
-  const Regions first = read_regions(batch.group("img0"));
-  const Regions second = read_regions(batch.group("img1"));
+nn::Regions VisualBert::read_both_images(const SampleList& batch) {
+  const nn::Regions first = read_regions(batch.group("img0"));
+  const nn::Regions second = read_regions(batch.group("img1"));
   if (first.features.sizes() != second.features.sizes()) {
     throw Error(ErrorKind::kData, "img0 has regions ", first.features.sizes(), " and img1 ",
                 second.features.sizes(), "; expected one shape for both");
@@ -117,7 +79,7 @@ VisualBert::Regions VisualBert::read_both_images(const SampleList& batch) {
   return {at::cat({first.features, second.features}), at::cat({first.mask, second.mask})};
 }
 
-at::Tensor VisualBert::encode(const Words& words, const Regions& regions,
+at::Tensor VisualBert::encode(const nn::BertWords& words, const nn::Regions& regions,
                               const at::Tensor& alignment, nn::BertTrace* trace) {
   const at::Tensor input_BTD =
       embeddings_->forward(words.ids, words.types, regions.features, alignment);
@@ -134,7 +96,7 @@ at::Tensor VisualBert::encode(const Words& words, const Regions& regions,
   return all.unpack(additional_layer_->forward(all.pack(joined_BTD), all));
 }
 
-at::Tensor VisualBert::pool(const at::Tensor& hidden_BTD, const Words& words) {
+at::Tensor VisualBert::pool(const at::Tensor& hidden_BTD, const nn::BertWords& words) {
   if (options_.pooler == PoolerStrategy::kDefault) return pooler_->forward(hidden_BTD);
   const at::Tensor last_B = (words.mask.ne(0).sum(1) - 2).clamp_min(0);
   return hidden_BTD.gather(1, last_B.view({-1, 1, 1}).expand({-1, 1, hidden_BTD.size(2)}))
@@ -143,8 +105,8 @@ at::Tensor VisualBert::pool(const at::Tensor& hidden_BTD, const Words& words) {
 
 ModelOutput VisualBert::forward(const SampleList& batch) {
   const bool two_images = options_.head == Head::kNlvr2;
-  Words words = read_words(batch);
-  const Regions regions = two_images ? read_both_images(batch) : read_regions(batch);
+  nn::BertWords words = nn::read_bert_words(batch);
+  const nn::Regions regions = two_images ? read_both_images(batch) : read_regions(batch);
   if (two_images) {
     for (at::Tensor* of : {&words.ids, &words.mask, &words.types}) {
       if (of->defined()) *of = at::cat({*of, *of});
@@ -157,11 +119,11 @@ ModelOutput VisualBert::forward(const SampleList& batch) {
              traced ? &trace : nullptr);
   ModelOutput output;
   if (pretraining_) {
-    const at::Tensor labels_BL = without_choices(batch.tensor("lm_label_ids"), /*dims=*/2);
+    const at::Tensor labels_BL = nn::without_choices(batch.tensor("lm_label_ids"), /*dims=*/2);
     const at::Tensor logits_BLV = pretraining_->forward(hidden_BTD.narrow(1, 0, words.ids.size(1)));
     const std::string key =
         concat(batch.dataset_type(), "/", batch.dataset_name(), "/masked_lm_loss");
-    output.losses = LossMap{{key, masked_lm_loss(logits_BLV, labels_BL)}};
+    output.losses = LossMap{{key, nn::masked_lm_loss(logits_BLV, labels_BL)}};
   } else {
     at::Tensor pooled_BD = pool(hidden_BTD, words);
     if (two_images) pooled_BD = at::cat(pooled_BD.chunk(kImages), /*dim=*/1);

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "embeddings.h"
-#include "heads.h"
-#include "image_encoder.h"
+#include "pergola/nn/bert_heads.h"
+#include "pergola/nn/image_encoder.h"
 #include "pergola/plugin.h"
 #include "visual_bert_config.h"
 
@@ -47,29 +47,21 @@ class VisualBert final : public BaseModel {
       const Config& optimizer_config) const override;
 
  private:
-  struct Words {
-    at::Tensor ids, mask, types;  // [B, L]; types may be undefined
-  };
-  struct Regions {
-    at::Tensor features, mask;  // [B, R, F], [B, R]
-  };
-
-  [[nodiscard]] static Words read_words(const SampleList& batch);
-  [[nodiscard]] Regions read_regions(const SampleList& batch);
-  [[nodiscard]] Regions read_both_images(const SampleList& batch);
+  [[nodiscard]] nn::Regions read_regions(const SampleList& batch);
+  [[nodiscard]] nn::Regions read_both_images(const SampleList& batch);
   // [B, L + R, D]
-  [[nodiscard]] at::Tensor encode(const Words& words, const Regions& regions,
+  [[nodiscard]] at::Tensor encode(const nn::BertWords& words, const nn::Regions& regions,
                                   const at::Tensor& alignment, nn::BertTrace* trace);
-  [[nodiscard]] at::Tensor pool(const at::Tensor& hidden, const Words& words);
+  [[nodiscard]] at::Tensor pool(const at::Tensor& hidden, const nn::BertWords& words);
 
   const VisualBertConfig options_;
-  std::shared_ptr<ImageEncoder> image_encoder_;  // null: the batch has region features
+  std::shared_ptr<nn::ImageEncoder> image_encoder_;  // null: the batch has region features
   std::shared_ptr<VisualBertEmbeddings> embeddings_;
   std::shared_ptr<nn::BertEncoder> encoder_;
   std::shared_ptr<nn::BertPooler> pooler_;
   std::shared_ptr<nn::BertLayer> additional_layer_;  // bypass_transformer's
-  AnswerHead answers_;                               // of classification and nlvr2
-  std::shared_ptr<PretrainingHeads> pretraining_;
+  nn::BertAnswerHead answers_;                       // of classification and nlvr2
+  std::shared_ptr<nn::BertPretrainingHeads> pretraining_;
 };
 
 }  // namespace pergola::visual_bert

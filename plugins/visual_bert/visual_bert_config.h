@@ -4,11 +4,11 @@
 #pragma once
 
 #include "pergola/config.h"
-#include "pergola/nn/bert.h"
+#include "pergola/nn/bert_heads.h"
+#include "pergola/nn/image_encoder.h"
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 namespace pergola::visual_bert {
 
@@ -23,37 +23,14 @@ enum class PoolerStrategy {
   kVqa,      // the last word, the one before [SEP]
 };
 
-enum class Classifier {
-  kMlp,     // MMF's: dense, GELU, LayerNorm, linear
-  kLinear,  // Hugging Face's: one linear layer
-};
-
-enum class ImageEncoderType {
-  kGrid,   // convolutions of stride 2: a region for each place of the last one
-  kPatch,  // a region for each square of pixels
-};
-
-// image_encoder = {type = "grid" or "patch", params = {...}}
-struct ImageEncoderConfig {
-  ImageEncoderType type = ImageEncoderType::kGrid;
-  std::vector<std::int64_t> channels = {32, 64, 128, 128};  // grid: of each convolution
-  std::int64_t kernel_size = 3;                             // grid: of all of them, odd
-  std::int64_t patch_size = 16;                             // patch: height and width, in pixels
-  std::int64_t dim = 768;                                   // patch: width of a region
-  // The width of a region.
-  [[nodiscard]] std::int64_t out_dim() const {
-    return type == ImageEncoderType::kGrid ? channels.back() : dim;
-  }
-};
-
 struct VisualBertConfig {
   nn::BertConfig bert;
   Head head = Head::kPretraining;
   std::int64_t num_labels = 0;  // 0 with kPretraining, which needs none
   PoolerStrategy pooler = PoolerStrategy::kDefault;
-  Classifier classifier = Classifier::kMlp;
+  nn::AnswerHeadKind classifier = nn::AnswerHeadKind::kMlp;
   std::int64_t visual_embedding_dim = 2048;
-  std::optional<ImageEncoderConfig> image_encoder;  // none: the batch has region features
+  std::optional<nn::ImageEncoderConfig> image_encoder;  // none: the batch has region features
   bool special_visual_initialize = true;
   bool bypass_transformer = false;
   bool output_attentions = false;

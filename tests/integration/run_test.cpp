@@ -59,6 +59,21 @@ normalization = "softmax"
 transform = { type = "linear", params = { out_dim = 1 } }
 )";
 
+// visual_bert and mmbt, whose BERTs are configured alike.
+std::string small_bert(const std::string& model) {
+  return "model = \"" + model + "\"\n[model_config." + model + R"(]
+losses = ["logit_bce"]
+training_head_type = "classification"
+hidden_size = 8
+num_hidden_layers = 2
+num_attention_heads = 2
+intermediate_size = 12
+max_position_embeddings = 24
+initializer_range = 0.2
+image_encoder = { type = "grid", params = { channels = [4, 6] } }
+)";
+}
+
 std::string fixture(const std::string& plugin, const std::string& model) {
   return "model = \"" + model + "\"\nplugins.path = [\"" + fixture_folder(plugin).string() +
          "\"]\n";
@@ -73,6 +88,9 @@ RunTest::RunTest() {
   write("stopped_in.toml", kCommon + fixture("stopped_in", "stopped_in"));
   write("cnn_lstm.toml", std::string(kCommon) + kCnnLstm);
   write("pythia.toml", std::string(kCommon) + kPythia);
+  for (const char* model : {"visual_bert", "mmbt"}) {
+    write(std::string(model) + ".toml", kCommon + small_bert(model));
+  }
 }
 
 Launch RunTest::launch(const Words& words) const {

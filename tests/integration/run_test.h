@@ -33,9 +33,10 @@ class RunTest : public ::testing::Test {
   // of this build.
   [[nodiscard]] Launch launch(const Words& words) const;
   [[nodiscard]] Result pergola(const Words& words) const;
-  // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml, cnn_lstm.toml and
-  // stopped_in.toml (of a model that is interrupted where model_config.stopped_in.split says):
-  // 12 updates, a log line for each, a validation every 4, a checkpoint every 3.
+  // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml, cnn_lstm.toml,
+  // visual_bert.toml, mmbt.toml and stopped_in.toml (of a model that is interrupted where
+  // model_config.stopped_in.split says): 12 updates, a log line for each, a validation every 4, a
+  // checkpoint every 3.
   [[nodiscard]] Result train(const Words& more = {}, const std::string& model = "boring") const;
   [[nodiscard]] Launch train_launch(const Words& more, const std::string& model = "boring") const;
 

@@ -221,7 +221,8 @@ TEST_F(TrainTest, PluginThatIsRemovedDuringTheRunDoesNotDisturbIt) {
 }
 
 class EachModel : public RunTest, public ::testing::WithParamInterface<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Models, EachModel, ::testing::Values("boring", "cnn_lstm", "pythia"),
+INSTANTIATE_TEST_SUITE_P(Models, EachModel,
+                         ::testing::Values("boring", "cnn_lstm", "pythia", "visual_bert", "mmbt"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST_P(EachModel, ValidateTestAndPredictGiveTheNumbersOfTheRun) {

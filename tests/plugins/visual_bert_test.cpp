@@ -338,7 +338,7 @@ TEST(VisualBertTest, MisfitsSayWhatFits) {
     return error_of(ErrorKind::kData, [&] { static_cast<void>(model->forward(batch)); });
   };
   EXPECT_THAT(error_with("image_feature_0", torch::zeros({2, 3, 6})),
-              HasSubstr("visual_bert expects [batch, regions, 7]; set visual_embedding_dim"));
+              HasSubstr("the model expects [batch, regions, 7]; set visual_embedding_dim"));
   EXPECT_THAT(error_with("input_mask", torch::ones({2, 5}, torch::kLong)),
               HasSubstr("input_ids has the shape [2, 6] and input_mask [2, 5]"));
   SampleList long_text = mini_image();

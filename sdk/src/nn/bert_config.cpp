@@ -8,6 +8,18 @@ namespace {
 constexpr std::int64_t kMaxSize = 1 << 20;
 constexpr std::int64_t kMaxVocabulary = 1 << 27;  // as Config::get_fact
 
+// The numbers of a model with that name.
+BertConfig sizes_of(const std::string& name) {
+  BertConfig bert;
+  if (name == "bert-large-uncased") {
+    bert.hidden_size = 1024;
+    bert.num_hidden_layers = 24;
+    bert.num_attention_heads = 16;
+    bert.intermediate_size = 4096;
+  }
+  return bert;
+}
+
 Activation parse_activation(const Config& config) {
   const std::string name =
       config.get_choice("hidden_act", "gelu", {"gelu", "gelu_new", "relu", "tanh"});
@@ -25,7 +37,9 @@ AttentionKind parse_attention(const Config& config) {
 }  // namespace
 
 const std::vector<std::string>& BertConfig::keys() {
-  static const std::vector<std::string> names = {"vocab_size",
+  static const std::vector<std::string> names = {"bert_model_name",
+                                                 "text_vocab_size",
+                                                 "vocab_size",
                                                  "hidden_size",
                                                  "num_hidden_layers",
                                                  "num_attention_heads",
@@ -41,8 +55,9 @@ const std::vector<std::string>& BertConfig::keys() {
   return names;
 }
 
-BertConfig BertConfig::parse(const Config& config, BertConfig defaults) {
-  BertConfig bert = defaults;
+BertConfig BertConfig::parse(const Config& config) {
+  BertConfig bert = sizes_of(config.get_choice("bert_model_name", "bert-base-uncased",
+                                               {"bert-base-uncased", "bert-large-uncased"}));
   const auto size = [&](const char* key, std::int64_t& number, std::int64_t most) {
     const std::int64_t given = config.get_integer(key, number, 0, most);
     if (given != 0) number = given;
@@ -50,7 +65,8 @@ BertConfig BertConfig::parse(const Config& config, BertConfig defaults) {
   const auto share = [&](const char* key, double& number) {
     number = config.get_float(key, number, 0.0, 1.0);
   };
-  size("vocab_size", bert.vocab_size, kMaxVocabulary);
+  bert.vocab_size = config.get_integer("vocab_size", 0, 0, kMaxVocabulary);
+  if (bert.vocab_size == 0) bert.vocab_size = config.get_fact("text_vocab_size", "words");
   size("hidden_size", bert.hidden_size, kMaxSize);
   size("num_hidden_layers", bert.num_hidden_layers, 1024);
   size("num_attention_heads", bert.num_attention_heads, kMaxSize);

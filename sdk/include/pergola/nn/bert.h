@@ -41,12 +41,14 @@ struct PERGOLA_API BertConfig {
   AttentionKind attention = AttentionKind::kSdpa;
 
   // The keys that parse() reads: the names above, hidden_act as "gelu", "gelu_new", "relu" or
-  // "tanh", attention as "sdpa", "plain" or "packed".
+  // "tanh", attention as "sdpa", "plain" or "packed"; and bert_model_name, text_vocab_size.
   [[nodiscard]] static const std::vector<std::string>& keys();
-  // What `config` leaves out, and a size that is 0, is as in `defaults`. Throws Error{kConfig} for
-  // a number out of bounds, and heads that do not divide the width.  [main-thread]
-  [[nodiscard]] static BertConfig parse(const Config& config, BertConfig defaults);
-  [[nodiscard]] static BertConfig parse(const Config& config) { return parse(config, {}); }
+  // The numbers of the model that bert_model_name names, "bert-base-uncased" (the default) or
+  // "bert-large-uncased", with those that `config` sets; a size of 0 is not set. A vocab_size that
+  // is not set is text_vocab_size, which the data set gives. Throws Error{kConfig} for a number out
+  // of bounds, a vocabulary that nobody gives, and heads that do not divide the width.
+  // [main-thread]
+  [[nodiscard]] static BertConfig parse(const Config& config);
 };
 
 [[nodiscard]] PERGOLA_API at::Tensor activate(Activation activation, const at::Tensor& x);
