@@ -82,12 +82,14 @@ void Mmbt::freeze() {
 }
 
 // MMF's rule: the text has one segment or all; the image has one that the text has not, or else 0.
-at::Tensor Mmbt::modal_types(const SampleList& batch, const at::Tensor& types) const {
+at::Tensor Mmbt::modal_types(const SampleList& batch, const nn::BertWords& words) const {
   if (batch.has("modal_token_type_ids")) return batch.tensor("modal_token_type_ids");
   const std::int64_t last = options_.num_segments - 1;
-  if (!types.defined()) return at::full({1, 1}, std::min<std::int64_t>(1, last), at::kLong);
-  const at::Tensor most = types.max();
-  const at::Tensor one_segment = most.eq(types.min());
+  if (!words.types.defined()) {
+    return at::full({1, 1}, std::min<std::int64_t>(1, last), words.ids.options());
+  }
+  const at::Tensor most = words.types.max();
+  const at::Tensor one_segment = most.eq(words.types.min());
   const at::Tensor when_one = most.eq(0).to(at::kLong);
   const at::Tensor when_several = most.ne(last).to(at::kLong) * last;
   const at::Tensor chosen = when_one * one_segment + when_several * one_segment.logical_not();
@@ -109,7 +111,7 @@ at::Tensor Mmbt::embed_image(const SampleList& batch, const nn::Regions& regions
     throw Error(ErrorKind::kData, "an image has ", tokens_BMD.size(1), " tokens, but there are ",
                 most, " positions; raise max_position_embeddings, or give fewer regions");
   }
-  const at::Tensor types = modal_types(batch, words.types).to(tokens_BMD.device());
+  const at::Tensor types = modal_types(batch, words);
   return embeddings_->finish(tokens_BMD +
                              embeddings_->position_weight().narrow(0, 0, tokens_BMD.size(1)) +
                              at::embedding(embeddings_->type_weight(), types));

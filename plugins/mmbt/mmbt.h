@@ -40,7 +40,7 @@ class Mmbt final : public BaseModel {
   // [B, M, D]; takes the end token from `words`, which lose their first one then.
   [[nodiscard]] at::Tensor embed_image(const SampleList& batch, const nn::Regions& regions,
                                        nn::BertWords& words);
-  [[nodiscard]] at::Tensor modal_types(const SampleList& batch, const at::Tensor& types) const;
+  [[nodiscard]] at::Tensor modal_types(const SampleList& batch, const nn::BertWords& words) const;
 
   const MmbtConfig options_;
   std::shared_ptr<nn::BertEmbeddings> embeddings_;

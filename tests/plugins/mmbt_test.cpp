@@ -17,6 +17,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
+using testing::noise;
 using ::testing::Not;
 using ::testing::SizeIs;
 using testing::without_gradient;
@@ -42,13 +43,6 @@ std::shared_ptr<Mmbt> build_mini(const std::vector<std::string>& changes = {}) {
   all.insert(all.end(), changes.begin(), changes.end());
   torch::manual_seed(3);
   return testing::build_model<Mmbt>("mmbt", all);
-}
-
-// In [-0.2, 0.2), float64 [count]: the reference's rule.
-at::Tensor noise(std::int64_t count, double k) {
-  const at::Tensor i = torch::arange(count, torch::kDouble);
-  const at::Tensor u = (i * 12.9898 + 78.233 * (k + 1)).sin() * 43758.5453;
-  return (u - u.floor() - 0.5) * 0.4;
 }
 
 // Texts of five and of three words, three regions each.

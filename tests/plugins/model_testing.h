@@ -70,6 +70,14 @@ inline void expect_state_dict_is_identity(BaseModel& from, BaseModel& into) {
   return (torch::arange(size, torch::kDouble) * a + b).cos().to(torch::kFloat).view(shape);
 }
 
+// In [-0.2, 0.2) and as good as random, from their places alone: float64 [count]. The rule of
+// tools/reference/visual_bert.py and mmbt.py.
+[[nodiscard]] inline at::Tensor noise(std::int64_t count, double k) {
+  const at::Tensor i = torch::arange(count, torch::kDouble);
+  const at::Tensor u = (i * 12.9898 + 78.233 * (k + 1)).sin() * 43758.5453;
+  return (u - u.floor() - 0.5) * 0.4;
+}
+
 // MMF's logit_bce: the mean binary cross entropy times the number of answers.
 [[nodiscard]] inline at::Tensor logit_bce(const at::Tensor& scores_BC,
                                           const at::Tensor& targets_BC) {

@@ -16,6 +16,8 @@
 namespace pergola::visual_bert {
 namespace {
 
+using testing::noise;
+
 constexpr const char* kModel = R"(
   text_vocab_size = 60
   num_labels = 7
@@ -41,13 +43,6 @@ const nlohmann::json& golden() {
 
 at::Tensor numbers(const char* key) {
   return torch::tensor(golden().at(key).get<std::vector<double>>(), torch::kDouble);
-}
-
-// In [-0.2, 0.2), float64 [count].
-at::Tensor noise(std::int64_t count, double k) {
-  const at::Tensor i = torch::arange(count, torch::kDouble);
-  const at::Tensor u = (i * 12.9898 + 78.233 * (k + 1)).sin() * 43758.5453;
-  return (u - u.floor() - 0.5) * 0.4;
 }
 
 // A tensor behind two names is there once, as in the reference.

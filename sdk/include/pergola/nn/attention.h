@@ -22,7 +22,7 @@ enum class AttentionKind {
 // Which places [B, T] of a padded batch hold a token.
 class PERGOLA_API TokenMask {
  public:
-  // `present`: [B, T] of any type, not 0 where there is a token; borrowed until the end.
+  // `present`: [B, T] of any type, not 0 where there is a token.
   // Throws Error{kData} for another number of dimensions.
   explicit TokenMask(const at::Tensor& present);
 
