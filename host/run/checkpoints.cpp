@@ -79,6 +79,13 @@ std::string describe_checkpoint(const std::filesystem::path& path) {
 }
 
 std::string convert_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to) {
+  // Whatever is there, a folder, a device or the weights themselves, is not ours to replace.
+  std::error_code error;
+  const std::filesystem::file_status there = std::filesystem::symlink_status(to, error);
+  if (std::filesystem::exists(there)) {
+    throw Error(ErrorKind::kCheckpoint, "there is something at ", to.string(),
+                " already; name a file that does not exist, or remove that one first");
+  }
   const Weights weights = read_weights(from);
   const FileDigest written = write_safetensors(to, weights.state, {{"format", "pt"}});
   return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size,

@@ -28,8 +28,8 @@ struct CheckedFile {
 [[nodiscard]] std::string describe_checkpoint(const std::filesystem::path& path);
 
 // Writes the weights of `from`, a file or folder in any form that is known, to the safetensors file
-// `to`, whole or not at all; a file that is there is replaced. Returns a line that says what was
-// done. Throws Error{kCheckpoint}, also for a dtype that safetensors has not.
+// `to`, whole or not at all. Returns a line that says what was done. Throws Error{kCheckpoint}
+// when there is anything at `to`, and for a dtype that safetensors has not.
 [[nodiscard]] std::string convert_checkpoint(const std::filesystem::path& from,
                                              const std::filesystem::path& to);
 

@@ -3,6 +3,8 @@
 // from them.
 #include "integration/run_test.h"
 
+#include <sys/stat.h>
+
 namespace pergola::test {
 namespace {
 
@@ -89,13 +91,25 @@ TEST_F(RunTest, CheckpointInspectShowsFilesOfOthers) {
               HasSubstr("weights: 3 tensors, 4 elements, 16 bytes\n"));
 }
 
-TEST_F(RunTest, CheckpointConvertReplacesAFileWholeOrNotAtAll) {
-  write("out.safetensors", "old");
+TEST_F(RunTest, CheckpointConvertReplacesNothing) {
+  write("old.safetensors", "old");
+  std::filesystem::create_directory(path("folder"));
+  // A node of its own, as a user's /dev/null: root could put a file in its place.
+  ASSERT_EQ(::mkfifo(path("node").c_str(), 0600), 0);
+  for (const char* there : {"old.safetensors", "folder", "node"}) {
+    expect_error(pergola({"checkpoint", "convert", golden("views.pt"), there}), kCheckpoint,
+                 {std::string("there is something at ") + there + " already; name a file that"});
+  }
+  EXPECT_EQ(text("old.safetensors"), "old");
+  EXPECT_TRUE(std::filesystem::is_fifo(path("node")));
+}
+
+TEST_F(RunTest, CheckpointConvertWritesAFileWholeOrNotAtAll) {
   expect_error(pergola({"checkpoint", "convert", golden("refused/sparse.pt"), "out.safetensors"}),
                kCheckpoint, {"holds torch._utils._rebuild_sparse_tensor, which"});
   expect_error(pergola({"checkpoint", "convert", golden("dtypes.pt"), "out.safetensors"}),
                kCheckpoint, {"cannot write out.safetensors", "safetensors has F64"});
-  EXPECT_EQ(text("out.safetensors"), "old");
+  EXPECT_FALSE(std::filesystem::exists(path("out.safetensors")));
   expect_success(pergola({"checkpoint", "convert", golden("views.pt"), "out.safetensors"}));
   EXPECT_THAT(pergola({"checkpoint", "inspect", "out.safetensors"}).out,
               HasSubstr("format: safetensors\nformat = \"pt\"\nweights: 11 tensors, "));

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
 // One thread: the tests run beside each other, and threads that wait for their share would spin.
-constexpr const char* kCommon = R"(dataset = "easy_vqa"
+const std::string kCommon = R"(dataset = "easy_vqa"
 run_type = "train_val_test"
 training.experiment_name = "tiny"
 training.device = "cpu"
@@ -86,12 +86,14 @@ RunTest::RunTest() {
   // The common part goes first: its keys are dotted, and the models' parts open tables.
   write("boring.toml", kCommon + fixture("good", "boring"));
   write("stopped_in.toml", kCommon + fixture("stopped_in", "stopped_in"));
-  write("cnn_lstm.toml", std::string(kCommon) + kCnnLstm);
-  write("pythia.toml", std::string(kCommon) + kPythia);
+  write("cnn_lstm.toml", kCommon + kCnnLstm);
+  write("pythia.toml", kCommon + kPythia);
   for (const char* model : {"visual_bert", "mmbt"}) {
     write(std::string(model) + ".toml", kCommon + small_bert(model));
   }
 }
+
+const std::string& RunTest::common_config() { return kCommon; }
 
 Launch RunTest::launch(const Words& words) const {
   const char* installed = std::getenv("PERGOLA_TEST_PROGRAM");

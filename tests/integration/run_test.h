@@ -29,6 +29,9 @@ class RunTest : public ::testing::Test {
  protected:
   RunTest();
 
+  // What the configs of all models begin with: the data set and the lengths below.
+  [[nodiscard]] static const std::string& common_config();
+
   // `pergola WORDS`, in the test's folder. PERGOLA_TEST_PROGRAM names another program than the one
   // of this build.
   [[nodiscard]] Launch launch(const Words& words) const;

@@ -6,22 +6,8 @@ namespace pergola::test {
 namespace {
 
 // As in plugins/torchscript/README.md, on the images of 16 x 16 of the tiny easy-VQA.
-constexpr const char* kConfig = R"(
+constexpr const char* kModel = R"(
 model = "torchscript"
-dataset = "easy_vqa"
-run_type = "train_val_test"
-training.experiment_name = "from_python"
-training.device = "cpu"
-training.num_threads = 1
-training.num_workers = 0
-training.batch_size = 8
-training.max_updates = 12
-training.log_interval = 1
-training.evaluation_interval = 4
-training.checkpoint_interval = 3
-optimizer = { type = "adamw", params = { lr = 0.01 } }
-evaluation = { metrics = ["accuracy"], predict = true }
-env.data_dir = "data"
 [model_config.torchscript]
 file = "vqa.pt"
 inputs = ["image", "text"]
@@ -32,7 +18,7 @@ class TorchScriptRunTest : public RunTest {
  protected:
   TorchScriptRunTest() {
     std::filesystem::copy_file(PERGOLA_GOLDEN_DIR "/torchscript_vqa.pt", path("vqa.pt"));
-    write("from_python.toml", kConfig);
+    write("from_python.toml", common_config() + kModel);
   }
 };
 
