@@ -2,43 +2,21 @@
 #include "host/checkpoint/pretrained.h"
 
 #include "host/checkpoint/weights.h"
+#include "pergola/columns.h"
 #include "pergola/error.h"
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 #include <set>
 #include <utility>
 
 namespace pergola::host {
 namespace {
 
-// A weight that differs between file and model.
-struct Row {
-  std::string name;
-  std::string in_file;
-  std::string in_model;
-};
-
-std::string table_of(const std::vector<Row>& rows) {
-  constexpr std::size_t kMost = 40;
-  std::vector<Row> lines = {{"weight", "file", "model"}};
-  const std::size_t shown = std::min(kMost, rows.size());
-  lines.insert(lines.end(), rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(shown));
-  std::size_t name_width = 0;
-  std::size_t file_width = 0;
-  for (const Row& line : lines) {
-    name_width = std::max(name_width, line.name.size());
-    file_width = std::max(file_width, line.in_file.size());
-  }
-  std::string table;
-  for (Row line : lines) {
-    line.name.resize(name_width, ' ');
-    line.in_file.resize(file_width, ' ');
-    table += concat("\n  ", line.name, "  ", line.in_file, "  ", line.in_model);
-  }
-  if (rows.size() > shown) table += concat("\n  and ", rows.size() - shown, " more");
-  return table;
-}
+// A row a weight: its name, its shape in the file and in the model. The first is the heading.
+using Rows = std::vector<std::vector<std::string>>;
+const std::vector<std::string> kHeading = {"weight", "file", "model"};
 
 std::vector<std::string> names_of(const StateDict& state) {
   std::vector<std::string> names;
@@ -49,7 +27,7 @@ std::vector<std::string> names_of(const StateDict& state) {
 // The file's weights under the model's names; and those that are left out, under the file's.
 struct Fitted {
   StateDict state;
-  std::vector<Row> left_out;
+  Rows left_out = {kHeading};
 };
 
 Fitted fit(const StateDict& state, const StateDict& own, const StateMapping& mapping) {
@@ -73,17 +51,17 @@ Fitted fit(const StateDict& state, const StateDict& own, const StateMapping& map
 void check_shapes(const StateDict& state, const StateDict& own, const std::filesystem::path& path,
                   const std::string& format) {
   const std::map<std::string, at::Tensor> models(own.begin(), own.end());
-  std::vector<Row> rows;
+  Rows rows = {kHeading};
   for (const auto& [name, tensor] : state) {
     const at::Tensor& model = models.at(name);
     if (tensor.sizes() == model.sizes()) continue;
     rows.push_back({name, concat(tensor.sizes()), concat(model.sizes())});
   }
-  if (rows.empty()) return;
-  throw Error(ErrorKind::kCheckpoint, path.string(), " (", format, ") has ", rows.size(), " of ",
-              state.size(), " weights in other shapes than the model; ",
+  if (rows.size() == 1) return;
+  throw Error(ErrorKind::kCheckpoint, path.string(), " (", format, ") has ", rows.size() - 1,
+              " of ", state.size(), " weights in other shapes than the model; ",
               "name the parts that fit in checkpoint.pretrained_state_mapping, or, for tables of ",
-              "positions, set checkpoint.pretrained_resize_positions = true", table_of(rows));
+              "positions, set checkpoint.pretrained_resize_positions = true", columns(rows));
 }
 
 PretrainedReport make_report(const StateDict& own, const LoadReport& loaded, const Fitted& fitted,
@@ -92,7 +70,7 @@ PretrainedReport make_report(const StateDict& own, const LoadReport& loaded, con
   PretrainedReport report;
   report.missing = loaded.missing_keys;
   report.matched = own.size() - report.missing.size();
-  std::vector<Row> rows;
+  Rows rows = {kHeading};
   for (const std::string& name : report.missing) {
     rows.push_back({name, "missing", concat(models.at(name).sizes())});
   }
@@ -100,9 +78,11 @@ PretrainedReport make_report(const StateDict& own, const LoadReport& loaded, con
     report.resized.push_back(name);
     rows.push_back({name, concat(before.sizes()), concat(models.at(name).sizes(), ", resized")});
   }
-  for (const Row& row : fitted.left_out) report.left_out.push_back(row.name);
-  rows.insert(rows.end(), fitted.left_out.begin(), fitted.left_out.end());
-  report.table = table_of(rows);
+  for (const auto& row : fitted.left_out | std::views::drop(1)) {
+    report.left_out.push_back(row.front());
+    rows.push_back(row);
+  }
+  report.table = columns(rows);
   return report;
 }
 
@@ -127,7 +107,7 @@ PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& 
                 path.string(), " (", weights.format, ") is the model's, whose first is '",
                 own.empty() ? "" : own.front().first, "'; use weights of this model, or say in ",
                 "checkpoint.pretrained_state_mapping which part of a name is which",
-                table_of(fitted.left_out));
+                columns(fitted.left_out));
   }
   const StateDict resized =
       options.resize_positions ? resize_position_tables(fitted.state, own) : StateDict();

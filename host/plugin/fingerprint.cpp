@@ -4,6 +4,7 @@
 #include "host/plugin/search_path.h"
 #include "host/support/printable.h"
 #include "pergola/abi.h"
+#include "pergola/columns.h"
 #include "pergola/error.h"
 
 #include <algorithm>
@@ -38,27 +39,13 @@ std::vector<Row> compare(const Fingerprint& host, const Fingerprint& plugin) {
   return rows;
 }
 
-std::string padded(std::string text, std::size_t width) {
-  text.resize(std::max(width, text.size()), ' ');
-  return text;
-}
-
 std::string table_of(const std::vector<Row>& rows) {
-  const Row heading = {"field", "this host", "the plugin"};
-  Row widest = heading;
+  std::vector<std::vector<std::string>> lines = {{"field", "this host", "the plugin", "verdict"}};
   for (const Row& row : rows) {
-    if (row.field.size() > widest.field.size()) widest.field = row.field;
-    if (row.host.size() > widest.host.size()) widest.host = row.host;
-    if (row.plugin.size() > widest.plugin.size()) widest.plugin = row.plugin;
+    const char* const verdict = row.host == row.plugin ? "same" : "DIFFERS";
+    lines.push_back({row.field, row.host, row.plugin, verdict});
   }
-  const auto line = [&](const Row& row, const char* verdict) {
-    return concat("  ", padded(row.field, widest.field.size() + 2),
-                  padded(row.host, widest.host.size() + 2),
-                  padded(row.plugin, widest.plugin.size() + 2), verdict, "\n");
-  };
-  std::string table = line(heading, "verdict");
-  for (const Row& row : rows) table += line(row, row.host == row.plugin ? "same" : "DIFFERS");
-  return table;
+  return columns(lines).substr(1) + "\n";
 }
 
 // Where this installation's CMake package is; a build tree has none.

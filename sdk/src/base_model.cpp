@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/base_model.h"
 
+#include "pergola/columns.h"
 #include "pergola/error.h"
 #include "pergola/log.h"
 #include "pergola/registry.h"
@@ -12,18 +13,14 @@
 namespace pergola {
 namespace {
 
-// What differs between a state and a model, a row a key.
-struct Difference {
-  std::string key;
-  std::string in_state;
-  std::string in_model;
-};
+// A row a weight that differs: its name, its shape in the state and in the model.
+using Differences = std::vector<std::vector<std::string>>;
 
 // What of a state fits a model, by the model's key, and what does not.
 struct Match {
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // into, from
   LoadReport report;
-  std::vector<Difference> shapes;  // that differ
+  Differences shapes;  // that differ
 };
 
 Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state) {
@@ -44,27 +41,6 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
   }
   for (const auto& [key, tensor] : rest) result.report.unexpected_keys.push_back(key);
   return result;
-}
-
-// A line for each of the first rows, in columns.
-std::string table_of(const std::vector<Difference>& rows) {
-  constexpr std::size_t kMost = 40;
-  const std::size_t shown = std::min(kMost, rows.size());
-  std::vector<Difference> lines = {{"weight", "checkpoint", "model"}};
-  lines.insert(lines.end(), rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(shown));
-  std::size_t widths[2] = {0, 0};
-  for (const Difference& line : lines) {
-    widths[0] = std::max(widths[0], line.key.size());
-    widths[1] = std::max(widths[1], line.in_state.size());
-  }
-  std::string table;
-  for (const Difference& line : lines) {
-    table +=
-        concat("\n  ", line.key, std::string(widths[0] - line.key.size() + 2, ' '), line.in_state,
-               std::string(widths[1] - line.in_state.size() + 2, ' '), line.in_model);
-  }
-  if (rows.size() > shown) table += concat("\n  and ", rows.size() - shown, " more");
-  return table;
 }
 
 // The state under the names that the model has now. Throws Error{kCheckpoint} for two of one name.
@@ -148,7 +124,7 @@ std::string BaseModel::format_state_key(const std::string& key) const { return k
 LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
   const StateDict own = pergola::state_dict(*this);
   Match found = match(own, renamed(state, *this));
-  std::vector<Difference>& rows = found.shapes;
+  Differences& rows = found.shapes;
   if (strict == Strict::kYes) {
     std::map<std::string, at::Tensor> shapes(own.begin(), own.end());
     for (const std::string& key : found.report.missing_keys) {
@@ -159,9 +135,11 @@ LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
     }
   }
   if (!rows.empty()) {
-    throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model in ", rows.size(),
-                rows.size() == 1 ? " place" : " places",
-                "; use a checkpoint of the same model and config", table_of(rows));
+    const std::size_t count = rows.size();
+    rows.insert(rows.begin(), {"weight", "checkpoint", "model"});
+    throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model in ", count,
+                count == 1 ? " place" : " places",
+                "; use a checkpoint of the same model and config", columns(rows));
   }
   const at::NoGradGuard no_grad;
   for (auto& [into, from] : found.copies) into.copy_(from);
