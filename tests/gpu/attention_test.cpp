@@ -48,14 +48,18 @@ class GpuAttentionTest : public testing::TestWithParam<AttentionKind> {
   at::Device device_ = at::kCPU;
 };
 
+// Of a result and its gradients, the largest difference over the largest number: single numbers
+// near 0 keep no digits in bfloat16, whose steps are 2^-8 (measured on an H100: 1.4e-2, 9e-4).
 TEST_P(GpuAttentionTest, IsThatOfTheCpu) {
   const std::vector<at::Tensor> expected =
       run(AttentionKind::kPlain, at::TensorOptions(torch::kFloat));
-  for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16}) {
+  const std::pair<at::ScalarType, double> bounds[] = {
+      {at::kFloat, 1e-5}, {at::kHalf, 4e-3}, {at::kBFloat16, 2e-2}};
+  for (const auto& [type, bound] : bounds) {
     const std::vector<at::Tensor> found = run(GetParam(), at::TensorOptions(type).device(device_));
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      const double tolerance = type == at::kFloat ? 1e-4 : 5e-2;
-      EXPECT_TRUE(torch::allclose(found[i], expected[i], tolerance, tolerance)) << type << i;
+      const double largest = (found[i] - expected[i]).abs().max().item<double>();
+      EXPECT_LE(largest, bound * expected[i].abs().max().item<double>()) << type << i;
     }
   }
 }
