@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <set>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 namespace pergola::test {
@@ -59,11 +60,14 @@ normalization = "softmax"
 transform = { type = "linear", params = { out_dim = 1 } }
 )";
 
-// visual_bert and mmbt, whose BERTs are configured alike.
-std::string small_bert(const std::string& model) {
-  return "model = \"" + model + "\"\n[model_config." + model + R"(]
+std::string table_of(const std::string& model) {
+  return "model = \"" + model + "\"\n[model_config." + model + "]\n";
+}
+
+// All models with a BERT, which is configured alike in them; `more`: what else a model needs.
+std::string small_bert(const std::string& model, const std::string& more) {
+  return table_of(model) + more + R"(
 losses = ["logit_bce"]
-training_head_type = "classification"
 hidden_size = 8
 num_hidden_layers = 2
 num_attention_heads = 2
@@ -73,6 +77,17 @@ initializer_range = 0.2
 image_encoder = { type = "grid", params = { channels = [4, 6] } }
 )";
 }
+
+constexpr const char* kClassifies = "training_head_type = \"classification\"\n";
+constexpr const char* kSixteenRegions = "num_features = 16\n";  // 16 x 16 pixels, halved twice
+
+constexpr const char* kConcatBow = R"(
+losses = ["logit_bce"]
+text_hidden_size = 5
+num_features = 16
+image_encoder = { type = "grid", params = { channels = [4, 6] } }
+classifier.params = { num_layers = 1, hidden_dim = 12 }
+)";
 
 std::string fixture(const std::string& plugin, const std::string& model) {
   return "model = \"" + model + "\"\nplugins.path = [\"" + fixture_folder(plugin).string() +
@@ -89,8 +104,12 @@ RunTest::RunTest() {
   write("cnn_lstm.toml", kCommon + kCnnLstm);
   write("pythia.toml", kCommon + kPythia);
   for (const char* model : {"visual_bert", "mmbt"}) {
-    write(std::string(model) + ".toml", kCommon + small_bert(model));
+    write(std::string(model) + ".toml", kCommon + small_bert(model, kClassifies));
   }
+  for (const char* model : {"concat_bert", "late_fusion"}) {
+    write(std::string(model) + ".toml", kCommon + small_bert(model, kSixteenRegions));
+  }
+  write("concat_bow.toml", kCommon + table_of("concat_bow") + kConcatBow);
 }
 
 const std::string& RunTest::common_config() { return kCommon; }
@@ -194,6 +213,11 @@ void expect_error(const Result& result, ExitCode code, const Words& parts) {
   for (const std::string& part : parts) EXPECT_THAT(sentence, HasSubstr(part));
 }
 
-void expect_success(const Result& result) { ASSERT_EQ(result.exit_code, kDone) << result; }
+void expect_success(const Result& result) {
+  if (result.exit_code == kDone) return;
+  std::ostringstream text;
+  text << "expected success, found " << result;
+  throw std::runtime_error(text.str());
+}
 
 }  // namespace pergola::test

@@ -37,9 +37,9 @@ class RunTest : public ::testing::Test {
   [[nodiscard]] Launch launch(const Words& words) const;
   [[nodiscard]] Result pergola(const Words& words) const;
   // `pergola train boring.toml --run-dir run MORE`. There are pythia.toml, cnn_lstm.toml,
-  // visual_bert.toml, mmbt.toml and stopped_in.toml (of a model that is interrupted where
-  // model_config.stopped_in.split says): 12 updates, a log line for each, a validation every 4, a
-  // checkpoint every 3.
+  // visual_bert.toml, mmbt.toml, concat_bert.toml, concat_bow.toml, late_fusion.toml and
+  // stopped_in.toml (of a model that is interrupted where model_config.stopped_in.split says): 12
+  // updates, a log line for each, a validation every 4, a checkpoint every 3.
   [[nodiscard]] Result train(const Words& more = {}, const std::string& model = "boring") const;
   [[nodiscard]] Launch train_launch(const Words& more, const std::string& model = "boring") const;
 
@@ -71,6 +71,7 @@ class RunTest : public ::testing::Test {
 
 // That a command failed with `code`, printed nothing, and said all of `parts` in one error.
 void expect_error(const Result& result, ExitCode code, const Words& parts);
+// Ends the test otherwise, by an exception: what would come next reads files that are not there.
 void expect_success(const Result& result);
 
 }  // namespace pergola::test

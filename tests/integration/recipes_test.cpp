@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The published data sets, from their own files by tools/convert_annotations to a run of the
+// config that comes along. The files are small and the model is, too; all else is as written.
+#include "fixtures/npy_bytes.h"
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+using fixtures::npy_of;
+using ::testing::HasSubstr;
+
+constexpr int kRows = 6;  // of each split
+
+std::string lines_of(const std::vector<Json>& rows) {
+  std::string lines;
+  for (const Json& row : rows) lines += row.dump() + "\n";
+  return lines;
+}
+
+class RecipesTest : public RunTest {
+ protected:
+  RecipesTest() {
+    write("data/bert-base-uncased/vocab.txt",
+          "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nis\nit\na\ncat\n?\n");
+  }
+
+  // A folder that Hugging Face's could be: an encoder of the size that the runs below have.
+  void write_bert() const {
+    expect_success(pergola({"train", "visual_bert.toml", "training.max_updates=1", "run_type=train",
+                            "--run-dir", "bert"}));
+    write("data/bert-base-uncased/model.safetensors", text(weights("bert")));
+  }
+
+  [[nodiscard]] Result convert(const std::string& data_set, const Words& more = {}) const {
+    Launch launch;
+    launch.command = {PERGOLA_TOOLS "/convert_annotations", data_set, "published",
+                      "data/" + data_set};
+    launch.command.insert(launch.command.end(), more.begin(), more.end());
+    launch.folder = path("");
+    return test::run(launch);
+  }
+
+  // `pergola COMMAND <config of the data set> MORE`, with data in this folder.
+  [[nodiscard]] Result with_config(const std::string& command, const std::string& data_set,
+                                   const Words& more = {}) const {
+    Words words = command == "train" ? Words{"train"} : Words{"config", "show"};
+    words.push_back(PERGOLA_CONFIGS "/runs/visual_bert_" + data_set + ".toml");
+    words.emplace_back("env.data_dir=" + path("data").string());
+    words.insert(words.end(), more.begin(), more.end());
+    return pergola(words);
+  }
+
+  // Two updates of a small model that begins with write_bert's encoder.
+  [[nodiscard]] Result train_small(const std::string& data_set) const {
+    const std::string model = "model_config.visual_bert.";
+    const std::string mapping = "checkpoint.pretrained_state_mapping={\"model.bert.encoder\"=";
+    return with_config(
+        "train", data_set,
+        {"--run-dir", "run", "--device", "cpu", "training.num_threads=1", "training.num_workers=0",
+         "training.batch_size=2", "training.update_frequency=2", "training.max_updates=2",
+         "scheduler.params.num_warmup_steps=1", model + "hidden_size=8",
+         model + "num_hidden_layers=2", model + "num_attention_heads=2",
+         model + "intermediate_size=12", mapping + "\"model.bert.encoder\"}"});
+  }
+
+  void write_features(const std::string& data_set, const std::string& name) const {
+    write("data/" + data_set + "/features/" + name + ".npy",
+          npy_of(std::vector<float>(3 * 2048, 0.5F), 2048));
+  }
+
+  // The lines of `config show` that set keys, without where they come from.
+  void expect_shown(const std::string& data_set, const Words& lines) const {
+    const Result shown = with_config("show", data_set);
+    expect_success(shown);
+    for (const std::string& line : lines) {
+      EXPECT_THAT(shown.out, HasSubstr("\n" + line + "  # ")) << data_set;
+    }
+  }
+  // What all three recipes of MMF have in common (projects/visual_bert/configs).
+  void expect_common_recipe(const std::string& data_set) const {
+    expect_shown(data_set,
+                 {"max_seq_length = 128", "max_features = 100", "type = \"adam_w\"", "lr = 5e-05",
+                  "eps = 1e-08", "type = \"warmup_linear\"", "lr_scheduler = true",
+                  "visual_embedding_dim = 2048", "hidden_dropout_prob = 0.1"});
+  }
+};
+
+TEST_F(RecipesTest, Vqa2) {
+  std::vector<Json> questions;
+  std::vector<Json> annotations;
+  for (int i = 0; i < kRows; ++i) {
+    questions.push_back({{"question_id", 10 + i}, {"image_id", i}, {"question", "is it a cat?"}});
+    Json answers = Json::array();
+    for (int k = 0; k < 10; ++k) answers.push_back({{"answer", k < 7 ? "Yes" : "no"}});
+    annotations.push_back(
+        {{"question_id", 10 + i}, {"answers", answers}, {"multiple_choice_answer", "Yes"}});
+    for (const char* year : {"train2014", "val2014"}) {
+      write_features("vqa2", "COCO_" + std::string(year) + "_00000000000" + std::to_string(i));
+    }
+  }
+  for (const std::string year : {"train2014", "val2014"}) {
+    write("published/v2_OpenEnded_mscoco_" + year + "_questions.json",
+          Json({{"questions", questions}}).dump());
+    write("published/v2_mscoco_" + year + "_annotations.json",
+          Json({{"annotations", annotations}}).dump());
+  }
+  expect_success(convert("vqa2"));
+  EXPECT_EQ(text("data/vqa2/answers.txt"), "yes\n");  // twelve times
+  EXPECT_FALSE(std::filesystem::exists(path("data/vqa2/test.jsonl")));
+  const Json row =
+      Json::parse(text("data/vqa2/val.jsonl").substr(0, text("data/vqa2/val.jsonl").find('\n')));
+  EXPECT_EQ(row.at("id"), 10);
+  EXPECT_EQ(row.at("features"), "COCO_val2014_000000000000.npy");
+  EXPECT_EQ(row.at("answers").size(), 10U);
+
+  write_bert();
+  expect_success(train_small("vqa2"));
+  EXPECT_TRUE(json("run/summary.json").at("metrics").contains("val/image_text/vqa_accuracy"));
+  EXPECT_THAT(text("run/log.txt"), HasSubstr("best so far: val/image_text/vqa_accuracy"));
+  expect_common_recipe("vqa2");
+  expect_shown("vqa2", {"training_head_type = \"classification\"", "pooler_strategy = \"vqa\"",
+                        "losses = [\"logit_bce\"]", "batch_size = 60", "update_frequency = 8",
+                        "max_updates = 60000", "num_warmup_steps = 6000",
+                        "num_training_steps = 60000", "metrics = [\"vqa_accuracy\"]"});
+}
+
+TEST_F(RecipesTest, Nlvr2) {
+  for (const std::string split : {"train", "dev", "test1"}) {
+    std::vector<Json> rows;
+    for (int i = 0; i < kRows; ++i) {
+      const std::string images = split + "-" + std::to_string(i) + "-0";
+      rows.push_back({{"identifier", images + "-1"},
+                      {"sentence", "it is a cat"},
+                      {"label", i % 2 == 0 ? "True" : "False"}});
+      for (const char* image : {"-img0", "-img1"}) write_features("nlvr2", images + image);
+    }
+    write("published/" + split + ".json", lines_of(rows));
+  }
+  expect_success(convert("nlvr2"));
+  const std::string first =
+      text("data/nlvr2/train.jsonl").substr(0, text("data/nlvr2/train.jsonl").find('\n'));
+  EXPECT_EQ(Json::parse(first), Json({{"id", "train-0-0-1"},
+                                      {"sentence", "it is a cat"},
+                                      {"features", {"train-0-0-img0.npy", "train-0-0-img1.npy"}},
+                                      {"label", 1}}));
+
+  write_bert();
+  expect_success(train_small("nlvr2"));
+  EXPECT_TRUE(json("run/summary.json").at("metrics").contains("test/image_text/accuracy"));
+  expect_common_recipe("nlvr2");
+  expect_shown("nlvr2",
+               {"training_head_type = \"nlvr2\"", "num_labels = 2", "paired = true",
+                "losses = [\"cross_entropy\"]", "batch_size = 60", "update_frequency = 8",
+                "max_updates = 60000", "num_warmup_steps = 6000", "num_training_steps = 60000"});
+}
+
+TEST_F(RecipesTest, HatefulMemes) {
+  for (const std::string split : {"train", "dev_unseen", "test_unseen"}) {
+    std::vector<Json> rows;
+    for (int i = 0; i < kRows; ++i) {
+      const std::string name = "0" + std::to_string(i);
+      rows.push_back({{"id", i}, {"img", "img/" + name + ".png"}, {"label", i % 2}});
+      rows.back()["text"] = "a cat";
+      write_features("hateful_memes", name);
+    }
+    write("published/" + split + ".jsonl", lines_of(rows));
+  }
+  expect_success(convert("hateful_memes"));
+  const std::string first = text("data/hateful_memes/test.jsonl")
+                                .substr(0, text("data/hateful_memes/test.jsonl").find('\n'));
+  EXPECT_EQ(Json::parse(first),
+            Json({{"id", 0}, {"text", "a cat"}, {"features", "00.npy"}, {"label", 0}}));
+
+  write_bert();
+  expect_success(train_small("hateful_memes"));
+  const Json metrics = json("run/summary.json").at("metrics");
+  for (const char* metric : {"accuracy", "binary_f1", "roc_auc"}) {
+    EXPECT_TRUE(metrics.contains(std::string("test/image_text/") + metric)) << metric;
+  }
+  EXPECT_THAT(text("run/log.txt"), HasSubstr("best so far: val/image_text/roc_auc"));
+  expect_common_recipe("hateful_memes");
+  expect_shown(
+      "hateful_memes",
+      {"training_head_type = \"classification\"", "pooler_strategy = \"default\"", "num_labels = 2",
+       "losses = [\"cross_entropy\"]", "batch_size = 64", "update_frequency = 1",
+       "max_updates = 22000", "num_warmup_steps = 2000", "num_training_steps = 22000"});
+}
+
+TEST_F(RecipesTest, PublishedFilesThatAreNotAreNamed) {
+  EXPECT_THAT(convert("nlvr2").err, HasSubstr("published has no file of nlvr2's train split"));
+  write("published/train.json", "{\"identifier\": \"a\"}\n");
+  EXPECT_THAT(convert("nlvr2").err,
+              HasSubstr("has another form than nlvr2's: KeyError('sentence')"));
+  write("published/train.json", "{\"identifier\n");
+  EXPECT_THAT(convert("nlvr2").err, HasSubstr("train.json cannot be read as the published file"));
+  EXPECT_THAT(listing("data/nlvr2"), ::testing::IsEmpty());
+
+  write("published/train.jsonl", R"({"id": 1, "img": "img/1.png", "text": "a", "label": 0})");
+  expect_success(convert("hateful_memes", {"--images"}));
+  EXPECT_THAT(text("data/hateful_memes/train.jsonl"), HasSubstr(R"("image": "img/1.png")"));
+  const Result again = convert("hateful_memes");
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.err, HasSubstr("train.jsonl is there already, and is not replaced"));
+}
+
+}  // namespace
+}  // namespace pergola::test
