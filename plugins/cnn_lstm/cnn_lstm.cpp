@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cnn_lstm.h"
 
+#include "pergola/nn/module.h"
+
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/types.h>
 
@@ -29,9 +31,8 @@ void CnnLstm::build() {
     cnn_.push_back(std::make_shared<ConvNet>(layer));
     cnn->push_back(cnn_.back());
   }
-  auto level = register_module("classifier", std::make_shared<torch::nn::Module>("classifier"));
-  classifier_ = level->register_module(
-      "module", std::make_shared<MlpClassifier>(options_.classifier, options_.num_final_outputs));
+  classifier_ =
+      nn::nest(*this, "classifier.module", std::make_shared<nn::Mlp>(options_.classifier));
 }
 
 ModelOutput CnnLstm::forward(const SampleList& batch) {
@@ -43,12 +44,6 @@ ModelOutput CnnLstm::forward(const SampleList& batch) {
                          concat("does not fit images of ", batch.tensor("image").sizes().slice(2),
                                 ": the LSTM gives ", text_BH.size(1), " numbers and the image ",
                                 image_BF.size(1), "; set it to ", width));
-  }
-  if (is_training() && options_.classifier.num_layers > 0 && options_.classifier.batch_norm &&
-      text_BH.size(0) == 1) {
-    throw config().error("classifier.params.batch_norm",
-                         "cannot be trained on a batch of one sample; set it to false, or choose "
-                         "a training.batch_size that leaves more than one for the last batch");
   }
   return ModelOutput{classifier_->forward(at::cat({text_BH, image_BF}, /*dim=*/1))};
 }

@@ -6,7 +6,7 @@
 
 #include "cnn_lstm_config.h"
 #include "conv_net.h"
-#include "mlp_classifier.h"
+#include "pergola/nn/mlp.h"
 #include "pergola/plugin.h"
 
 #include <torch/nn/modules/embedding.h>
@@ -37,7 +37,7 @@ class CnnLstm final : public BaseModel {
   torch::nn::Embedding text_embedding_{nullptr};
   torch::nn::LSTM lstm_{nullptr};
   std::vector<std::shared_ptr<ConvNet>> cnn_;  // shared: torch::nn children are
-  std::shared_ptr<MlpClassifier> classifier_;
+  std::shared_ptr<nn::Mlp> classifier_;
 };
 
 }  // namespace pergola::cnn_lstm

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "cnn_lstm_config.h"
 
-#include <string>
-
 namespace pergola::cnn_lstm {
 namespace {
 
 constexpr std::int64_t kMaxDim = 1 << 16;
-constexpr std::int64_t kMaxItems = 1 << 27;  // words, answers, inputs of the classifier
-constexpr std::int64_t kMaxLayers = 16;      // each halves the image
+constexpr std::int64_t kMaxLayers = 16;  // each halves the image
 constexpr std::int64_t kMaxKernel = 31;
+constexpr std::int64_t kClassifierInDim = 450;  // for CLEVR's images
 
 LstmConfig parse_lstm(const Config& config, std::int64_t embedding_dim) {
   config.allow_only({"input_size", "hidden_size", "num_layers", "proj_size", "dropout", "bias",
@@ -64,29 +62,6 @@ std::vector<ConvNetConfig> parse_layers(const Config& config) {
   return layers;
 }
 
-ClassifierConfig parse_classifier(const Config& config, std::int64_t num_answers) {
-  config.allow_only({"type", "params"});
-  (void)config.get_choice("type", "mlp", {"mlp"});
-  const Config params = config.table("params");
-  params.allow_only(
-      {"in_dim", "out_dim", "hidden_dim", "num_layers", "dropout", "hidden_act", "batch_norm"});
-  ClassifierConfig mlp;
-  mlp.in_dim = params.get_integer("in_dim", mlp.in_dim, 1, kMaxItems);
-  mlp.hidden_dim = params.get_integer("hidden_dim", mlp.in_dim, 1, kMaxItems);
-  mlp.num_layers = params.get_integer("num_layers", mlp.num_layers, 0, kMaxLayers);
-  mlp.dropout = params.get_float("dropout", mlp.dropout, 0.0, 1.0);
-  mlp.batch_norm = params.get<bool>("batch_norm", mlp.batch_norm);
-  const std::string activation = params.get_choice("hidden_act", "relu", {"relu", "gelu", "tanh"});
-  mlp.activation = activation == "gelu"   ? Activation::kGelu
-                   : activation == "tanh" ? Activation::kTanh
-                                          : Activation::kRelu;
-  if (params.get<std::int64_t>("out_dim", num_answers) != num_answers) {
-    throw params.error("out_dim", concat("must be the number of answers, which is ", num_answers,
-                                         " for this data set; leave it out"));
-  }
-  return mlp;
-}
-
 }  // namespace
 
 CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
@@ -103,7 +78,8 @@ CnnLstmConfig CnnLstmConfig::parse(const Config& config) {
   parsed.lstm =
       parse_lstm(config.table("lstm"), embedding.get_integer("embedding_dim", 20, 1, kMaxDim));
   parsed.layers = parse_layers(cnn.table("layers"));
-  parsed.classifier = parse_classifier(config.table("classifier"), parsed.num_final_outputs);
+  parsed.classifier =
+      nn::MlpConfig::parse(config, "classifier", kClassifierInDim, parsed.num_final_outputs);
   return parsed;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "pergola/config.h"
+#include "pergola/nn/mlp.h"
 
 #include <cstdint>
 #include <vector>
@@ -33,24 +34,12 @@ struct ConvNetConfig {
   std::int64_t kernel_size;
 };
 
-enum class Activation { kRelu, kGelu, kTanh };
-
-// classifier = {type = "mlp", params = {...}}: a linear layer after num_layers hidden ones.
-struct ClassifierConfig {
-  std::int64_t in_dim = 450;      // the LSTM's width + the flattened image
-  std::int64_t hidden_dim = 450;  // in_dim, when it is left out
-  std::int64_t num_layers = 0;
-  double dropout = 0.5;
-  Activation activation = Activation::kRelu;
-  bool batch_norm = true;
-};
-
 struct CnnLstmConfig {
   std::int64_t text_vocab_size = 0;    // words, from the data set
   std::int64_t num_final_outputs = 0;  // answers, from the data set
   LstmConfig lstm;
   std::vector<ConvNetConfig> layers;
-  ClassifierConfig classifier;
+  nn::MlpConfig classifier;  // its in_dim: the LSTM's width + the flattened image
 
   // Throws Error{kConfig} for an unknown key, a number out of bounds, layers that do not fit each
   // other, and sizes that the data set should have given.

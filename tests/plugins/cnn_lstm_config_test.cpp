@@ -44,8 +44,11 @@ TEST(CnnLstmConfigTest, DefaultsAreMmfs) {
 Value written_down(const CnnLstmConfig& config) {
   const auto& [words, answers, lstm, layers, classifier] = config;
   const auto& [input_size, hidden_size, num_layers, proj_size, dropout, bias, bidirectional] = lstm;
-  const auto& [in_dim, hidden_dim, hidden_layers, mlp_dropout, activation, batch_norm] = classifier;
+  const auto& [in_dim, out_dim, hidden_dim, hidden_layers, mlp_dropout, activation, batch_norm,
+               params] = classifier;
   EXPECT_EQ(hidden_dim, in_dim);  // no key: it follows in_dim
+  EXPECT_EQ(out_dim, answers);    // no key: it is the number of answers
+  EXPECT_THAT(params.path(), ::testing::EndsWith("classifier.params"));
   Value::Array input_dims;
   Value::Array output_dims;
   Value::Array kernel_sizes;
@@ -72,7 +75,7 @@ Value written_down(const CnnLstmConfig& config) {
   all["classifier"]["params"] =
       Value::Table{{"in_dim", in_dim},
                    {"num_layers", hidden_layers},
-                   {"hidden_act", activation == Activation::kRelu ? "relu" : "another"},
+                   {"hidden_act", activation == nn::Activation::kRelu ? "relu" : "another"},
                    {"batch_norm", batch_norm},
                    {"dropout", mlp_dropout}};
   return all;
@@ -96,9 +99,9 @@ TEST(CnnLstmConfigTest, AKeyThatIsLeftOutHasTheValueOfPluginToml) {
 
 TEST(CnnLstmConfigTest, TheConfigChoosesTheActivation) {
   EXPECT_EQ(parse("classifier.params.hidden_act = 'gelu'").classifier.activation,
-            Activation::kGelu);
+            nn::Activation::kGelu);
   EXPECT_EQ(parse("classifier.params.hidden_act = 'tanh'").classifier.activation,
-            Activation::kTanh);
+            nn::Activation::kTanh);
 }
 
 TEST(CnnLstmConfigTest, SizesMustComeFromTheDataSet) {

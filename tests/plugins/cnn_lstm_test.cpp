@@ -89,45 +89,6 @@ TEST(CnnLstmTest, PoolingFirstChangesNothing) {
   EXPECT_TRUE(torch::equal(layer.forward(x), expected));
 }
 
-// MMF's own test of its classifier without hidden layers.
-TEST(CnnLstmTest, ClassifierGivesMmfsNumbers) {
-  torch::manual_seed(1234);
-  MlpClassifier mlp({.in_dim = 300}, /*out_dim=*/1);
-  const at::Tensor y = mlp.forward(torch::rand({3, 300})).squeeze(1);
-  EXPECT_TRUE(close(y, torch::tensor({.1949174, .4030975, -.0109139}), 1e-6)) << y;
-}
-
-// Linear, batch norm, activation, dropout, linear: MMF counts all five.
-TEST(CnnLstmTest, HiddenLayersHaveMmfsNumbers) {
-  const ClassifierConfig config = {.in_dim = 8, .hidden_dim = 6, .num_layers = 1};
-  EXPECT_THAT(parameter_names(MlpClassifier(config, 5)),
-              ElementsAre("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias",
-                          "layers.4.weight", "layers.4.bias"));
-  ClassifierConfig plain = config;
-  plain.batch_norm = false;
-  EXPECT_THAT(parameter_names(MlpClassifier(plain, 5)),
-              ElementsAre("layers.0.weight", "layers.0.bias", "layers.3.weight", "layers.3.bias"));
-}
-
-TEST(CnnLstmTest, HiddenLayersAreLinearNormActivation) {
-  for (const Activation activation : {Activation::kRelu, Activation::kGelu, Activation::kTanh}) {
-    MlpClassifier mlp({.in_dim = 4, .hidden_dim = 6, .num_layers = 1, .activation = activation}, 5);
-    mlp.eval();
-    const at::Tensor x = torch::randn({3, 4});
-    const auto weights = mlp.named_parameters();
-    // Running mean 0 and variance 1, as a new batch norm has them.
-    const at::Tensor normed =
-        torch::linear(x, weights["layers.0.weight"], weights["layers.0.bias"]) /
-        std::sqrt(1 + 1e-5);
-    const at::Tensor hidden = activation == Activation::kRelu   ? normed.relu()
-                              : activation == Activation::kGelu ? torch::gelu(normed)
-                                                                : normed.tanh();
-    EXPECT_TRUE(close(mlp.forward(x),
-                      torch::linear(hidden, weights["layers.4.weight"], weights["layers.4.bias"]),
-                      1e-5));
-  }
-}
-
 TEST(CnnLstmTest, DropoutOfHiddenLayersActsInTrainingOnly) {
   const auto model = build_small("classifier.params = {num_layers = 1, batch_norm = false}");
   const SampleList batch = small_batch(3);

@@ -36,9 +36,10 @@ void merge(Value& into, const Value& changes) {
 
 }  // namespace
 
-Config model_config(const std::string& model, const std::vector<std::string>& changes) {
-  const auto manifest =
-      toml::parse_file(concat(PERGOLA_PLUGIN_SOURCES, "/", model, "/plugin.toml"));
+Config model_config(const std::string& model, const std::vector<std::string>& changes,
+                    const std::string& plugin) {
+  const auto manifest = toml::parse_file(
+      concat(PERGOLA_PLUGIN_SOURCES, "/", plugin.empty() ? model : plugin, "/plugin.toml"));
   Value config = to_value(*manifest.at_path(concat("models.", model, ".config")).node());
   for (const std::string& change : changes) merge(config, to_value(toml::parse(change)));
   return Config(std::move(config), concat("model_config.", model));

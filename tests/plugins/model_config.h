@@ -13,10 +13,11 @@
 
 namespace pergola::testing {
 
-// The defaults of plugins/<model>/plugin.toml with each of `changes` merged in, which is TOML as
-// under `model_config.<model>`: tables merge, arrays are replaced.
-[[nodiscard]] Config model_config(const std::string& model,
-                                  const std::vector<std::string>& changes);
+// The defaults of plugins/<plugin>/plugin.toml with each of `changes` merged in, which is TOML as
+// under `model_config.<model>`: tables merge, arrays are replaced. A plugin is named as its model
+// unless told otherwise.
+[[nodiscard]] Config model_config(const std::string& model, const std::vector<std::string>& changes,
+                                  const std::string& plugin = "");
 
 // The message of the Error of that kind that `action` throws; a failure when it throws none.
 template <class Action>

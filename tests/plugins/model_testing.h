@@ -21,8 +21,9 @@ namespace pergola::testing {
 
 template <class Model>
 [[nodiscard]] std::shared_ptr<Model> build_model(const std::string& name,
-                                                 const std::vector<std::string>& changes) {
-  auto model = std::make_shared<Model>(model_config(name, changes));
+                                                 const std::vector<std::string>& changes,
+                                                 const std::string& plugin = "") {
+  auto model = std::make_shared<Model>(model_config(name, changes, plugin));
   model->build();
   return model;
 }
@@ -71,7 +72,7 @@ inline void expect_state_dict_is_identity(BaseModel& from, BaseModel& into) {
 }
 
 // In [-0.2, 0.2) and as good as random, from their places alone: float64 [count]. The rule of
-// tools/reference/visual_bert.py and mmbt.py.
+// tools/reference/visual_bert.py, mmbt.py and fusion_models.py.
 [[nodiscard]] inline at::Tensor noise(std::int64_t count, double k) {
   const at::Tensor i = torch::arange(count, torch::kDouble);
   const at::Tensor u = (i * 12.9898 + 78.233 * (k + 1)).sin() * 43758.5453;
