@@ -134,7 +134,7 @@ readme_plugin
 mv "$prefix" "$work/moved"
 run version "$work/moved/bin/pergola" --version
 run list "$work/moved/bin/pergola" plugins list
-for name in pythia cnn_lstm visual_bert mmbt torchscript; do expect list "$(echo "$work"/moved/lib*/pergola/plugins/$name.so)"; done
+for name in pythia cnn_lstm visual_bert mmbt fusions torchscript; do expect list "$(echo "$work"/moved/lib*/pergola/plugins/$name.so)"; done
 run show "$work/moved/bin/pergola" config show "$work/moved/share/pergola/configs/runs/pythia_easy_vqa.toml"
 train_with "$work/moved" second
 cmp "$work"/{first,second}/checkpoints/best/model.safetensors || fail 'the moved program trains to other weights'

@@ -89,6 +89,32 @@ TEST_F(ImageTextRunTest, LearnsFromRegionFeaturesAndPredicts) {
   EXPECT_EQ(json("run/summary.json").at("metrics").at("test/image_text/accuracy"), 1.0);
 }
 
+// What plugins/fusions makes of the same regions; padding fills them up to four.
+class FusionOfRegions : public ImageTextRunTest,
+                        public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, FusionOfRegions,
+                         ::testing::Values("concat_bert", "concat_bow", "late_fusion"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST_P(FusionOfRegions, Learns) {
+  const std::string model = GetParam();
+  const std::string text_part =
+      model == "concat_bow" ? "text_hidden_size = 8"
+                            : "hidden_size = 8\nnum_hidden_layers = 1\nnum_attention_heads = 2\n"
+                              "intermediate_size = 12\nmax_position_embeddings = 24";
+  replace("own.toml", text("own.toml") + "[model_config." + model +
+                          "]\nlosses = [\"cross_entropy\"]\ndirect_features_input = true\n"
+                          "modal_hidden_size = 3\nnum_features = 4\n" +
+                          text_part + "\n");
+  expect_success(train({"model=" + model}, "own"));
+  EXPECT_EQ(json("run/summary.json").at("metrics").at("test/image_text/accuracy"), 1.0);
+  expect_error(
+      train({"model=" + model, "dataset_config.image_text.max_features=5", "--overwrite"}, "own"),
+      kData,
+      {"an image has 5 regions, but num_features is 4; set num_features to 5, or "
+       "max_features of the data set to 4"});
+}
+
 TEST_F(ImageTextRunTest, PredictsATestSplitWithoutLabels) {
   expect_success(train({}, "own"));
   const std::string labelled = text("run/predictions/image_text_test.json");

@@ -48,12 +48,14 @@ INSTANTIATE_TEST_SUITE_P(
     Runs, ResumedAt,
     ::testing::Values(Case{"boring", 1, kPlain}, Case{"boring", 6, kPlain},
                       Case{"boring", 7, kWorkers}, Case{"visual_bert", 5, kPlain},
-                      Case{"mmbt", 7, kScheduled}, Case{"boring", 11, kMomentum},
-                      Case{"boring", 3, kPlateau}, Case{"boring", 8, kPlateau},
-                      Case{"boring", 5, kOneCycleByEpoch}, Case{"boring", 6, kFrozen},
-                      Case{"cnn_lstm", 1, kPlain}, Case{"cnn_lstm", 5, kScheduled},
-                      Case{"cnn_lstm", 3, kGroups}, Case{"pythia", 1, kPlain},
-                      Case{"pythia", 7, kAdamax}, Case{"pythia", 6, kWorkers}),
+                      Case{"mmbt", 7, kScheduled}, Case{"concat_bert", 5, kFrozen},
+                      Case{"concat_bow", 7, kWorkers}, Case{"late_fusion", 3, kGroups},
+                      Case{"boring", 11, kMomentum}, Case{"boring", 3, kPlateau},
+                      Case{"boring", 8, kPlateau}, Case{"boring", 5, kOneCycleByEpoch},
+                      Case{"boring", 6, kFrozen}, Case{"cnn_lstm", 1, kPlain},
+                      Case{"cnn_lstm", 5, kScheduled}, Case{"cnn_lstm", 3, kGroups},
+                      Case{"pythia", 1, kPlain}, Case{"pythia", 7, kAdamax},
+                      Case{"pythia", 6, kWorkers}),
     [](const auto& param) {
       return std::string(param.param.model) + "_" + std::to_string(param.param.update) + "_" +
              std::to_string(param.index);

@@ -222,7 +222,8 @@ TEST_F(TrainTest, PluginThatIsRemovedDuringTheRunDoesNotDisturbIt) {
 
 class EachModel : public RunTest, public ::testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, EachModel,
-                         ::testing::Values("boring", "cnn_lstm", "pythia", "visual_bert", "mmbt"),
+                         ::testing::Values("boring", "cnn_lstm", "pythia", "visual_bert", "mmbt",
+                                           "concat_bert", "concat_bow", "late_fusion"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST_P(EachModel, ValidateTestAndPredictGiveTheNumbersOfTheRun) {
