@@ -99,7 +99,10 @@ std::string PretrainedReport::summary() const {
 PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,
                                  const PretrainedOptions& options) {
   Weights weights = read_weights(path);
-  for (auto& [name, tensor] : weights.state) name = model.format_state_key(name);
+  for (auto& [name, tensor] : weights.state) {
+    if (options.hugging_face != nullptr) name = own_name(*options.hugging_face, name);
+    name = model.format_state_key(name);
+  }
   const StateDict own = state_dict(model);
   Fitted fitted = fit(weights.state, own, options.mapping);
   if (fitted.state.empty()) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/checkpoint/state_mapping.h"
+#include "host/plugin/hugging_face.h"
 #include "pergola/base_model.h"
 
 #include <cstddef>
@@ -14,8 +15,9 @@
 namespace pergola::host {
 
 struct PretrainedOptions {
-  StateMapping mapping;           // empty: every weight keeps its name
-  bool resize_positions = false;  // take position tables of other lengths
+  StateMapping mapping;                             // empty: every weight keeps its name
+  bool resize_positions = false;                    // take position tables of other lengths
+  const HuggingFaceFormat* hugging_face = nullptr;  // the model's names there, if it has any
 };
 
 struct PretrainedReport {
@@ -31,7 +33,7 @@ struct PretrainedReport {
 };
 
 // Reads weights from `path` in any form that open_weights knows, and copies into `model` those that
-// it has, after format_state_key and the mapping; then calls on_pretrained_loaded. Throws
+// it has, after own_name, format_state_key and the mapping; then calls on_pretrained_loaded. Throws
 // Error{kCheckpoint}, and the model is as before, when the path cannot be read, a shape differs, or
 // nothing fits.
 [[nodiscard]] PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,

@@ -9,6 +9,7 @@
 #include <boost/program_options.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
@@ -26,6 +27,11 @@ po::options_description describe(Options options) {
   add("log-level", po::value<std::string>(), "debug, info, warning or error");
   add("plugin-path", po::value<List>(), "a folder with plugins, or a plugin; repeatable");
   if (options == Options::kPlugins) return all;
+  if (options == Options::kConvert) {
+    add("to", po::value<std::string>(),
+        "of convert: safetensors (default), or hf, a folder that from_pretrained loads");
+    return all;
+  }
   add("run-dir", po::value<std::string>(), "the run's folder: env.save_dir");
   add("device", po::value<std::string>(), "auto, cpu, cuda or cuda:N: training.device");
   if (options == Options::kConfig) return all;
@@ -37,7 +43,12 @@ po::options_description describe(Options options) {
   }
   add("checkpoint", po::value<std::string>(),
       "a checkpoint folder; default: the run's best, or last");
-  if (options == Options::kPredict) add("split", po::value<std::string>(), "val or test (default)");
+  if (options != Options::kPredict) return all;
+  add("split", po::value<std::string>(), "val or test (default)");
+  add("text", po::value<std::string>(), "the text of one sample, in place of a CONFIG and a split");
+  add("image", po::value<List>(), "its image, PNG or JPEG; repeatable");
+  add("features", po::value<List>(), "its region features, .npy; repeatable");
+  add("top", po::value<std::string>(), "how many answers to list for it; default: 5");
   return all;
 }
 
@@ -71,6 +82,27 @@ void add_override(const po::variables_map& values, const char* option, const cha
                 "' has control characters or bytes that are not UTF-8; give one without");
   }
   arguments.overrides.push_back(string_override(key, text));
+}
+
+std::int64_t parse_top(const std::string& text) {
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc() && stop == end && number > 0) return number;
+  throw Error(ErrorKind::kConfig, "--top ", text,
+              " is not a number of answers; expected a whole number from 1");
+}
+
+// What makes one sample.
+void read_sample(const po::variables_map& values, Arguments& arguments) {
+  if (values.count("text") != 0) arguments.text = values["text"].as<std::string>();
+  if (printable_lines(arguments.text) != arguments.text) {
+    throw Error(ErrorKind::kConfig, "--text '", printable(arguments.text),
+                "' has control characters or bytes that are not UTF-8; give one without");
+  }
+  if (values.count("image") != 0) arguments.images = values["image"].as<List>();
+  if (values.count("features") != 0) arguments.features = values["features"].as<List>();
+  if (values.count("top") != 0) arguments.top = parse_top(values["top"].as<std::string>());
 }
 
 }  // namespace
@@ -109,7 +141,9 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   add_override(values, "device", "training.device", arguments);
   if (values.count("checkpoint") != 0)
     arguments.checkpoint = values["checkpoint"].as<std::string>();
+  if (values.count("to") != 0) arguments.to = values["to"].as<std::string>();
   if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
+  read_sample(values, arguments);
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
   arguments.progress = values.count("no-progress") == 0;

@@ -4,6 +4,7 @@
 
 #include "host/config/overrides.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,19 +17,26 @@ struct Arguments {
   std::vector<std::string> plugin_path;  // --plugin-path
   std::vector<Override> overrides;       // key=value, and what options are short for
   std::optional<std::string> checkpoint;
-  std::string split = "test";
+  std::optional<std::string> split;
+  // One sample of `predict`, which has no CONFIG then.
+  std::string text;
+  std::vector<std::string> images;
+  std::vector<std::string> features;
+  std::optional<std::int64_t> top;
+  std::optional<std::string> to;  // --to
   bool resume = false;
   bool overwrite = false;
   bool progress = true;
   bool help = false;  // the help was printed; the command has nothing left to do
 };
 
-// Which options a command takes: those of the ones before it as well, up to kConfig.
-enum class Options { kPlugins, kConfig, kTrain, kEvaluate, kPredict };
+// Which options a command takes: those of the ones before it as well, up to kConfig; kConvert those
+// of kPlugins.
+enum class Options { kPlugins, kConvert, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
-// is unknown, with the closest one, or that lacks its value, for an empty word, and for a value
-// that no config can hold; sets the log level.
+// is unknown, with the closest one, or that lacks its value, for an empty word, for a value
+// that no config or text can hold, and a --top that is no number above 0; sets the log level.
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
                                         const std::string& usage, Options options);
 

@@ -2,6 +2,7 @@
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/run/checkpoints.h"
+#include "host/run/plugins.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -12,7 +13,9 @@
 namespace pergola::host {
 namespace {
 
-constexpr const char* kUsage = "pergola checkpoint inspect PATH | verify DIR | convert IN OUT";
+constexpr const char* kUsage =
+    "pergola checkpoint inspect PATH | verify DIR | convert IN OUT | convert --to hf IN OUT "
+    "[key=value ...]";
 
 int verify(const std::string& path) {
   std::string problem;
@@ -25,23 +28,39 @@ int verify(const std::string& path) {
   return 0;
 }
 
+std::string convert(Arguments arguments, const std::string& path) {
+  const std::string out = take_positional(arguments, "OUT", kUsage);
+  const std::string to = arguments.to.value_or("safetensors");
+  if (to == "hf") {
+    const std::vector<Override> words = parse_overrides(arguments.positional);
+    return convert_to_hugging_face(path, out, scan_plugins(arguments.plugin_path), words);
+  }
+  if (to != "safetensors") {
+    throw Error(ErrorKind::kConfig, "--to ", to, " is not known",
+                did_you_mean(to, {"hf", "safetensors"}), "; usage: ", kUsage);
+  }
+  expect_no_more(arguments, kUsage);
+  return convert_checkpoint(path, out);
+}
+
 }  // namespace
 
 int checkpoint_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kUsage, Options::kPlugins);
+  Arguments arguments = parse_arguments(words, kUsage, Options::kConvert);
   if (arguments.help) return 0;
   const std::string verb = take_positional(arguments, "`inspect`, `verify` or `convert`", kUsage);
   const std::string path = take_positional(arguments, "the path", kUsage);
-  const bool convert = verb == "convert";
-  const std::string out = convert ? take_positional(arguments, "OUT", kUsage) : "";
+  if (verb == "convert") {
+    std::cout << printable_lines(convert(std::move(arguments), path));
+    return 0;
+  }
   expect_no_more(arguments, kUsage);
+  if (arguments.to) {
+    throw Error(ErrorKind::kConfig, "--to is of `convert`, not of `", verb, "`; usage: ", kUsage);
+  }
   if (verb == "verify") return verify(path);
   if (verb == "inspect") {
     std::cout << printable_lines(describe_checkpoint(path));  // names of tensors may be anything
-    return 0;
-  }
-  if (convert) {
-    std::cout << printable_lines(convert_checkpoint(path, out));
     return 0;
   }
   throw Error(ErrorKind::kConfig, "'", verb, "' is not known",

@@ -54,6 +54,11 @@ int inspect(const std::string& path) {
   Value defaults{Value::Table{}};
   for (const auto& [name, model] : manifest.models) {
     std::cout << "# model " << name << ": " << model.description << '\n';
+    if (model.hugging_face) {
+      std::cout << "# at Hugging Face:";
+      for (const auto& each : model.hugging_face->classes) std::cout << ' ' << each.name;
+      std::cout << '\n';
+    }
     defaults["model_config"][name] = model.config;
   }
   for (const auto& [name, dataset] : manifest.datasets) {

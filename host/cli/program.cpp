@@ -31,10 +31,11 @@ constexpr const char* kHelp =
   pergola validate  CONFIG [key=value ...]   metrics of a checkpoint on the val split
   pergola test      CONFIG [key=value ...]   the same on the test split
   pergola predict   CONFIG [key=value ...]   a prediction file for a split
+  pergola predict   --checkpoint DIR --text "..." --image FILE | --features FILE   one sample's answer, as JSON
   pergola plugins   list | inspect FILE      which plugins there are, and what is in one
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
   pergola config    show CONFIG [key=value ...]   every value, and where it came from
-  pergola checkpoint inspect PATH | verify DIR | convert IN OUT   weights of any format, to safetensors
+  pergola checkpoint inspect PATH | verify DIR | convert [--to hf] IN OUT   weights of any format, to safetensors or to a folder of Hugging Face's
   pergola doctor                             what would stop a run on this machine
 
 Each command has its options: pergola COMMAND --help. Also --version.

@@ -4,6 +4,8 @@
 #include "host/cli/program.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
+#include "host/run/predict_sample.h"
+#include "host/support/json.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 
@@ -34,20 +36,58 @@ int print(const RunResult& result) {
   return result.stop_signal != 0 ? kSignalExit + result.stop_signal : 0;
 }
 
-int evaluate_split(const Words& words, const std::string& usage, const char* split, bool predict) {
-  Arguments arguments =
-      parse_arguments(words, usage, predict ? Options::kPredict : Options::kEvaluate);
-  if (arguments.help) return 0;
-  const std::string wanted = split != nullptr ? split : arguments.split;
-  if (wanted != "val" && wanted != "test") {
-    throw Error(ErrorKind::kConfig, "--split ", wanted,
-                " is not a split to predict; expected val or test");
-  }
+int evaluate_split(Arguments& arguments, const std::string& usage, const std::string& split,
+                   bool predict) {
   const ConfigAndPlugins loaded = load(arguments, usage);
-  EvaluateRequest request{loaded.config, loaded.catalog, wanted, {}, predict};
+  EvaluateRequest request{loaded.config, loaded.catalog, split, {}, predict};
   if (arguments.checkpoint) request.checkpoint = *arguments.checkpoint;
   note_stop_signals();
   return print(evaluate(request));
+}
+
+int measure_split(const Words& words, const std::string& usage, const std::string& split) {
+  Arguments arguments = parse_arguments(words, usage, Options::kEvaluate);
+  if (arguments.help) return 0;
+  return evaluate_split(arguments, usage, split, /*predict=*/false);
+}
+
+constexpr const char* kPredictUsage =
+    "pergola predict CONFIG [key=value ...] [--split val|test] [options], or pergola predict "
+    "--checkpoint DIR --text \"...\" --image FILE | --features FILE [key=value ...] [options]";
+
+// A sample has no place for what a split has.
+void expect_sample_alone(const Arguments& arguments) {
+  if (!arguments.checkpoint) {
+    throw Error(ErrorKind::kConfig, "--checkpoint is missing: one sample is predicted by what a ",
+                "checkpoint carries; give --checkpoint DIR, a checkpoint's folder or a run's");
+  }
+  if (arguments.split) {
+    throw Error(ErrorKind::kConfig, "--split ", *arguments.split,
+                " does not go with --text, --image and --features, which are one sample; leave out "
+                "one or the other");
+  }
+  for (const std::string& word : arguments.positional) {
+    if (word.find('=') != std::string::npos) continue;
+    throw Error(ErrorKind::kConfig, "'", word,
+                "' stands beside --text, --image or --features, and "
+                "one sample takes no CONFIG: its config is that of the checkpoint; leave it out");
+  }
+}
+
+int predict_one(const Arguments& arguments) {
+  expect_sample_alone(arguments);
+  SampleRequest request;
+  request.checkpoint = *arguments.checkpoint;
+  request.overrides = parse_overrides(arguments.positional);
+  request.overrides.insert(request.overrides.end(), arguments.overrides.begin(),
+                           arguments.overrides.end());
+  request.plugin_path = arguments.plugin_path;
+  request.text = arguments.text;
+  request.images.assign(arguments.images.begin(), arguments.images.end());
+  request.features.assign(arguments.features.begin(), arguments.features.end());
+  if (arguments.top) request.top = *arguments.top;
+  std::cout << to_json(predict_sample(request)) << '\n';
+  return 0;
 }
 
 }  // namespace
@@ -70,19 +110,29 @@ int train_command(const Words& words) {
 }
 
 int validate_command(const Words& words) {
-  return evaluate_split(words, "pergola validate CONFIG [key=value ...] [options]", "val",
-                        /*predict=*/false);
+  return measure_split(words, "pergola validate CONFIG [key=value ...] [options]", "val");
 }
 
 int test_command(const Words& words) {
-  return evaluate_split(words, "pergola test CONFIG [key=value ...] [options]", "test",
-                        /*predict=*/false);
+  return measure_split(words, "pergola test CONFIG [key=value ...] [options]", "test");
 }
 
 int predict_command(const Words& words) {
-  return evaluate_split(
-      words, "pergola predict CONFIG [key=value ...] [--split val|test] [options]", nullptr,
-      /*predict=*/true);
+  Arguments arguments = parse_arguments(words, kPredictUsage, Options::kPredict);
+  if (arguments.help) return 0;
+  const bool sample =
+      !arguments.text.empty() || !arguments.images.empty() || !arguments.features.empty();
+  if (sample) return predict_one(arguments);
+  if (arguments.top) {
+    throw Error(ErrorKind::kConfig, "--top ", *arguments.top, " is of one sample, and there is no ",
+                "--text, --image or --features; leave it out, or give these");
+  }
+  const std::string split = arguments.split.value_or("test");
+  if (split != "val" && split != "test") {
+    throw Error(ErrorKind::kConfig, "--split ", split,
+                " is not a split to predict; expected val or test");
+  }
+  return evaluate_split(arguments, kPredictUsage, split, /*predict=*/true);
 }
 
 }  // namespace pergola::host

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/bert_processors.h"
 
+#include "host/data/vocab.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -40,11 +41,14 @@ ComponentSpec make_spec(const char* summary, double mask_probability) {
             .high = 1}}};
 }
 
-BertTokenizer read_tokenizer(const Config& params) {
+Casing casing_of(const Config& params) {
+  return params.get<bool>("do_lower_case") ? Casing::kLower : Casing::kKept;
+}
+
+std::optional<BertTokenizer> read_tokenizer(const Config& params) {
   const auto file = params.get<std::string>("vocab_file");
-  if (file.empty()) throw params.error("vocab_file", "must name the vocab.txt of the weights");
-  return BertTokenizer::read(file,
-                             params.get<bool>("do_lower_case") ? Casing::kLower : Casing::kKept);
+  if (file.empty()) return std::nullopt;
+  return BertTokenizer::read(file, casing_of(params));
 }
 
 // A string, or strings joined by spaces; nothing when the field is missing or empty.
@@ -96,25 +100,41 @@ ComponentSpec MaskedTokenProcessor::spec() {
 }
 
 MaskedTokenProcessor::MaskedTokenProcessor(const Config& params)
-    : tokenizer_(read_tokenizer(params)),
+    : params_(params),
+      tokenizer_(read_tokenizer(params)),
       max_seq_length_(params.get<std::int64_t>("max_seq_length")),
       mask_probability_(params.get<double>("mask_probability")) {}
 
+void MaskedTokenProcessor::fit(const Strings& /*texts*/) {
+  if (!tokenizer_) throw params_.error("vocab_file", "must name the vocab.txt of the weights");
+}
+
+Value MaskedTokenProcessor::state_dict() const { return state_of_words(tokenizer().tokens()); }
+
+void MaskedTokenProcessor::load_state_dict(const Value& state) {
+  tokenizer_.emplace(words_of_state(state), casing_of(params_), "of the checkpoint");
+}
+
+const BertTokenizer& MaskedTokenProcessor::tokenizer() const {
+  PERGOLA_ASSERT(tokenizer_.has_value());
+  return *tokenizer_;
+}
+
 void MaskedTokenProcessor::apply(Sample& sample, Rng& rng) const {
-  Ids a = tokenizer_.encode(first_text_of(sample));
-  Ids b = tokenizer_.encode(text_of(sample, "text_b").value_or(""));
+  Ids a = tokenizer().encode(first_text_of(sample));
+  Ids b = tokenizer().encode(text_of(sample, "text_b").value_or(""));
   // Beside the tokens: [CLS], and a [SEP] behind each text.
   const auto length = static_cast<std::size_t>(max_seq_length_);
   truncate_pair(a, b, length - (b.empty() ? 2 : 3));
 
-  Ids ids{tokenizer_.id(Special::kFirst)};
+  Ids ids{tokenizer().id(Special::kFirst)};
   Ids labels{kNoLabel};
   Ids segments{0};
   const auto add = [&](Ids& part, std::int64_t segment) {
     const Ids part_labels = mask(part, rng);
     ids.insert(ids.end(), part.begin(), part.end());
     labels.insert(labels.end(), part_labels.begin(), part_labels.end());
-    ids.push_back(tokenizer_.id(Special::kSeparator));
+    ids.push_back(tokenizer().id(Special::kSeparator));
     labels.push_back(kNoLabel);
     segments.resize(ids.size(), segment);
   };
@@ -123,9 +143,9 @@ void MaskedTokenProcessor::apply(Sample& sample, Rng& rng) const {
 
   Strings tokens;
   tokens.reserve(ids.size());
-  for (const std::int64_t id : ids) tokens.push_back(tokenizer_.token(id));
+  for (const std::int64_t id : ids) tokens.push_back(tokenizer().token(id));
   sample.set("tokens", std::move(tokens));
-  sample.set("input_ids", filled_up(ids, max_seq_length_, tokenizer_.id(Special::kPad)));
+  sample.set("input_ids", filled_up(ids, max_seq_length_, tokenizer().id(Special::kPad)));
   sample.set("input_mask", filled_up(Ids(ids.size(), 1), max_seq_length_, 0));
   sample.set("segment_ids", filled_up(segments, max_seq_length_, 0));
   sample.set("lm_label_ids", filled_up(labels, max_seq_length_, kNoLabel));
@@ -135,19 +155,19 @@ MaskedTokenProcessor::Ids MaskedTokenProcessor::mask(Ids& ids, Rng& rng) const {
   Ids labels(ids.size(), kNoLabel);
   if (mask_probability_ == 0) return labels;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (tokenizer_.is_special(ids[i]) || rng.uniform() >= mask_probability_) continue;
+    if (tokenizer().is_special(ids[i]) || rng.uniform() >= mask_probability_) continue;
     labels[i] = ids[i];
     const double how = rng.uniform();
     if (how < 0.8)
-      ids[i] = tokenizer_.id(Special::kMask);
+      ids[i] = tokenizer().id(Special::kMask);
     else if (how < 0.9)
-      ids[i] = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(tokenizer_.size())));
+      ids[i] = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(tokenizer().size())));
   }
   return labels;
 }
 
 Value MaskedTokenProcessor::facts() const {
-  return Value::Table{{"text_vocab_size", tokenizer_.size()}};
+  return Value::Table{{"text_vocab_size", tokenizer().size()}};
 }
 
 ComponentSpec BertTokenizerProcessor::spec() {

@@ -10,6 +10,7 @@
 #include "pergola/processor.h"
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -32,18 +33,25 @@ class MaskedTokenProcessor : public Processor {
   // Throws Error{kData} for a vocabulary that BertTokenizer::read refuses.
   explicit MaskedTokenProcessor(const Config& params);
 
-  // Throws Error{kData} for a sample without text.
+  // Throws Error{kConfig} when no vocab_file is named: nothing is learnt from texts.
+  void fit(const Strings& texts) override;
+  // Throws Error{kData} for a sample without text.  REQUIRES: vocab_file, or load_state_dict().
   void apply(Sample& sample, Rng& rng) const override;
   // text_vocab_size
   [[nodiscard]] Value facts() const override;
+  // The tokens by their ids.
+  [[nodiscard]] Value state_dict() const override;
+  void load_state_dict(const Value& state) override;
 
  private:
   using Ids = std::vector<std::int64_t>;
 
   // Chooses tokens to predict and changes them; their ids, or -1.
   Ids mask(Ids& ids, Rng& rng) const;
+  [[nodiscard]] const BertTokenizer& tokenizer() const;
 
-  BertTokenizer tokenizer_;
+  Config params_;
+  std::optional<BertTokenizer> tokenizer_;  // empty without a vocab_file, until load_state_dict()
   std::int64_t max_seq_length_;
   double mask_probability_;
 };

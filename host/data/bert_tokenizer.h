@@ -44,6 +44,7 @@ class BertTokenizer {
   [[nodiscard]] bool is_special(std::int64_t id) const;
   // REQUIRES: 0 <= id < size().
   [[nodiscard]] const std::string& token(std::int64_t id) const;
+  [[nodiscard]] const Strings& tokens() const noexcept { return tokens_; }
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
 
  private:

@@ -106,6 +106,12 @@ void ClassLabelProcessor::apply(Sample& sample, Rng& /*rng*/) const {
   sample.set("answers", Strings{words_[static_cast<std::size_t>(number)]});
 }
 
+Value ClassLabelProcessor::state_dict() const { return state_of_words(words_); }
+
+void ClassLabelProcessor::load_state_dict(const Value& state) {
+  take(distinct_words(words_of_state(state)));
+}
+
 Value ClassLabelProcessor::facts() const {
   PERGOLA_ASSERT(!words_.empty());
   Value::Array words(words_.begin(), words_.end());

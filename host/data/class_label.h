@@ -28,6 +28,9 @@ class ClassLabelProcessor final : public Processor {
   void apply(Sample& sample, Rng& rng) const override;
   // num_final_outputs, and `answers`, the words by their numbers
   [[nodiscard]] Value facts() const override;
+  // The classes' words; none before fit().
+  [[nodiscard]] Value state_dict() const override;
+  void load_state_dict(const Value& state) override;
 
  private:
   void take(Strings words);

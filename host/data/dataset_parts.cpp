@@ -2,6 +2,7 @@
 #include "host/data/dataset_parts.h"
 
 #include "pergola/error.h"
+#include "pergola/registry.h"
 #include "pergola/rng.h"
 #include "pergola/suggest.h"
 
@@ -13,6 +14,19 @@
 #include <utility>
 
 namespace pergola::host {
+namespace {
+
+void expect_count(const char* option, std::size_t given, std::size_t expected) {
+  if (given == expected) return;
+  const std::string found = given == 0 ? "is missing" : concat("is given ", given, " times");
+  throw Error(ErrorKind::kConfig, option, " ", given == 1 ? "is given once" : found,
+              ", but a sample of the data that the model was trained on has ", expected,
+              expected == 0   ? "; leave it out"
+              : expected == 1 ? concat("; give ", option, " FILE once")
+                              : concat("; give ", option, " FILE ", expected, " times"));
+}
+
+}  // namespace
 
 void expect_known_split(const DatasetOptions& options) {
   static const std::vector<std::string> kSplits{"train", "val", "test"};
@@ -33,6 +47,43 @@ TypedConfig processor_in(const Config& processors, const char* key,
   params["vocab_file"] = std::move(resolved);
   processor.params = Config(std::move(params), processor.params.path());
   return processor;
+}
+
+const Value& saved(const DatasetOptions& options, std::string_view path) {
+  const Value* const member = options.state->find(path);
+  if (member != nullptr) return *member;
+  throw Error(ErrorKind::kCheckpoint, "what the checkpoint has of data set '", options.name,
+              "' lacks ", path, "; use another checkpoint");
+}
+
+std::unique_ptr<Processor> make_processor(const DatasetOptions& options, TypedConfig config,
+                                          const char* key) {
+  if (options.state == nullptr) return options.registry.make_processor(config);
+  const Value& state = saved(options, concat("processors.", key));
+  if (config.params.has("vocab_file")) {  // it may be nowhere: the state has what it held
+    Value params = config.params.value();
+    params["vocab_file"] = "";
+    config.params = Config(std::move(params), config.params.path());
+  }
+  std::unique_ptr<Processor> processor = options.registry.make_processor(config);
+  processor->load_state_dict(state);
+  return processor;
+}
+
+Value state_of(const ProcessorKeys& processors) {
+  Value::Table states;
+  for (const auto& [key, processor] : processors) states[key] = processor->state_dict();
+  return states;
+}
+
+void expect_inputs(const SampleInputs& inputs, std::size_t images, std::size_t features) {
+  if (inputs.text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw Error(ErrorKind::kConfig, "--text is ", inputs.text.empty() ? "missing" : "blank",
+                ", but a sample of the data that the model was trained on has a text; give --text "
+                "\"...\"");
+  }
+  expect_count("--image", inputs.images.size(), images);
+  expect_count("--features", inputs.features.size(), features);
 }
 
 std::unordered_set<std::int64_t> choose_val_groups(std::vector<std::int64_t> groups, double share,

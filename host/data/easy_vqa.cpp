@@ -23,6 +23,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The keys of `processors`.
+constexpr const char* kTextKey = "text_processor";
+constexpr const char* kAnswerKey = "answer_processor";
+constexpr const char* kImageKey = "image_processor";
+
 void expect_part(const DatasetOptions& options, const fs::path& data_dir, const char* part) {
   const std::string missing = missing_easy_vqa(options.name, data_dir, part);
   if (!missing.empty()) throw Error(ErrorKind::kData, missing);
@@ -99,24 +104,55 @@ ComponentSpec EasyVqa::spec() {
 
 EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(options)) {
   expect_known_split(options);
+  if (options.state != nullptr) {
+    make_processors(options);
+    restore(options);
+    return;
+  }
   QuestionFile train = read_split(options, config_.data_dir, "train");
-  make_processors(options, train);
+  make_processors(options);
+  fit(train);
   file_ = options.type == "test" ? read_split(options, config_.data_dir, "test") : std::move(train);
   check_texts();
   choose_rows(options);
   load_images();
 }
 
-void EasyVqa::make_processors(const DatasetOptions& options, const QuestionFile& train) {
+void EasyVqa::make_processors(const DatasetOptions& options) {
   const Value* vocab = config_.answer_processor.params.value().find("vocab_file");
-  if (vocab != nullptr && *vocab == Value((config_.data_dir / kEasyVqaAnswers).string())) {
+  if (options.state == nullptr && vocab != nullptr &&
+      *vocab == Value((config_.data_dir / kEasyVqaAnswers).string())) {
     expect_part(options, config_.data_dir, kEasyVqaAnswers);
   }
-  text_processor_ = options.registry.make_processor(config_.text_processor);
-  answer_processor_ = options.registry.make_processor(config_.answer_processor);
-  image_processor_ = options.registry.make_processor(config_.image_processor);
+  text_processor_ = make_processor(options, config_.text_processor, kTextKey);
+  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerKey);
+  image_processor_ = make_processor(options, config_.image_processor, kImageKey);
+}
+
+void EasyVqa::fit(const QuestionFile& train) {
   text_processor_->fit(texts_of(train, train.questions, &QuestionRow::question));
   answer_processor_->fit(texts_of(train, train.answers, &QuestionRow::answer));
+  Rng rng(0);
+  Sample sample;
+  sample.set("answers", Strings{train.answers.front()});
+  blame_row(train, train.first_answer_row.front(), [&] { answer_processor_->apply(sample, rng); });
+  const bool single_class = sample.has("targets") && sample.tensor("targets").dim() == 0;
+  answers_ = Answers(*answer_processor_, single_class);
+}
+
+void EasyVqa::restore(const DatasetOptions& options) {
+  image_height_ = saved(options, "image_height").as_integer();
+  image_width_ = saved(options, "image_width").as_integer();
+  answers_ = Answers(*answer_processor_, saved(options, "single_class").as_boolean());
+}
+
+Value EasyVqa::state_dict() const {
+  return Value::Table{{"image_height", image_height_},
+                      {"image_width", image_width_},
+                      {"single_class", answers_.single_class()},
+                      {"processors", state_of({{kTextKey, text_processor_.get()},
+                                               {kAnswerKey, answer_processor_.get()},
+                                               {kImageKey, image_processor_.get()}})}};
 }
 
 // Every question and answer is tried before training, so that a bad one does not end it half way.
@@ -182,6 +218,8 @@ void EasyVqa::load_images() {
   constexpr unsigned kMostThreads = 8;
   images_N3HW_ =
       read_images(files, std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads));
+  image_height_ = images_N3HW_.size(2);
+  image_width_ = images_N3HW_.size(3);
 }
 
 std::int64_t EasyVqa::size() const { return static_cast<std::int64_t>(rows_.size()); }
@@ -196,12 +234,30 @@ Sample EasyVqa::get(std::int64_t index, Rng& rng) const {
   sample.set("image", images_N3HW_.select(0, image_slots_[static_cast<std::size_t>(index)]));
   sample.set("question_id", scalar_of(row));
   sample.set("image_id", scalar_of(content.image));
-  blame_row(file_, row, [&] {
-    text_processor_->apply(sample, rng);
-    answer_processor_->apply(sample, rng);
-    image_processor_->apply(sample, rng);
-  });
+  blame_row(file_, row, [&] { process(sample, rng); });
+  return sample;
+}
+
+void EasyVqa::process(Sample& sample, Rng& rng) const {
+  text_processor_->apply(sample, rng);
+  if (sample.has("answers")) answer_processor_->apply(sample, rng);
+  image_processor_->apply(sample, rng);
   sample.erase("question");  // a string that nobody reads, and that every batch would carry
+}
+
+Sample EasyVqa::sample_from(const SampleInputs& inputs, Rng& rng) const {
+  expect_inputs(inputs, /*images=*/1, /*features=*/0);
+  const fs::path& file = inputs.images.front();
+  at::Tensor image_3HW = read_image(file);
+  if (image_3HW.size(1) != image_height_ || image_3HW.size(2) != image_width_) {
+    throw Error(ErrorKind::kData, "image ", file.string(), " is ", image_3HW.size(2), " x ",
+                image_3HW.size(1), " pixels, expected ", image_width_, " x ", image_height_,
+                ", the size of those that the model was trained on; scale it to that size");
+  }
+  Sample sample;
+  sample.set("question", inputs.text);
+  sample.set("image", std::move(image_3HW));
+  process(sample, rng);
   return sample;
 }
 
@@ -216,34 +272,22 @@ Value EasyVqa::facts() const {
 }
 
 std::vector<Value> EasyVqa::format_for_prediction(const Report& report) const {
-  const auto* const answers = dynamic_cast<const VqaAnswerProcessor*>(answer_processor_.get());
-  if (answers == nullptr) return {};
+  std::vector<Value> rows = answers_.rows(report);
+  if (rows.empty() || !report.batch.has("question_id")) return rows;  // or of sample_from()
   const at::Tensor& ids_B = report.batch.tensor("question_id");
-  const at::Tensor& scores_BA = report.output.scores;
-  if (!scores_BA.defined()) {
-    throw Error(ErrorKind::kConfig, "predictions are made from scores, and the model returned none",
-                ", only losses of its own; return scores of [batch, ", answers->vocab().size(),
-                "] from the model, or set evaluation.predict = false");
-  }
-  if (scores_BA.dim() != 2 || scores_BA.size(1) != answers->vocab().size()) {
-    throw Error(ErrorKind::kConfig, "the model's scores are ", scores_BA.sizes(),
-                ", but there are ", answers->vocab().size(),
-                " answers; leave num_final_outputs to the data set");
-  }
-  const at::Tensor best_B = scores_BA.argmax(/*dim=*/1);
-  std::vector<Value> rows;
-  for (std::int64_t i = 0; i < ids_B.size(0); ++i) {
-    const auto row = ids_B[i].item<std::int64_t>();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = ids_B[static_cast<std::int64_t>(i)].item<std::int64_t>();
     PERGOLA_ASSERT(row >= 0 && row < static_cast<std::int64_t>(file_.rows.size()));
     const QuestionRow& content = row_at(row);
-    rows.emplace_back(Value::Table{
-        {"question_id", row},
-        {"image_id", content.image},
-        {"question", file_.questions[content.question]},
-        {"answer", answers->vocab().word(best_B[i].item<std::int64_t>())},
-    });
+    rows[i]["question_id"] = row;
+    rows[i]["image_id"] = content.image;
+    rows[i]["question"] = file_.questions[content.question];
   }
   return rows;
+}
+
+at::Tensor EasyVqa::probabilities(const at::Tensor& scores) const {
+  return answers_.probabilities(scores);
 }
 
 }  // namespace pergola::host

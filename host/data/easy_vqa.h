@@ -10,6 +10,7 @@
 // Legend: N = images, B = batch, A = answers in the vocabulary, H, W = height and width in pixels.
 #pragma once
 
+#include "host/data/answers.h"
 #include "host/data/question_file.h"
 #include "pergola/component.h"
 #include "pergola/dataset.h"
@@ -53,14 +54,24 @@ class EasyVqa final : public Dataset {
   [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override;
   // Those of the processors.
   [[nodiscard]] Value facts() const override;
-  // {question_id, image_id, question, answer}; {} when the answer processor is not `vqa_answer`.
+  // {question_id, image_id, question, answer, probability}; {} when the answer processor tells no
+  // `answers`.
   [[nodiscard]] std::vector<Value> format_for_prediction(const Report& report) const override;
+  [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores) const override;
+  // The states of the processors, and the images' size.
+  [[nodiscard]] Value state_dict() const override;
+  // Of a text and an image of the data's size, PNG or JPEG.
+  [[nodiscard]] Sample sample_from(const SampleInputs& inputs, Rng& rng) const override;
 
  private:
-  void make_processors(const DatasetOptions& options, const QuestionFile& train);
+  void make_processors(const DatasetOptions& options);
+  void fit(const QuestionFile& train);
+  void restore(const DatasetOptions& options);
   void check_texts() const;
   void choose_rows(const DatasetOptions& options);
   void load_images();
+  // Turns `question`, `answers` (if there are any) and `image` into what get() returns.
+  void process(Sample& sample, Rng& rng) const;
   [[nodiscard]] const QuestionRow& row_at(std::int64_t row) const {
     return file_.rows[static_cast<std::size_t>(row)];
   }
@@ -70,6 +81,9 @@ class EasyVqa final : public Dataset {
   std::vector<std::int64_t> rows_;         // of file_; ascending
   std::vector<std::int64_t> image_slots_;  // for each of rows_: its image in images_
   at::Tensor images_N3HW_;
+  std::int64_t image_height_ = 0;
+  std::int64_t image_width_ = 0;
+  Answers answers_;
   std::unique_ptr<Processor> text_processor_;
   std::unique_ptr<Processor> answer_processor_;
   std::unique_ptr<Processor> image_processor_;

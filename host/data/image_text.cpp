@@ -18,6 +18,11 @@
 namespace pergola::host {
 namespace {
 
+// The keys of `processors`.
+constexpr const char* kTextKey = "text_processor";
+constexpr const char* kAnswerKey = "answer_processor";
+constexpr const char* kImageKey = "image_processor";
+
 constexpr std::int64_t kStopEvery = 1'000;  // rows, between looks for a stop signal
 
 // Rows about one image are one group: a model that has trained on some of them would be validated
@@ -68,6 +73,10 @@ ComponentSpec ImageText::spec() {
 
 ImageText::ImageText(const DatasetOptions& options) : config_(ImageTextConfig::parse(options)) {
   make_processors(options);
+  if (options.state != nullptr) {
+    restore(options);
+    return;
+  }
   expect_file(options, config_.train.annotations, "train");
   expect_file(options, config_.split.annotations, options.type);
   std::vector<std::int64_t> groups;
@@ -89,9 +98,44 @@ ImageText::ImageText(const DatasetOptions& options) : config_(ImageTextConfig::p
 }
 
 void ImageText::make_processors(const DatasetOptions& options) {
-  text_processor_ = options.registry.make_processor(config_.text_processor);
-  answer_processor_ = options.registry.make_processor(config_.answer_processor);
-  image_processor_ = options.registry.make_processor(config_.image_processor);
+  text_processor_ = make_processor(options, config_.text_processor, kTextKey);
+  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerKey);
+  image_processor_ = make_processor(options, config_.image_processor, kImageKey);
+}
+
+Value ImageText::state_dict() const {
+  return Value::Table{{"images", static_cast<std::int64_t>(layout_.images)},
+                      {"features", static_cast<std::int64_t>(layout_.features)},
+                      {"image_height", config_.image_height},
+                      {"image_width", config_.image_width},
+                      {"feature_widths", Value::Array(widths_.begin(), widths_.end())},
+                      {"has_answers", has_answers_},
+                      {"single_class", answers_.single_class()},
+                      {"processors", state_of({{kTextKey, text_processor_.get()},
+                                               {kAnswerKey, answer_processor_.get()},
+                                               {kImageKey, image_processor_.get()}})}};
+}
+
+void ImageText::restore(const DatasetOptions& options) {
+  layout_.images = static_cast<std::size_t>(saved(options, "images").as_integer());
+  layout_.features = static_cast<std::size_t>(saved(options, "features").as_integer());
+  if (config_.image_height == 0) {
+    config_.image_height = saved(options, "image_height").as_integer();
+    config_.image_width = saved(options, "image_width").as_integer();
+    resize_ = false;
+  }
+  for (const Value& width : saved(options, "feature_widths").as_array()) {
+    widths_.push_back(width.as_integer());
+  }
+  if (widths_.size() != layout_.features) {
+    throw Error(ErrorKind::kCheckpoint, "what the checkpoint has of data set '", options.name,
+                "' are ", widths_.size(), " feature_widths, expected ", layout_.features,
+                "; use another checkpoint");
+  }
+  has_answers_ = saved(options, "has_answers").as_boolean();
+  if (has_answers_) {
+    answers_ = Answers(*answer_processor_, saved(options, "single_class").as_boolean());
+  }
 }
 
 template <class Use>
@@ -119,14 +163,11 @@ void ImageText::fit(std::vector<std::int64_t>& groups) {
   has_answers_ = layout_.has_target;
   if (!has_answers_) return;  // a model with losses of its own may learn from such rows
   answer_processor_->fit(answers);
-  const Value facts = answer_processor_->facts();
-  if (const Value* words = facts.find("answers")) {
-    for (const Value& word : words->as_array()) words_.push_back(word.as_string());
-  }
   Rng rng(0);
   Sample sample;
   blame(lines_, 0, [&] { set_target(parse_image_text_row(lines_, 0), sample, rng); });
-  single_class_ = sample.has("targets") && sample.tensor("targets").dim() == 0;
+  const bool single_class = sample.has("targets") && sample.tensor("targets").dim() == 0;
+  answers_ = Answers(*answer_processor_, single_class);
 }
 
 void ImageText::expect_answers() const {

@@ -10,6 +10,7 @@
 // width of a region's features, A = answers or classes.
 #pragma once
 
+#include "host/data/answers.h"
 #include "host/data/data_folder.h"
 #include "host/data/image_text_config.h"
 #include "host/data/image_text_row.h"
@@ -21,6 +22,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +49,10 @@ class ImageText final : public Dataset {
   // {id, answer, probability}, id being the line's number where the row has none; {} when the
   // answer processor tells no `answers`.
   [[nodiscard]] std::vector<Value> format_for_prediction(const Report& report) const override;
+  [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores) const override;
+  // The states of the processors, and how many images and features of which size a sample has.
+  [[nodiscard]] Value state_dict() const override;
+  [[nodiscard]] Sample sample_from(const SampleInputs& inputs, Rng& rng) const override;
 
  private:
   // What all rows of a split have alike.
@@ -56,7 +62,11 @@ class ImageText final : public Dataset {
     bool has_target = false;
   };
 
+  // Of the files of a sample.
+  using Paths = std::vector<std::filesystem::path>;
+
   void make_processors(const DatasetOptions& options);
+  void restore(const DatasetOptions& options);
   // Parses all of lines_, makes sure that they are alike, and hands each row to `use`.
   template <class Use>
   void read_rows(const Use& use);
@@ -69,11 +79,13 @@ class ImageText final : public Dataset {
   void check_row(std::int64_t row) const;
 
   // Each throws Error{kData} without the place; blame() adds it.
+  [[nodiscard]] Sample make_sample(const ImageTextRow& content, const Paths& images,
+                                   const Paths& features, Rng& rng) const;
   void set_text(const ImageTextRow& content, Sample& sample, Rng& rng) const;
   void set_target(const ImageTextRow& content, Sample& sample, Rng& rng) const;
-  void set_images(const ImageTextRow& content, std::vector<Sample>& places, Rng& rng) const;
-  void set_features(const ImageTextRow& content, std::vector<Sample>& places) const;
-  [[nodiscard]] at::Tensor load_image(const std::string& name) const;
+  void set_images(const Paths& files, std::vector<Sample>& places, Rng& rng) const;
+  void set_features(const Paths& files, std::vector<Sample>& places) const;
+  [[nodiscard]] at::Tensor load_image(const std::filesystem::path& file) const;
 
   ImageTextConfig config_;
   JsonLines lines_;                 // of the file that the split is in
@@ -86,9 +98,8 @@ class ImageText final : public Dataset {
   std::unique_ptr<Processor> text_processor_;
   std::unique_ptr<Processor> answer_processor_;
   std::unique_ptr<Processor> image_processor_;
-  bool has_answers_ = false;   // has train targets?
-  bool single_class_ = false;  // are they class numbers?
-  Strings words_;              // of the answers or classes; empty when they are not told
+  bool has_answers_ = false;  // has train targets?
+  Answers answers_;
 };
 
 }  // namespace pergola::host

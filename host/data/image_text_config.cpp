@@ -83,7 +83,7 @@ ImageTextConfig ImageTextConfig::parse(const DatasetOptions& options) {
   split.allow_only({"val", "seed"});
   result.val = split.get_float("val", result.val, 0.0, 1.0);
   result.seed = split.get_integer("seed", result.seed, 0);
-  choose_split(options, data_dir, result);
+  if (options.state == nullptr) choose_split(options, data_dir, result);  // else nothing is read
   parse_image_size(config, result);
   result.max_features = config.get_integer("max_features", result.max_features, 1, kMostRegions);
   result.feature_dim = config.get_integer("feature_dim", result.feature_dim, 0, kMostWidth);

@@ -12,6 +12,16 @@
 #include <utility>
 
 namespace pergola::host {
+namespace {
+
+std::vector<std::filesystem::path> find_all(const Strings& names,
+                                            const std::optional<DataFolder>& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const std::string& name : names) files.push_back(folder->find(name));
+  return files;
+}
+
+}  // namespace
 
 std::int64_t ImageText::size() const { return static_cast<std::int64_t>(rows_.size()); }
 
@@ -21,19 +31,34 @@ Sample ImageText::get(std::int64_t index, Rng& rng) const {
   const ImageTextRow content = parse_image_text_row(lines_, row);
   Sample sample;
   blame(lines_, row, [&] {
-    set_text(content, sample, rng);
-    set_target(content, sample, rng);
-    // Where the fields of images go: the sample itself, or a group for each of two.
-    std::vector<Sample> places(config_.paired ? 2 : 1);
-    if (!config_.paired) std::swap(places.front(), sample);
-    set_images(content, places, rng);
-    set_features(content, places);
-    if (!config_.paired) std::swap(places.front(), sample);
-    for (std::size_t i = 0; config_.paired && i < places.size(); ++i) {
-      sample.set(concat("img", i), std::make_shared<const Sample>(std::move(places[i])));
-    }
+    sample = make_sample(content, find_all(content.images, image_folder_),
+                         find_all(content.features, feature_folder_), rng);
   });
   sample.set("row", scalar_of(row));
+  return sample;
+}
+
+Sample ImageText::sample_from(const SampleInputs& inputs, Rng& rng) const {
+  expect_inputs(inputs, layout_.images, layout_.features);
+  ImageTextRow content;
+  content.text = inputs.text;
+  return make_sample(content, inputs.images, inputs.features, rng);
+}
+
+Sample ImageText::make_sample(const ImageTextRow& content, const Paths& images,
+                              const Paths& features, Rng& rng) const {
+  Sample sample;
+  set_text(content, sample, rng);
+  set_target(content, sample, rng);
+  // Where the fields of images go: the sample itself, or a group for each of two.
+  std::vector<Sample> places(config_.paired ? 2 : 1);
+  if (!config_.paired) std::swap(places.front(), sample);
+  set_images(images, places, rng);
+  set_features(features, places);
+  if (!config_.paired) std::swap(places.front(), sample);
+  for (std::size_t i = 0; config_.paired && i < places.size(); ++i) {
+    sample.set(concat("img", i), std::make_shared<const Sample>(std::move(places[i])));
+  }
   return sample;
 }
 
@@ -65,8 +90,7 @@ void ImageText::set_target(const ImageTextRow& content, Sample& sample, Rng& rng
   sample.erase("label");  // `targets` has it
 }
 
-at::Tensor ImageText::load_image(const std::string& name) const {
-  const std::filesystem::path file = image_folder_->find(name);
+at::Tensor ImageText::load_image(const std::filesystem::path& file) const {
   at::Tensor image_3HW = read_image(file);
   if (resize_) {
     return resize_image(image_3HW, config_.image_height, config_.image_width);
@@ -79,29 +103,28 @@ at::Tensor ImageText::load_image(const std::string& name) const {
               config_.image_height, "; set image_size, to which all are resized");
 }
 
-void ImageText::set_images(const ImageTextRow& content, std::vector<Sample>& places,
-                           Rng& rng) const {
-  if (content.images.empty()) return;
-  if (content.images.size() == places.size()) {
+void ImageText::set_images(const Paths& files, std::vector<Sample>& places, Rng& rng) const {
+  if (files.empty()) return;
+  if (files.size() == places.size()) {
     for (std::size_t i = 0; i < places.size(); ++i) {
-      places[i].set("image", load_image(content.images[i]));
+      places[i].set("image", load_image(files[i]));
       image_processor_->apply(places[i], rng);
     }
     return;
   }
   std::vector<at::Tensor> images;
-  for (const std::string& name : content.images) {
+  for (const std::filesystem::path& file : files) {
     Sample one;
-    one.set("image", load_image(name));
+    one.set("image", load_image(file));
     image_processor_->apply(one, rng);
     images.push_back(one.tensor("image"));
   }
   places.front().set("image", at::stack(images));
 }
 
-void ImageText::set_features(const ImageTextRow& content, std::vector<Sample>& places) const {
-  for (std::size_t i = 0; i < content.features.size(); ++i) {
-    const std::filesystem::path file = feature_folder_->find(content.features[i]);
+void ImageText::set_features(const Paths& files, std::vector<Sample>& places) const {
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::filesystem::path& file = files[i];
     Regions regions = read_regions(file, config_.max_features);
     if (regions.features_RD.size(1) != widths_[i]) {
       throw Error(
@@ -137,34 +160,20 @@ Value ImageText::facts() const {
 }
 
 std::vector<Value> ImageText::format_for_prediction(const Report& report) const {
-  if (words_.empty()) return {};
-  const at::Tensor& scores_BA = report.output.scores;
-  if (!scores_BA.defined()) {
-    throw Error(ErrorKind::kConfig, "predictions are made from scores, and the model returned none",
-                ", only losses of its own; return scores of [batch, ", words_.size(),
-                "] from the model, or set evaluation.predict = false");
-  }
-  if (scores_BA.dim() != 2 || scores_BA.size(1) != static_cast<std::int64_t>(words_.size())) {
-    throw Error(ErrorKind::kConfig, "the model's scores are ", scores_BA.sizes(),
-                ", but there are ", words_.size(),
-                " answers; leave num_final_outputs to the data set");
-  }
-  const at::Tensor exact_BA = scores_BA.to(at::kDouble);
-  const at::Tensor probability_BA = single_class_ ? exact_BA.softmax(1) : exact_BA.sigmoid();
-  const auto [best_B, answer_B] = probability_BA.max(/*dim=*/1);
+  std::vector<Value> rows = answers_.rows(report);
+  if (rows.empty() || !report.batch.has("row")) return rows;  // or of sample_from()
   const at::Tensor& row_B = report.batch.tensor("row");
-  std::vector<Value> rows;
-  for (std::int64_t i = 0; i < row_B.size(0); ++i) {
-    const auto row = row_B[i].item<std::int64_t>();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = row_B[static_cast<std::int64_t>(i)].item<std::int64_t>();
     Value id = parse_image_text_row(lines_, row).id;
     if (id.is_null()) id = lines_.line_number(row);
-    rows.emplace_back(Value::Table{
-        {"id", std::move(id)},
-        {"answer", words_[static_cast<std::size_t>(answer_B[i].item<std::int64_t>())]},
-        {"probability", best_B[i].item<double>()},
-    });
+    rows[i]["id"] = std::move(id);
   }
   return rows;
+}
+
+at::Tensor ImageText::probabilities(const at::Tensor& scores) const {
+  return answers_.probabilities(scores);
 }
 
 }  // namespace pergola::host

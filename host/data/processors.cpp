@@ -20,6 +20,17 @@ std::optional<Strings> configured_words(const Config& params, WordFile kind) {
   return read_word_file(file, kind);
 }
 
+// The vocabulary whose words a state has; nothing for none.
+std::optional<Vocab> restored_vocab(const Value& state) {
+  Strings words = words_of_state(state);
+  if (words.empty()) return std::nullopt;
+  if (std::find(words.begin(), words.end(), kUnknownWord) == words.end()) {
+    throw Error(ErrorKind::kCheckpoint, "the vocabulary of the checkpoint has no ", kUnknownWord,
+                "; use another checkpoint");
+  }
+  return Vocab(distinct_words(std::move(words)));
+}
+
 // The tokens of all texts; equal texts, which are many, are split once.
 Strings all_tokens(const Strings& texts) {
   std::unordered_map<std::string_view, Strings> seen;
@@ -106,6 +117,13 @@ Value VocabProcessor::facts() const {
   return Value::Table{{"text_vocab_size", vocab_->size()}};
 }
 
+Value VocabProcessor::state_dict() const {
+  PERGOLA_ASSERT(vocab_.has_value());
+  return state_of_words(vocab_->words());
+}
+
+void VocabProcessor::load_state_dict(const Value& state) { vocab_ = restored_vocab(state); }
+
 // Of one person, leaving each out leaves nobody: every target would be 0.
 ComponentSpec VqaAnswerProcessor::spec() {
   return {"soft targets of several people's answers: `answers` to `targets`",
@@ -176,6 +194,12 @@ Value VqaAnswerProcessor::facts() const {
   for (std::int64_t i = 0; i < vocab().size(); ++i) words.emplace_back(vocab().word(i));
   return Value::Table{{"num_final_outputs", vocab().size()}, {"answers", std::move(words)}};
 }
+
+Value VqaAnswerProcessor::state_dict() const {
+  return state_of_words(vocab_ ? vocab_->words() : Strings());
+}
+
+void VqaAnswerProcessor::load_state_dict(const Value& state) { vocab_ = restored_vocab(state); }
 
 const Vocab& VqaAnswerProcessor::vocab() const {
   PERGOLA_ASSERT(vocab_.has_value());

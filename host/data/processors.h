@@ -28,6 +28,9 @@ class VocabProcessor final : public Processor {
   void apply(Sample& sample, Rng& rng) const override;
   // text_vocab_size
   [[nodiscard]] Value facts() const override;
+  // The words.
+  [[nodiscard]] Value state_dict() const override;
+  void load_state_dict(const Value& state) override;
 
  private:
   std::int64_t max_length_;
@@ -50,6 +53,9 @@ class VqaAnswerProcessor final : public Processor {
   void apply(Sample& sample, Rng& rng) const override;
   // num_final_outputs, and `answers`, the words by their numbers
   [[nodiscard]] Value facts() const override;
+  // The answers; none before fit().
+  [[nodiscard]] Value state_dict() const override;
+  void load_state_dict(const Value& state) override;
 
   // REQUIRES of both: vocab_file, or fit() was called.
   [[nodiscard]] bool knows(const std::string& answer) const;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 #include <utility>
 
 namespace pergola::host {
@@ -112,6 +113,31 @@ Strings words_by_frequency(const Strings& words, std::int64_t min_count) {
     if (count >= min_count) result.emplace_back(word);
   }
   return result;
+}
+
+Value state_of_words(const Strings& words) {
+  return Value::Table{{"words", Value::Array(words.begin(), words.end())}};
+}
+
+Strings words_of_state(const Value& state) {
+  const Value* const list = state.find("words");
+  if (list == nullptr) {
+    throw Error(ErrorKind::kCheckpoint, "a processor's state is ", state.type_name(),
+                " without `words`; the checkpoint is of another processor: leave ",
+                "dataset_config as it was saved");
+  }
+  Strings words;
+  words.reserve(list->as_array().size());
+  for (const Value& word : list->as_array()) words.push_back(word.as_string());
+  return words;
+}
+
+Strings distinct_words(Strings words) {
+  std::unordered_set<std::string> seen;
+  for (std::string& word : words) {
+    while (!seen.insert(word).second) word += '\'';
+  }
+  return words;
 }
 
 Strings read_word_file(const std::filesystem::path& file, WordFile kind) {

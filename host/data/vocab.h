@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pergola/sample_list.h"
+#include "pergola/value.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -36,6 +37,7 @@ class Vocab {
   [[nodiscard]] std::int64_t unknown() const noexcept { return unknown_; }
   // REQUIRES: 0 <= index < size().
   [[nodiscard]] const std::string& word(std::int64_t index) const;
+  [[nodiscard]] const Strings& words() const noexcept { return words_; }
   [[nodiscard]] std::int64_t size() const noexcept {
     return static_cast<std::int64_t>(words_.size());
   }
@@ -63,6 +65,13 @@ inline constexpr std::int64_t kPadIndex = 0;
 // The distinct ones of `words` that are there at least `min_count` times: the most frequent first,
 // equally frequent ones in the order of their bytes.
 [[nodiscard]] Strings words_by_frequency(const Strings& words, std::int64_t min_count);
+
+// Words as a processor's state_dict(), and back. Throws Error{kCheckpoint} for another form.
+[[nodiscard]] Value state_of_words(const Strings& words);
+[[nodiscard]] Strings words_of_state(const Value& state);
+// JSON does not keep bytes that are not UTF-8. Words that are alike without them get a longer name,
+// since each has its number.
+[[nodiscard]] Strings distinct_words(Strings words);
 
 // What is in a file of words. Answers are read in the form of normalize_answer().
 enum class WordFile { kWords, kAnswers };

@@ -2,9 +2,9 @@
 #include "host/plugin/manifest.h"
 
 #include "host/config/toml.h"
+#include "host/plugin/table_reader.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
-#include "pergola/suggest.h"
 
 #include <algorithm>
 
@@ -14,12 +14,6 @@ namespace {
 // By hand: std::regex recurses for each character, and a manifest may hold a million of them.
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
-bool is_key_character(char c) { return is_small_letter(c) || is_digit(c) || c == '_'; }
-
-bool is_key(std::string_view text) {
-  return !text.empty() && is_small_letter(text[0]) &&
-         std::all_of(text.begin(), text.end(), is_key_character);
-}
 
 // MAJOR.MINOR.PATCH, and then perhaps "-beta.1" or "+build.5".
 bool is_version(std::string_view text) {
@@ -40,109 +34,33 @@ bool is_version(std::string_view text) {
          });
 }
 
-// One table of the manifest and the way to it; its getters check as they read.
-class TableReader {
- public:
-  // `value` must live as long as the reader.
-  TableReader(const Value& value, std::string path, std::string where)
-      : path_(std::move(path)), where_(value.origin().empty() ? std::move(where) : value.origin()) {
-    if (!value.is_table()) fail(concat(name(), " is ", value.type_name(), "; expected a table"));
-    table_ = &value.as_table();
-  }
-
-  void allow_only(const std::vector<std::string>& known) const {
-    for (const auto& [key, value] : *table_) {
-      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      fail_at(value, concat("unknown key '", path_of(key), "'", did_you_mean(key, known)));
-    }
-  }
-
-  [[nodiscard]] const Value* find(const std::string& key) const {
-    const auto found = table_->find(key);
-    return found == table_->end() ? nullptr : &found->second;
-  }
-
-  [[nodiscard]] std::string text(const std::string& key) const {
-    const Value* value = find(key);
-    if (value == nullptr) {
-      fail(concat(name(), " has no '", key, "'; add ", key, " = \"...\""));
-    }
-    return text_of(*value, path_of(key));
-  }
-
-  [[nodiscard]] std::vector<std::string> texts(const std::string& key) const {
-    const Value* value = find(key);
-    if (value == nullptr) return {};
-    if (!value->is_array()) {
-      fail_at(*value, concat("'", path_of(key), "' is ", value->type_name(),
-                             "; expected an array of strings"));
-    }
-    std::vector<std::string> all;
-    for (const Value& item : value->as_array()) all.push_back(text_of(item, path_of(key)));
-    return all;
-  }
-
-  [[nodiscard]] TableReader table(const std::string& key) const {
-    return {*find(key), path_of(key), where_};
-  }
-  [[nodiscard]] const Value::Table& entries() const { return *table_; }
-
-  void require_key(const std::string& text, std::string_view what) const {
-    if (is_key(text)) return;
-    fail(concat(what, " '", text,
-                "' must begin with a small letter and hold only small letters, "
-                "digits and underscores"));
-  }
-
-  [[noreturn]] void fail(const std::string& problem) const { fail_from(where_, problem); }
-
- private:
-  [[noreturn]] static void fail_from(const std::string& where, const std::string& problem) {
-    throw Error(ErrorKind::kPlugin, printable(where), ": ", printable(problem));
-  }
-  [[noreturn]] void fail_at(const Value& value, const std::string& problem) const {
-    fail_from(value.origin().empty() ? where_ : value.origin(), problem);
-  }
-
-  [[nodiscard]] std::string text_of(const Value& value, const std::string& path) const {
-    if (!value.is_string()) {
-      fail_at(value, concat("'", path, "' is ", value.type_name(), "; expected a string"));
-    }
-    return printable(value.as_string());
-  }
-
-  [[nodiscard]] std::string name() const {
-    return path_.empty() ? "the plugin manifest" : concat("'", path_, "'");
-  }
-  [[nodiscard]] std::string path_of(const std::string& key) const {
-    return path_.empty() ? key : path_ + "." + key;
-  }
-
-  const Value::Table* table_ = nullptr;
-  std::string path_;
-  std::string where_;
-};
-
-// `defaults`: the key of the table with them.
-ConfigurableManifest parse_configurable(const TableReader& reader, const std::string& defaults) {
-  reader.allow_only({"description", defaults});
+// `defaults`: the key of the table with them. `more`: the other keys that may be there.
+ConfigurableManifest parse_configurable(const TableReader& reader, const std::string& defaults,
+                                        const std::vector<std::string>& more = {}) {
+  std::vector<std::string> known = {"description", defaults};
+  known.insert(known.end(), more.begin(), more.end());
+  reader.allow_only(known);
   ConfigurableManifest entry{reader.text("description")};
   if (const Value* config = reader.find(defaults); config != nullptr) {
     (void)reader.table(defaults);  // checks that it is one
     entry.config = *config;
   }
+  if (reader.find("hugging_face") != nullptr) {
+    entry.hugging_face = parse_hugging_face(reader.table("hugging_face"), entry.config);
+  }
   return entry;
 }
 
-// [models] or [datasets], if it is there.
+// [models] or [datasets], if it is there; `more` is what else one may have.
 ConfigurableManifests parse_configurables(const TableReader& root, const std::string& table,
-                                          std::string_view what) {
+                                          std::string_view what,
+                                          const std::vector<std::string>& more = {}) {
   ConfigurableManifests all;
   if (root.find(table) == nullptr) return all;
   const TableReader reader = root.table(table);
   for (const auto& [key, value] : reader.entries()) {
     reader.require_key(key, what);
-    all.emplace(key, parse_configurable(reader.table(key), "config"));
+    all.emplace(key, parse_configurable(reader.table(key), "config", more));
   }
   return all;
 }
@@ -241,7 +159,7 @@ PluginManifest parse_manifest(std::string_view text, const std::string& source) 
   manifest.license = reader.text("license");
   manifest.description = reader.text("description");
   manifest.authors = reader.texts("authors");
-  manifest.models = parse_configurables(reader, "models", "the model key");
+  manifest.models = parse_configurables(reader, "models", "the model key", {"hugging_face"});
   manifest.datasets = parse_configurables(reader, "datasets", "the data set key");
   if (reader.find("provides") != nullptr) parse_provides(reader.table("provides"), manifest);
   if (manifest.models.empty() && manifest.datasets.empty() && manifest.provides.empty()) {

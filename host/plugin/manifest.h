@@ -3,11 +3,13 @@
 // Plain data; owns everything. Thread-safe.
 #pragma once
 
+#include "host/plugin/hugging_face.h"
 #include "pergola/component.h"
 #include "pergola/value.h"
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,7 @@ struct ConfigurableManifest {
   // The defaults of model_config.<model> or dataset_config.<dataset>, or of a component's params: a
   // table, each value with its origin.
   Value config = Value(Value::Table{});
+  std::optional<HuggingFaceFormat> hugging_face;  // of a model
 };
 using ConfigurableManifests = std::map<std::string, ConfigurableManifest, std::less<>>;  // by key
 

@@ -2,7 +2,6 @@
 #include "host/run/checkpoints.h"
 
 #include "host/checkpoint/checkpoint.h"
-#include "host/checkpoint/safetensors.h"
 #include "host/checkpoint/weights.h"
 #include "pergola/error.h"
 
@@ -42,8 +41,8 @@ std::vector<WeightEntry> entries_of(const StateDict& state) {
 
 void describe(const Value& metadata, std::ostringstream& out) {
   for (const auto& [key, value] : metadata.as_table()) {
-    // The config is a file of its own; here its text would hide the rest.
-    if (key == "config") continue;
+    // The config is a file of its own; its text, and vocabularies, would hide the rest here.
+    if (key == "config" || key == "data") continue;
     out << key << " = " << to_string(value) << '\n';
   }
 }
@@ -76,20 +75,6 @@ std::string describe_checkpoint(const std::filesystem::path& path) {
   describe("model", entries_of(content.model), out);
   describe("trainer", entries_of(content.trainer), out);
   return std::move(out).str();
-}
-
-std::string convert_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // Whatever is there, a folder, a device or the weights themselves, is not ours to replace.
-  std::error_code error;
-  const std::filesystem::file_status there = std::filesystem::symlink_status(to, error);
-  if (std::filesystem::exists(there)) {
-    throw Error(ErrorKind::kCheckpoint, "there is something at ", to.string(),
-                " already; name a file that does not exist, or remove that one first");
-  }
-  const Weights weights = read_weights(from);
-  const FileDigest written = write_safetensors(to, weights.state, {{"format", "pt"}});
-  return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size,
-                " bytes; from: ", weights.format, '\n');
 }
 
 }  // namespace pergola::host

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What `pergola checkpoint` shows. Main thread. No LibTorch here.
+// What `pergola checkpoint` shows and converts. Main thread. No LibTorch here.
 #pragma once
+
+#include "host/config/overrides.h"
+#include "host/plugin/catalog.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -32,5 +35,16 @@ struct CheckedFile {
 // when there is anything at `to`, and for a dtype that safetensors has not.
 [[nodiscard]] std::string convert_checkpoint(const std::filesystem::path& from,
                                              const std::filesystem::path& to);
+
+// Writes a folder `to` that Hugging Face's from_pretrained loads, as the manifest of the plugin
+// that has the model says (host/plugin/hugging_face.h); no plugin is loaded. `from`: a checkpoint,
+// a run (its best, or last), or weights under the model's names, which are of the model whose sizes
+// they have. `words` go over the model's config. Returns a line that says what was done; the log
+// says what was left out. Throws Error{kCheckpoint} as convert_checkpoint does and for weights of
+// no model that Hugging Face has, Error{kConfig} for words that the model's config has not.
+[[nodiscard]] std::string convert_to_hugging_face(const std::filesystem::path& from,
+                                                  const std::filesystem::path& to,
+                                                  const PluginCatalog& catalog,
+                                                  const std::vector<Override>& words);
 
 }  // namespace pergola::host

@@ -2,11 +2,14 @@
 #include "host/run/plugins.h"
 
 #include "host/config/merge.h"
+#include "host/config/toml.h"
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
 #include "pergola/suggest.h"
 
 #include <iterator>
+#include <system_error>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -68,6 +71,21 @@ ConfigAndPlugins load_config(const std::filesystem::path& file, std::vector<Over
                              const std::vector<std::string>& options) {
   const ConfigDraft draft(file, std::move(overrides));
   PluginCatalog catalog = scan(options, draft.plugin_path());
+  ResolvedConfig config = draft.resolve(defaults_of(catalog));
+  return {std::move(catalog), std::move(config)};
+}
+
+ConfigAndPlugins load_saved_config(const std::string& text, const std::string& source,
+                                   std::vector<Override> overrides,
+                                   const std::vector<std::string>& options) {
+  const ConfigDraft draft(parse_toml(text, source, ErrorKind::kCheckpoint), source,
+                          std::move(overrides));
+  std::vector<std::filesystem::path> path = draft.plugin_path();
+  std::erase_if(path, [](const std::filesystem::path& folder) {
+    std::error_code error;
+    return !std::filesystem::exists(folder, error);
+  });
+  PluginCatalog catalog = scan(options, path);
   ResolvedConfig config = draft.resolve(defaults_of(catalog));
   return {std::move(catalog), std::move(config)};
 }

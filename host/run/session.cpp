@@ -30,6 +30,17 @@ c10::Device prepare_device(const TrainingConfig& config) {
   return device;
 }
 
+// The SDK takes its reader of weights as a plain function, so what the model is called at Hugging
+// Face stands beside it: of the process's one model, in a manifest that lives as long.
+const HuggingFaceFormat* format_of_reader = nullptr;
+
+StateDict read_own_weights(const std::string& path) {
+  StateDict state = host::read_weights(path).state;
+  if (format_of_reader == nullptr) return state;
+  for (auto& [name, tensor] : state) name = own_name(*format_of_reader, name);
+  return state;
+}
+
 // A key that the config names, and where.
 struct Wanted {
   Kind kind;
@@ -98,9 +109,9 @@ void publish_builtins(Registry& registry) {
 
 Session::Session(RunConfig config, const PluginCatalog& catalog)
     : config_(std::move(config)), device_(prepare_device(config_.training)), loader_(registry_) {
-  set_weight_reader([](const std::string& path) { return host::read_weights(path).state; });
   publish_builtins(registry_);
   load_plugins(catalog);
+  set_weight_reader(read_own_weights);
 }
 
 // Only the plugins that the config needs. Every key is looked up here, before any data is read.
@@ -116,6 +127,11 @@ void Session::load_plugins(const PluginCatalog& catalog) {
     log::info("[plugin] ", plugin->manifest.name, " ", plugin->manifest.version, " from ",
               plugin->path.string());
   }
+  if (const LoadedPlugin* plugin = model_plugin()) {
+    const auto& format = plugin->manifest.models.at(config_.model).hugging_face;
+    hugging_face_ = format ? &*format : nullptr;
+  }
+  format_of_reader = hugging_face_;
   plugin_ = plugin_identity();  // now: who rebuilds the file during a run does not change the run
 }
 
@@ -146,9 +162,9 @@ void Session::load_pretrained() {
   if (!checkpoint.pretrained) return;
   const PretrainedReport report =
       guarded("loading weights into model '" + config_.model + "'", [&] {
-        return host::load_pretrained(
-            *model_, *checkpoint.pretrained,
-            {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions});
+        return host::load_pretrained(*model_, *checkpoint.pretrained,
+                                     {checkpoint.pretrained_state_mapping,
+                                      checkpoint.pretrained_resize_positions, hugging_face_});
       });
   log::info("[pretrained] ", checkpoint.pretrained->string(), ": ", report.summary());
   if (!report.missing.empty()) {
@@ -157,14 +173,30 @@ void Session::load_pretrained() {
   }
 }
 
+std::unique_ptr<Dataset> Session::make_dataset(const std::string& split, const Value* state) {
+  const DatasetOptions options{config_.dataset,      split,     config_.dataset_config,
+                               config_.env.data_dir, registry_, state};
+  const std::string hook = dataset_hook("the constructor", config_.dataset);
+  return guarded(hook + " or of its processors",
+                 [&] { return registry_.make_dataset(options, "dataset"); });
+}
+
+void Session::restore_dataset(const Value& state) {
+  datasets_["test"] = make_dataset("test", &state);
+}
+
+Value Session::data_state() {
+  Value state = guarded(dataset_hook("state_dict()", config_.dataset),
+                        [&] { return dataset("train").state_dict(); });
+  if (state.is_null() || state.is_table()) return state;
+  throw Error(ErrorKind::kPlugin, dataset_hook("state_dict()", config_.dataset), " is ",
+              state.type_name(), "; expected a table, or null");
+}
+
 const Dataset& Session::dataset(const std::string& split) {
   std::unique_ptr<Dataset>& slot = datasets_[split];
   if (slot == nullptr) {
-    const DatasetOptions options{config_.dataset, split, config_.dataset_config,
-                                 config_.env.data_dir, registry_};
-    const std::string hook = dataset_hook("the constructor", config_.dataset);
-    std::unique_ptr<Dataset> made = guarded(
-        hook + " or of its processors", [&] { return registry_.make_dataset(options, "dataset"); });
+    std::unique_ptr<Dataset> made = make_dataset(split, /*state=*/nullptr);
     const std::int64_t size =
         guarded(dataset_hook("size()", config_.dataset), [&] { return made->size(); });
     if (size < (split == "train" ? 1 : 0)) {
@@ -204,21 +236,44 @@ Numbers Session::evaluate(const std::string& split, const std::filesystem::path&
   const EvaluationInput input{*model_, *batches, *split_metrics, device_, step};
   if (predictions.empty()) return host::evaluate(input);
   PredictionWriter writer(predictions);
-  Numbers numbers = host::evaluate(input, [&](const Report& report) {
-    std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", config_.dataset),
-                                      [&] { return dataset(split).format_for_prediction(report); });
-    writer.write(guarded("format_for_prediction() of model '" + config_.model + "'",
-                         [&] { return model_->format_for_prediction(std::move(rows), report); }));
-  });
+  Numbers numbers =
+      host::evaluate(input, [&](const Report& report) { writer.write(rows_of(split, report)); });
   log::info("[predict] ", writer.finish(), " rows in ", predictions.string());
   return numbers;
 }
 
+std::vector<Value> Session::rows_of(const std::string& split, const Report& report) {
+  std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", config_.dataset),
+                                    [&] { return dataset(split).format_for_prediction(report); });
+  return guarded("format_for_prediction() of model '" + config_.model + "'",
+                 [&] { return model_->format_for_prediction(std::move(rows), report); });
+}
+
+void Session::predict(const Dataset& samples, const RowVisitor& visit) {
+  LoaderOptions options;
+  options.dataset_name = config_.dataset;
+  options.dataset_type = "test";
+  DataLoader batches(samples, options);
+  MetricList no_metrics({}, registry_);
+  const EvaluationInput input{*model_, batches, no_metrics, device_, Step::kTest};
+  static_cast<void>(
+      host::evaluate(input, [&](const Report& report) { visit(rows_of("test", report), report); }));
+}
+
+at::Tensor Session::probabilities(const at::Tensor& scores) {
+  return guarded(dataset_hook("probabilities()", config_.dataset),
+                 [&] { return dataset("test").probabilities(scores); });
+}
+
+const LoadedPlugin* Session::model_plugin() const {
+  const std::filesystem::path file = registry_.library(Kind::kModel, config_.model);
+  const auto found = std::ranges::find(loader_.loaded(), file, &LoadedPlugin::path);
+  return found == loader_.loaded().end() ? nullptr : *found;
+}
+
 Value Session::plugin_identity() const {
-  const std::string& file = registry_.library(Kind::kModel, config_.model);
   Value plugin{Value::Table{}};
-  for (const LoadedPlugin* loaded : loader_.loaded()) {
-    if (loaded->path != file) continue;
+  if (const LoadedPlugin* loaded = model_plugin()) {
     plugin["name"] = loaded->manifest.name;
     plugin["version"] = loaded->manifest.version;
     plugin["file"] = loaded->path.string();

@@ -16,9 +16,11 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pergola::host {
 
@@ -49,9 +51,22 @@ class Session {
   // Those of evaluation.metrics, with what the data set knows.  REQUIRES: build_model was called.
   [[nodiscard]] std::unique_ptr<MetricList> metrics() const;
 
+  // The data set as the split `test`, of what a checkpoint has of it (data_state()) in place of its
+  // files: without samples of its own.
+  void restore_dataset(const Value& state);
+  // What restore_dataset() takes: a table, or null where the data set cannot be restored.
+  [[nodiscard]] Value data_state();
+
   // Metrics of a split, and the prediction file's rows when `predictions` names a file.
   [[nodiscard]] Numbers evaluate(const std::string& split,
                                  const std::filesystem::path& predictions);
+
+  // Rows of the prediction file, and what they are made of.
+  using RowVisitor = std::function<void(std::vector<Value> rows, const Report& report)>;
+  // Predicts the samples of `samples`, which are like those of the split `test`.
+  void predict(const Dataset& samples, const RowVisitor& visit);
+  // [batch, answers], as the data set says.
+  [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores);
 
   // What a checkpoint says about who wrote it: model, plugin with SHA-256, data set, config.
   [[nodiscard]] Value identity(const std::string& config_text) const;
@@ -61,17 +76,23 @@ class Session {
   [[nodiscard]] const RunConfig& config() const noexcept { return config_; }
   [[nodiscard]] const Registry& registry() const noexcept { return registry_; }
   [[nodiscard]] BaseModel& model() { return *model_; }
+  [[nodiscard]] const Value& facts() const noexcept { return facts_; }  // of the data set
   [[nodiscard]] c10::Device device() const noexcept { return device_; }
 
  private:
   void load_plugins(const PluginCatalog& catalog);
+  [[nodiscard]] std::unique_ptr<Dataset> make_dataset(const std::string& split, const Value* state);
+  [[nodiscard]] std::vector<Value> rows_of(const std::string& split, const Report& report);
+  // The model's plugin, or null: the host itself has models too.
+  [[nodiscard]] const LoadedPlugin* model_plugin() const;
   [[nodiscard]] Value plugin_identity() const;  // reads the whole file
 
   RunConfig config_;
   c10::Device device_;
   Registry registry_;
   PluginLoader loader_;
-  Value plugin_ = Value::Table{};  // of the model, as it was loaded
+  const HuggingFaceFormat* hugging_face_ = nullptr;  // of the model; null: none
+  Value plugin_ = Value::Table{};                    // of the model, as it was loaded
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
   Value facts_ = Value::Table{};      // of the data set that the model was built for
   std::shared_ptr<BaseModel> model_;  // shared: torch::nn modules are

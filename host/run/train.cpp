@@ -131,6 +131,7 @@ class TrainCommand {
   [[nodiscard]] Value identity() {
     Value identity = session_->identity(request_.config.to_file());
     identity["seed"] = seed_;
+    identity["data"] = session_->data_state();
     identity["train_samples"] = session_->dataset("train").size();
     return identity;
   }

@@ -29,25 +29,11 @@ std::string with_part(std::string key, const Names& names) {
 }  // namespace
 
 std::string current_name(const std::string& key) {
-  // MMF's own come first: `bert.` alone is Hugging Face's.
-  const std::string placed =
-      with_prefix(key, {{"model.", "model."},
-                        {"bert.bert.", "model.bert."},
-                        {"bert.cls.", "model.cls."},
-                        {"bert.classifier.", "model.classifier."},
-                        {"visual_bert.", "model.bert."},
-                        {"bert.", "model.bert."},
-                        {"embeddings.", "model.bert.embeddings."},
-                        {"encoder.", "model.bert.encoder."},
-                        {"pooler.", "model.bert.pooler."},
-                        {"cls.predictions.", "model.cls.predictions."},
-                        {"cls.seq_relationship.", "model.cls.seq_relationship."},
-                        {"cls.", "model.classifier."}});
-  return with_part(placed, {{".visual_token_type_embeddings.", ".token_type_embeddings_visual."},
-                            {".visual_position_embeddings.", ".position_embeddings_visual."},
-                            {".visual_projection.", ".projection."},
-                            {".LayerNorm.gamma", ".LayerNorm.weight"},
-                            {".LayerNorm.beta", ".LayerNorm.bias"}});
+  const std::string placed = with_prefix(key, {{"bert.bert.", "model.bert."},
+                                               {"bert.cls.", "model.cls."},
+                                               {"bert.classifier.", "model.classifier."}});
+  return with_part(
+      placed, {{".LayerNorm.gamma", ".LayerNorm.weight"}, {".LayerNorm.beta", ".LayerNorm.bias"}});
 }
 
 }  // namespace pergola::visual_bert

@@ -6,9 +6,8 @@
 
 namespace pergola::visual_bert {
 
-// The name that a weight has here: of MMF's earlier releases (`bert.bert.*`), of Hugging Face's
-// VisualBertModel, VisualBertForQuestionAnswering and BertModel, with or without their prefix, and
-// of BERT's first release (gamma, beta). A name of today is itself.
+// The name that a weight has here: of MMF's earlier releases (`bert.bert.*`) and of BERT's first
+// one (gamma, beta). A name of today is itself. Those of Hugging Face are in plugin.toml.
 [[nodiscard]] std::string current_name(const std::string& key);
 
 }  // namespace pergola::visual_bert

@@ -35,7 +35,7 @@ class VisualBert final : public BaseModel {
 
   [[nodiscard]] bool makes_losses() const override;
 
-  // Of MMF's earlier releases, and those of Hugging Face's VisualBERT and BERT (state_names.h).
+  // Of MMF's earlier releases (state_names.h); Hugging Face's are in plugin.toml.
   [[nodiscard]] std::string format_state_key(const std::string& key) const override;
 
   // Weights that know words alone: what is of images begins anew from them

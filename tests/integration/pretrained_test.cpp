@@ -117,5 +117,34 @@ TEST_F(RunTest, CheckpointConvertWritesAFileWholeOrNotAtAll) {
                {"OUT is missing; usage: pergola checkpoint"});
 }
 
+// What a plugin's manifest says of Hugging Face's names, in both directions: fixture `elsewhere`,
+// which calls from_pretrained() in build().
+TEST_F(RunTest, AModelsNamesAtHuggingFaceAreInItsManifest) {
+  write("elsewhere.toml", common_config() + "model = \"elsewhere\"\nplugins.path = [\"" +
+                              fixture_folder("elsewhere").string() + "\"]\n");
+  const Words two_updates = {"training.max_updates=2", "run_type=train"};
+  expect_success(train(two_updates, "elsewhere"));
+  std::filesystem::rename(path("run"), path("first"));
+  expect_success(pergola({"checkpoint", "convert", "--to", "hf", "first", "out", "--plugin-path",
+                          fixture_folder("elsewhere").string()}));
+  EXPECT_THAT(pergola({"checkpoint", "inspect", "out"}).out,
+              AllOf(HasSubstr("format: Hugging Face folder"), HasSubstr("colour.answer.weight\t"),
+                    Not(HasSubstr("body."))));
+  EXPECT_THAT(pergola({"plugins", "inspect", fixture_plugin("elsewhere").string()}).out,
+              HasSubstr("# at Hugging Face: ColourModel\n"));
+  EXPECT_EQ(json("out/config.json").at("channels"), 3);
+  EXPECT_EQ(json("out/config.json").at("id2label").at("1"), "red");  // 0 is the unknown one
+
+  const Words same = {"training.max_updates=1", "run_type=train", "training.seed=77",
+                      "optimizer.params.lr=0"};
+  for (const std::string key : {"model_config.elsewhere.start", "checkpoint.pretrained"}) {
+    Words words = same;
+    words.push_back(key + "=" + path("out").string());
+    words.emplace_back("--overwrite");
+    expect_success(train(words, "elsewhere"));
+    EXPECT_TRUE(same_bytes(weights("first"), weights("run"))) << key;
+  }
+}
+
 }  // namespace
 }  // namespace pergola::test

@@ -290,24 +290,17 @@ TEST(VisualBertTest, StateDictAndBackIsTheIdentity) {
   }
 }
 
-TEST(VisualBertTest, KnowsItsNamesElsewhere) {
+// Those of Hugging Face are in its plugin.toml: tests/unit/plugin/hugging_face_test.cpp.
+TEST(VisualBertTest, KnowsItsOlderNames) {
   const auto model = build_mini();
   const std::pair<const char*, const char*> names[] = {
       {"bert.bert.encoder.layer.0.output.dense.bias",
        "model.bert.encoder.layer.0.output.dense.bias"},
       {"bert.cls.predictions.bias", "model.cls.predictions.bias"},
       {"bert.classifier.1.weight", "model.classifier.1.weight"},
-      {"visual_bert.embeddings.visual_projection.weight",
-       "model.bert.embeddings.projection.weight"},
-      {"embeddings.visual_token_type_embeddings.weight",
-       "model.bert.embeddings.token_type_embeddings_visual.weight"},
-      {"visual_bert.embeddings.visual_position_embeddings.weight",
-       "model.bert.embeddings.position_embeddings_visual.weight"},
-      {"cls.weight", "model.classifier.weight"},
-      {"cls.predictions.transform.LayerNorm.gamma",
+      {"model.cls.predictions.transform.LayerNorm.gamma",
        "model.cls.predictions.transform.LayerNorm.weight"},
-      {"bert.embeddings.LayerNorm.beta", "model.bert.embeddings.LayerNorm.bias"},
-      {"bert.pooler.dense.weight", "model.bert.pooler.dense.weight"}};
+      {"model.bert.embeddings.LayerNorm.beta", "model.bert.embeddings.LayerNorm.bias"}};
   for (const auto& [old, current] : names) {
     EXPECT_EQ(model->format_state_key(old), current);
     EXPECT_EQ(model->format_state_key(current), current);

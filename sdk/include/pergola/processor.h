@@ -28,6 +28,15 @@ class PERGOLA_API Processor {
   // What a model may need to know before it is built, as a table: `text_vocab_size`,
   // `num_final_outputs`, ...; merged over all processors of a data set.  [main-thread & fitted]
   [[nodiscard]] virtual Value facts() const;
+
+  // What fit() learnt and what was read from vocab_file, as a value that JSON can hold: checkpoints
+  // have it. By default null: the params say it all. Who overrides fit() overrides both of these.
+  // [main-thread & fitted]
+  [[nodiscard]] virtual Value state_dict() const;
+
+  // In place of fit(), what state_dict() gave, on a processor with the same params but a vocab_file
+  // of "". Throws Error{kCheckpoint} for a state of another form.  [main-thread & once]
+  virtual void load_state_dict(const Value& state);
 };
 
 }  // namespace pergola

@@ -145,6 +145,23 @@ TEST_F(BertProcessorTest, IsConfiguredByItsRegisteredName) {
   }
 }
 
+TEST_F(BertProcessorTest, ItsStateStandsInForTheVocabulary) {
+  const auto processor = make<BertTokenizerProcessor>({{"do_lower_case", false}});
+  auto restored = make<BertTokenizerProcessor>({{"do_lower_case", false}, {"vocab_file", ""}});
+  restored.load_state_dict(processor.state_dict());
+  EXPECT_EQ(restored.facts(), processor.facts());
+  const auto ids = [](const Processor& one) {
+    return integers(apply(one, {{"text", std::string("b A a")}}), "input_ids");
+  };
+  EXPECT_EQ(ids(restored), ids(processor));
+  auto other = make<BertTokenizerProcessor>({{"vocab_file", ""}});
+  const Value without_specials(Value::Table{{"words", Value::Array{"a"}}});
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { other.load_state_dict(without_specials); }),
+              HasSubstr("vocabulary of the checkpoint has no line '[PAD]'"));
+  EXPECT_THAT(error_of(ErrorKind::kCheckpoint, [&] { other.load_state_dict(Value(3)); }),
+              HasSubstr("a processor's state is an integer without `words`"));
+}
+
 TEST_F(BertProcessorTest, RefusesASampleWithoutText) {
   const auto processor = make<MaskedTokenProcessor>({});
   EXPECT_EQ(error_of(ErrorKind::kData,
@@ -158,7 +175,8 @@ TEST_F(BertProcessorTest, RefusesASampleWithoutText) {
 
 TEST_F(BertProcessorTest, RefusesParamsThatCannotBe) {
   const auto refused = [&](Value::Table params) {
-    return error_of(ErrorKind::kConfig, [&] { make<MaskedTokenProcessor>(std::move(params)); });
+    return error_of(ErrorKind::kConfig,
+                    [&] { make<MaskedTokenProcessor>(std::move(params)).fit({}); });
   };
   EXPECT_THAT(refused({{"max_seq_length", 2}}), HasSubstr("max_seq_length"));
   EXPECT_THAT(refused({{"mask_probability", 1.5}}), HasSubstr("mask_probability"));

@@ -49,6 +49,14 @@ class ClassLabelTest : public testing::Test {
   Registry registry_ = test::data_registry();
 };
 
+TEST_F(ClassLabelTest, ItsStateStandsInForTheTrainingSplit) {
+  const auto processor = fitted({"True", "False", "maybe"});
+  const auto restored = make();
+  restored->load_state_dict(processor->state_dict());
+  EXPECT_EQ(restored->facts(), processor->facts());
+  EXPECT_EQ(target(*restored, of_words({"maybe"})), target(*processor, of_words({"maybe"})));
+}
+
 TEST_F(ClassLabelTest, NumbersTheWordsOfTheFileInItsOrder) {
   const auto processor = make(folder_.write("classes.txt", "True\nFalse\n").string());
   EXPECT_EQ(target(*processor, of_words({"true"})), 0);

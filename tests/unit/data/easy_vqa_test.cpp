@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -147,14 +148,17 @@ TEST_F(EasyVqaTest, FormatsOneRowForEachPrediction) {
   report.output.scores = at::tensor({0.F, 1.F, 3.F, 2.F, 0.F, 4.F, 3.F, 2.F}).view({2, 4});
   const auto rows = dataset->format_for_prediction(report);
   ASSERT_EQ(rows.size(), 2U);
+  // Each of several soft answers holds or not: 1 / (1 + exp(-score)).
   EXPECT_EQ(rows[0], Value(Value::Table{{"question_id", 3},
                                         {"image_id", 1},
                                         {"question", "is there a circle?"},
-                                        {"answer", "yes"}}));
+                                        {"answer", "yes"},
+                                        {"probability", 1 / (1 + std::exp(-3.0))}}));
   EXPECT_EQ(rows[1], Value(Value::Table{{"question_id", 0},
                                         {"image_id", 0},
                                         {"question", "what color is the shape?"},
-                                        {"answer", "red"}}));
+                                        {"answer", "red"},
+                                        {"probability", 1 / (1 + std::exp(-4.0))}}));
 }
 
 TEST_F(EasyVqaTest, RefusesScoresOfAnotherNumberOfAnswers) {

@@ -49,6 +49,38 @@ TEST(VocabProcessorTest, TurnsWordsIntoNumbersPaddedWithZero) {
   EXPECT_EQ(sample.tensor("text_len").item<std::int64_t>(), 4);
 }
 
+TEST(VocabProcessorTest, ItsStateStandsInForTheTexts) {
+  VocabProcessor processor(params<VocabProcessor>({{"max_length", 5}}));
+  processor.fit({"is it blue?", "is it red?"});
+  VocabProcessor restored(params<VocabProcessor>({{"max_length", 5}}));
+  restored.load_state_dict(processor.state_dict());
+  EXPECT_EQ(restored.facts(), processor.facts());
+  const Sample sample = apply(restored, "question", std::string("red, is it not?"));
+  EXPECT_TRUE(
+      at::equal(sample.tensor("text"),
+                apply(processor, "question", std::string("red, is it not?")).tensor("text")));
+  EXPECT_THAT(
+      error_of(ErrorKind::kCheckpoint,
+               [&] {
+                 restored.load_state_dict(Value(Value::Table{{"words", Value::Array{"red"}}}));
+               }),
+      HasSubstr("has no <unk>"));
+  EXPECT_THAT(error_of(ErrorKind::kCheckpoint,
+                       [&] {
+                         restored.load_state_dict(Value(Value::Table{{"words", Value::Array{1}}}));
+                       }),
+              HasSubstr("a string"));
+}
+
+// JSON makes one character of each byte that is not UTF-8.
+TEST(VocabProcessorTest, WordsThatAStateDoesNotTellApartKeepTheirNumbers) {
+  VocabProcessor restored(params<VocabProcessor>({}));
+  restored.load_state_dict(
+      Value(Value::Table{{"words", Value::Array{"<unk>", "\uFFFD", "\uFFFD", "red"}}}));
+  EXPECT_EQ(restored.facts(), Value(Value::Table{{"text_vocab_size", 4}}));
+  EXPECT_EQ(apply(restored, "question", std::string("red")).tensor("text")[0].item<int>(), 3);
+}
+
 TEST(VocabProcessorTest, CutsALongQuestionAndItsLength) {
   VocabProcessor processor(params<VocabProcessor>({{"max_length", 2}}));
   processor.fit({"a b c"});
@@ -164,6 +196,15 @@ TEST_F(VqaAnswerProcessorTest, RefusesASinglePerson) {
 TEST_F(VqaAnswerProcessorTest, TellsTheNumberOfOutputsAndWhatTheyMean) {
   const Value::Array words{"<unk>", "yes", "no", "red"};
   EXPECT_EQ(processor_.facts(), Value(Value::Table{{"num_final_outputs", 4}, {"answers", words}}));
+}
+
+TEST_F(VqaAnswerProcessorTest, ItsStateStandsInForTheAnswers) {
+  VqaAnswerProcessor processor(params<VqaAnswerProcessor>({}));
+  processor.fit({"Yes", "no", "the dog's", "no"});
+  VqaAnswerProcessor restored(params<VqaAnswerProcessor>({}));
+  restored.load_state_dict(processor.state_dict());
+  EXPECT_EQ(restored.facts(), processor.facts());
+  EXPECT_TRUE(restored.knows("the dog's"));
 }
 
 TEST_F(VqaAnswerProcessorTest, RefusesNoAnswerAndMoreThanTen) {
