@@ -82,8 +82,8 @@ FileDigest write_text(const fs::path& file, const std::string& text, const SaveH
 
 FileReport check_file(const fs::path& file, const std::string& name, const FileDigest& expected) {
   FileReport report{name, "", /*missing=*/false, expected, std::nullopt};
-  std::error_code error;
-  if (!fs::exists(file, error) && !error) {
+  std::error_code code;
+  if (!fs::exists(file, code) && !code) {
     report.missing = true;
     report.problem = file.string() + " is missing; use another checkpoint";
     return report;
@@ -187,7 +187,7 @@ CheckpointContent load_checkpoint(const fs::path& folder, CheckpointParts parts)
   if (!report.ok()) throw Error(ErrorKind::kCheckpoint, report.first_problem());
   const fs::path present = present_folder(folder);
   CheckpointContent content;
-  content.model = read_safetensors(present / kModelFile);
+  if (parts != CheckpointParts::kState) content.model = read_safetensors(present / kModelFile);
   if (parts == CheckpointParts::kAll) content.trainer = read_safetensors(present / kTrainerFile);
   content.state = read_state(present / kStateFile);
   return content;

@@ -22,8 +22,8 @@ struct CheckpointContent {
   Value state = Value::Table{};  // progress, scheduler, callbacks, config, extras, plugin
 };
 
-// Which weights are read: all, or only what a prediction needs.
-enum class CheckpointParts { kAll, kModel };
+// Which weights are read: all, only what a prediction needs, or none.
+enum class CheckpointParts { kAll, kModel, kState };
 
 // Saving replaces a folder whole, so it must be empty or a checkpoint, and one that this user may
 // remove: throws Error{kCheckpoint} otherwise. What is no folder at all is left to others.
@@ -58,7 +58,7 @@ struct CheckpointReport {
 // Compares every file with the manifest. Throws nothing for a bad checkpoint: the report says it.
 [[nodiscard]] CheckpointReport verify_checkpoint(const std::filesystem::path& folder);
 
-// Verifies and then reads. With kModel, `trainer` stays empty (it is verified all the same).
+// Verifies all files, and then reads those parts; the other weights stay empty.
 // Throws Error{kCheckpoint} that names the file, what was found and what was expected.
 [[nodiscard]] CheckpointContent load_checkpoint(const std::filesystem::path& folder,
                                                 CheckpointParts parts = CheckpointParts::kAll);

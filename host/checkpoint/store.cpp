@@ -173,4 +173,12 @@ std::optional<fs::path> CheckpointStore::find_weights() const {
   return std::nullopt;
 }
 
+fs::path checkpoint_at(const fs::path& path) {
+  std::error_code error;
+  if (fs::exists(path / kManifestFile, error) || !fs::is_directory(path / "checkpoints", error)) {
+    return path;
+  }
+  return CheckpointStore(path).find_weights().value_or(path);
+}
+
 }  // namespace pergola::host

@@ -23,6 +23,10 @@ struct ResumePoint {
   std::vector<std::string> failures;
 };
 
+// The checkpoint that is meant by `path`: a run's folder stands for its best, or last; anything
+// else for itself. Throws Error{kCheckpoint} as find_weights does.
+[[nodiscard]] std::filesystem::path checkpoint_at(const std::filesystem::path& path);
+
 class CheckpointStore {
  public:
   // Touches nothing on the disk. `max_to_keep`: how many update_* are kept; -1 keeps all, 0 none.

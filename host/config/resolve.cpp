@@ -124,6 +124,14 @@ std::vector<Override> without_sections(const std::vector<Override>& overrides) {
   return result;
 }
 
+// Both layers over the built-in defaults, as far as that goes before plugins are known.
+Value over_defaults(const Value& user, const std::vector<Override>& overrides) {
+  Value root = default_config();
+  merge(root, user);
+  apply_overrides(root, without_sections(overrides));
+  return root;
+}
+
 // max_epochs wins over max_updates, but not one of a file over what the command line asks for.
 void prefer_length_of_command_line(Value& root) {
   const auto is_override = [&](const char* key) {
@@ -152,14 +160,15 @@ std::string ResolvedConfig::show() const { return to_toml(root.value(), Origins:
 
 std::string ResolvedConfig::to_file() const { return to_toml(escaped(root.value())); }
 
-ConfigDraft::ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides)
-    : ConfigDraft(load_with_includes(file), file.string(), std::move(overrides)) {}
+ConfigDraft::ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides,
+                         const SavedModelReader& read)
+    : ConfigDraft(load_with_includes(file), file.string(), std::move(overrides), read) {}
 
-ConfigDraft::ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides)
+ConfigDraft::ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides,
+                         const SavedModelReader& read)
     : user_(std::move(user)), overrides_(std::move(overrides)) {
-  Value root = default_config();
-  merge(root, user_);
-  apply_overrides(root, without_sections(overrides_));
+  expand_model_table(over_defaults(user_, overrides_), read, user_, overrides_);
+  const Value root = over_defaults(user_, overrides_);
   check_keys(root);
   model_ = required_name(root, "model", source, "pergola list models");
   dataset_ = required_name(root, "dataset", source, "pergola list datasets");
@@ -196,8 +205,8 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
 }
 
 ResolvedConfig resolve_config(const std::filesystem::path& file, std::vector<Override> overrides,
-                              const DefaultsProvider& provider) {
-  return ConfigDraft(file, std::move(overrides)).resolve(provider);
+                              const DefaultsProvider& provider, const SavedModelReader& read) {
+  return ConfigDraft(file, std::move(overrides), read).resolve(provider);
 }
 
 }  // namespace pergola::host

@@ -5,6 +5,7 @@
 //   built-in < the plugin's for the model < the data set's < includes < the file < the command line
 #pragma once
 
+#include "host/config/model_table.h"
 #include "host/config/overrides.h"
 #include "pergola/config.h"
 #include "pergola/value.h"
@@ -43,10 +44,12 @@ class ConfigDraft {
  public:
   // Reads the file and its includes. Throws Error{kConfig} for a file that cannot be read or is not
   // TOML, an override that does not fit, and a key that is unknown or that is missing and has no
-  // default (model, dataset).
-  ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides);
+  // default (model, dataset); and as expand_model_table does, which uses `read`.
+  ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides,
+              const SavedModelReader& read = {});
   // The same for a config that is there already, such as a checkpoint's; `source` names it.
-  ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides);
+  ConfigDraft(Value user, const std::string& source, std::vector<Override> overrides,
+              const SavedModelReader& read = {});
 
   [[nodiscard]] const std::string& model() const { return model_.as_string(); }
   [[nodiscard]] const std::string& dataset() const { return dataset_.as_string(); }
@@ -70,6 +73,7 @@ class ConfigDraft {
 // Both stages, for callers that know the plugins beforehand.
 [[nodiscard]] ResolvedConfig resolve_config(const std::filesystem::path& file,
                                             std::vector<Override> overrides,
-                                            const DefaultsProvider& provider);
+                                            const DefaultsProvider& provider,
+                                            const SavedModelReader& read = {});
 
 }  // namespace pergola::host

@@ -25,7 +25,9 @@ constexpr Bounds kThreads{0, 1024};
 using enum KeyType;
 
 constexpr KeySpec kKeys[] = {
-    {"model", kString, "", "The model's name; `pergola list models` shows them all."},
+    {"model", kString, "",
+     "The model's name; `pergola list models` shows them all. Or {type = \"name\", pretrained = "
+     "\"path\"}."},
     {"dataset", kString, "", "The data set's name; `pergola list datasets` shows them all."},
     {"run_type", kStringOrArray, "\"train_test\"",
      "What to do: words train, val, test (or inference) joined by _, or an array of them."},

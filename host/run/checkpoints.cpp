@@ -2,7 +2,10 @@
 #include "host/run/checkpoints.h"
 
 #include "host/checkpoint/checkpoint.h"
+#include "host/checkpoint/manifest.h"
+#include "host/checkpoint/store.h"
 #include "host/checkpoint/weights.h"
+#include "host/config/toml.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -75,6 +78,35 @@ std::string describe_checkpoint(const std::filesystem::path& path) {
   describe("model", entries_of(content.model), out);
   describe("trainer", entries_of(content.trainer), out);
   return std::move(out).str();
+}
+
+Value saved_config(const Value& state, const std::filesystem::path& folder) {
+  const std::string file = (folder / kStateFile).string();
+  const Value* const text = state.find("config");
+  if (text != nullptr && text->is_string()) {
+    return parse_toml(text->as_string(), file, ErrorKind::kCheckpoint);
+  }
+  throw Error(ErrorKind::kCheckpoint, file, " has no config; use another checkpoint");
+}
+
+SavedModel read_saved_model(const std::filesystem::path& path) {
+  const std::filesystem::path folder = checkpoint_at(path);
+  std::error_code error;
+  if (!std::filesystem::exists(folder / kManifestFile, error)) {
+    throw Error(ErrorKind::kConfig, "model.pretrained = '", path.string(), "' is no checkpoint of ",
+                "Pergola, so it does not say which model it is of; name it: ",
+                "model = {type = \"name\", pretrained = \"", path.string(), "\"}");
+  }
+  const Value state = load_checkpoint(folder, CheckpointParts::kState).state;
+  const Value root = saved_config(state, folder);
+  const Value* const model = root.find("model");
+  if (model == nullptr || !model->is_string()) {
+    throw Error(ErrorKind::kCheckpoint, (folder / kStateFile).string(),
+                " has a config without a model; use another checkpoint");
+  }
+  const Value* const config = root.find(concat("model_config.", model->as_string()));
+  const bool known = config != nullptr && config->is_table();
+  return {folder, model->as_string(), known ? *config : Value(Value::Table{})};
 }
 
 }  // namespace pergola::host

@@ -2,6 +2,7 @@
 // What `pergola checkpoint` shows and converts. Main thread. No LibTorch here.
 #pragma once
 
+#include "host/config/model_table.h"
 #include "host/config/overrides.h"
 #include "host/plugin/catalog.h"
 
@@ -46,5 +47,13 @@ struct CheckedFile {
                                                   const std::filesystem::path& to,
                                                   const PluginCatalog& catalog,
                                                   const std::vector<Override>& words);
+
+// The config of the run that saved `state`, a checkpoint's in `folder`. Throws Error{kCheckpoint}
+// when it has none.
+[[nodiscard]] Value saved_config(const Value& state, const std::filesystem::path& folder);
+
+// What the checkpoint at `path`, or a run's best or last, says of its model. Throws Error{kConfig}
+// for what is no checkpoint of Pergola, Error{kCheckpoint} for one that is damaged.
+[[nodiscard]] SavedModel read_saved_model(const std::filesystem::path& path);
 
 }  // namespace pergola::host

@@ -6,7 +6,6 @@
 #include "host/checkpoint/staged_folder.h"
 #include "host/checkpoint/store.h"
 #include "host/checkpoint/weights.h"
-#include "host/config/toml.h"
 #include "host/run/checkpoints.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
@@ -39,13 +38,6 @@ struct Source {
   Value config = Value::Table{};  // of the model, as it was trained
   CheckpointWords words;
 };
-
-// Where a run's folder is meant, its checkpoint.
-fs::path weights_of(const fs::path& from) {
-  std::error_code error;
-  if (!fs::is_directory(from / "checkpoints", error)) return from;
-  return CheckpointStore(from).find_weights().value_or(from);
-}
 
 const std::string* text_in(const Value& state, const char* key) {
   const Value* value = state.find(key);
@@ -86,14 +78,13 @@ Source read_source(const fs::path& from) {
     return {std::move(weights.state), std::move(weights.format), "", Value::Table{}, {}};
   }
   CheckpointContent content = load_checkpoint(from, CheckpointParts::kModel);
-  const std::string* model = text_in(content.state, "model");
-  const std::string* text = text_in(content.state, "config");
-  if (model == nullptr || text == nullptr) {
-    throw Error(ErrorKind::kCheckpoint, from.string(), " says nothing of its model and config; ",
+  const Value root = saved_config(content.state, from);
+  const std::string* model = text_in(root, "model");
+  if (model == nullptr) {
+    throw Error(ErrorKind::kCheckpoint, from.string(), " has a config without a model; ",
                 "convert its model.safetensors instead");
   }
   Source source{std::move(content.model), concat("checkpoint ", from.string()), *model, {}, {}};
-  const Value root = parse_toml(*text, "the checkpoint's config", ErrorKind::kCheckpoint);
   const Value* config = root.find(concat("model_config.", *model));
   source.config = config != nullptr && config->is_table() ? *config : Value(Value::Table{});
   source.words = words_of(content.state, root);
@@ -209,7 +200,7 @@ std::string convert_to_hugging_face(const fs::path& from, const fs::path& to,
                                     const std::vector<Override>& words) {
   expect_nothing_at(to, "a folder");
   const ConfigurableManifests models = known_models(catalog);
-  Source source = read_source(weights_of(from));
+  Source source = read_source(checkpoint_at(from));
   const bool is_told = !source.model.empty();
   if (!is_told) source.model = recognise(source, from, models, catalog);
   const ConfigurableManifest& manifest = manifest_of(source.model, models, catalog);

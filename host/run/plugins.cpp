@@ -2,9 +2,9 @@
 #include "host/run/plugins.h"
 
 #include "host/config/merge.h"
-#include "host/config/toml.h"
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
+#include "host/run/checkpoints.h"
 #include "pergola/suggest.h"
 
 #include <iterator>
@@ -69,17 +69,16 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
 
 ConfigAndPlugins load_config(const std::filesystem::path& file, std::vector<Override> overrides,
                              const std::vector<std::string>& options) {
-  const ConfigDraft draft(file, std::move(overrides));
+  const ConfigDraft draft(file, std::move(overrides), read_saved_model);
   PluginCatalog catalog = scan(options, draft.plugin_path());
   ResolvedConfig config = draft.resolve(defaults_of(catalog));
   return {std::move(catalog), std::move(config)};
 }
 
-ConfigAndPlugins load_saved_config(const std::string& text, const std::string& source,
+ConfigAndPlugins load_saved_config(Value config_of_run, const std::string& source,
                                    std::vector<Override> overrides,
                                    const std::vector<std::string>& options) {
-  const ConfigDraft draft(parse_toml(text, source, ErrorKind::kCheckpoint), source,
-                          std::move(overrides));
+  const ConfigDraft draft(std::move(config_of_run), source, std::move(overrides));
   std::vector<std::filesystem::path> path = draft.plugin_path();
   std::erase_if(path, [](const std::filesystem::path& folder) {
     std::error_code error;

@@ -25,7 +25,7 @@ struct ConfigAndPlugins {
 
 // The same of a config that was resolved and saved by a run, perhaps elsewhere: folders of its
 // plugins.path that are not here are passed over. `source` names it in messages.
-[[nodiscard]] ConfigAndPlugins load_saved_config(const std::string& text, const std::string& source,
+[[nodiscard]] ConfigAndPlugins load_saved_config(Value config_of_run, const std::string& source,
                                                  std::vector<Override> overrides,
                                                  const std::vector<std::string>& options);
 

@@ -3,6 +3,7 @@
 
 #include "host/checkpoint/manifest.h"
 #include "host/checkpoint/store.h"
+#include "host/run/checkpoints.h"
 #include "host/run/plugins.h"
 #include "host/run/session.h"
 #include "host/support/log.h"
@@ -11,7 +12,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <system_error>
 
 namespace pergola::host {
 namespace {
@@ -32,13 +32,6 @@ class OneSample final : public Dataset {
   const Dataset& data_;
   SampleInputs inputs_;
 };
-
-fs::path choose_checkpoint(const fs::path& folder) {
-  std::error_code error;
-  if (fs::exists(folder / kManifestFile, error) || !fs::is_directory(folder / "checkpoints", error))
-    return folder;
-  return CheckpointStore(folder).find_weights().value_or(folder);
-}
 
 // The data set's part of state.json.
 const Value& data_of(const CheckpointContent& content, const fs::path& folder) {
@@ -61,13 +54,8 @@ const Value& data_of(const CheckpointContent& content, const fs::path& folder) {
 
 ConfigAndPlugins config_of(const CheckpointContent& content, const SampleRequest& request,
                            const fs::path& folder) {
-  const Value* const text = content.state.find("config");
-  if (text == nullptr || !text->is_string()) {
-    throw Error(ErrorKind::kCheckpoint, (folder / kStateFile).string(),
-                " has no config; use another checkpoint");
-  }
-  return load_saved_config(text->as_string(), (folder / kStateFile).string(), request.overrides,
-                           request.plugin_path);
+  return load_saved_config(saved_config(content.state, folder), (folder / kStateFile).string(),
+                           request.overrides, request.plugin_path);
 }
 
 // Of the config, what a prediction needs. What a training needs besides may be nowhere here.
@@ -125,7 +113,7 @@ Value::Array top_answers(const at::Tensor& scores_A, const at::Tensor& probabili
 }  // namespace
 
 Value predict_sample(const SampleRequest& request) {
-  const fs::path folder = choose_checkpoint(request.checkpoint);
+  const fs::path folder = checkpoint_at(request.checkpoint);
   const CheckpointContent content = load_checkpoint(folder, CheckpointParts::kModel);
   const Value& data = data_of(content, folder);
   const ConfigAndPlugins loaded = config_of(content, request, folder);

@@ -294,10 +294,11 @@ TEST_F(ConvertTest, WhatCannotBeConvertedIsSaidAndLeavesNothing) {
   expect_success(train({"training.max_updates=1", "run_type=train"}, "cnn_lstm"));
   expect_error(convert(), kCheckpoint,
                {"Hugging Face has no model 'cnn_lstm': the plugin.toml of its plugin has no "
-                "[models.cnn_lstm.hugging_face]; those with one are mmbt, visual_bert; without"});
+                "[models.cnn_lstm.hugging_face]; those with one are "
+                "concat_bert, late_fusion, mmbt, visual_bert; without"});
   expect_error(convert("run/checkpoints/last/model.safetensors"), kCheckpoint,
                {"model.safetensors (safetensors) has the weights of no model that Hugging Face "
-                "has, which are mmbt, visual_bert; its first of "});
+                "has, which are concat_bert, late_fusion, mmbt, visual_bert; its first of "});
   std::filesystem::create_directory(path("empty"));
   expect_error(convert("empty"), kCheckpoint, {"there are no weights in the folder empty; expect"});
   expect_error(convert("nothing"), kCheckpoint, {"nothing", "No such file"});

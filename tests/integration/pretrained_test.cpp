@@ -146,5 +146,28 @@ TEST_F(RunTest, AModelsNamesAtHuggingFaceAreInItsManifest) {
   }
 }
 
+// `model = {pretrained = "..."}`: the model, its sizes and its weights are those of another
+// training.
+TEST_F(RunTest, AModelComesWholeFromACheckpoint) {
+  const Words short_run = {"training.max_updates=1", "run_type=train"};
+  expect_success(train(short_run, "visual_bert"));
+  std::filesystem::rename(path("run"), path("first"));
+  for (const std::string from : {"first", "first/checkpoints/last"}) {
+    write("second.toml", common_config() + "model = { pretrained = \"" + from + "\" }\n");
+    Words words = short_run;
+    words.emplace_back("--overwrite");
+    expect_success(train(words, "second"));
+    EXPECT_THAT(text("run/log.txt"),
+                HasSubstr("took 62 of the model's 62 weights (Pergola checkpoint); 0 missing"));
+    EXPECT_THAT(text("run/config.toml"), HasSubstr("hidden_size = 8\n"));  // and no default
+  }
+  write("second.toml", common_config() + "model = { pretrained = \"first/log.txt\" }\n");
+  expect_error(train({"--overwrite"}, "second"), kConfig,
+               {"model.pretrained = 'first/log.txt' is no checkpoint of Pergola",
+                "model = {type = \"name\", pretrained = \"first/log.txt\"}"});
+  write("second.toml", common_config() + "model = { type = \"pythia\", pretrained = \"first\" }\n");
+  expect_error(train({"--overwrite"}, "second"), kCheckpoint, {"first"});
+}
+
 }  // namespace
 }  // namespace pergola::test
