@@ -63,6 +63,20 @@ bool is_state_dict(const PickleValue& value) {
   return true;
 }
 
+// The key of the one member that is a state dict, such as 'model_state_dict' or 'net'; null where
+// there is none or several.
+const PickleValue* only_state_dict_key(const PickleValue& root) {
+  if (!root.is(kDict)) return nullptr;
+  const PickleValue* found = nullptr;
+  const PickleItems& items = root.items();
+  for (std::size_t i = 0; i < items.size(); i += 2) {
+    if (!is_state_dict(*items[i + 1])) continue;
+    if (found != nullptr || !items[i]->is(kText)) return nullptr;
+    found = items[i];
+  }
+  return found;
+}
+
 // The dict of tensors; `format` says what it is.
 const PickleValue& find_weights(const fs::path& path, const TorchFile& file, std::string& format) {
   const PickleValue& root = file.root();
@@ -78,11 +92,16 @@ const PickleValue& find_weights(const fs::path& path, const TorchFile& file, std
     format = concat("state dict, ", file.container());
     return root;
   }
+  if (const PickleValue* key = only_state_dict_key(root)) {
+    format = concat("checkpoint (its '", key->text().substr(0, kMostTextBytes), "'), ",
+                    file.container());
+    return *root.find(key->text());
+  }
   throw Error(ErrorKind::kCheckpoint, path.string(), " is a ", file.container(),
               " without weights in a place that is known; its top level is ", describe(root),
               root.is(kDict) && !root.items().empty() ? ": " + list_keys(root) : "",
-              "; expected names and tensors alone, or these behind 'model' (MMF) or 'state_dict' "
-              "(Lightning): in Python, save the state dict alone");
+              "; expected names and tensors alone, or these behind 'model' (MMF), 'state_dict' "
+              "(Lightning) or one key: in Python, save the state dict alone");
 }
 
 // What stands beside the weights and fits a line each.

@@ -205,6 +205,8 @@ def main():
     save("mmf.pt", mmf())
     save("mmf_legacy.pt", mmf(), **legacy)
     save("lightning.ckpt", lightning())
+    torch.save({"epoch": 3, "net": small(), "optimizer": {"state": {}}}, folder / "one_key.pt")
+    values["one_key.pt"] = values["mmf.pt"]
     for protocol in (2, 3, 4, 5):
         torch.save({"model": small(), **plain_data()}, folder / f"plain_data_{protocol}.pt", pickle_protocol=protocol)
         values[f"plain_data_{protocol}.pt"] = values["mmf.pt"]
@@ -234,7 +236,7 @@ def main():
     torch.save({"w": torch.ones(2).to_sparse()}, refused / "sparse.pt")
     torch.save({"w": torch.ones(2, dtype=torch.complex64).conj()}, refused / "conjugated.pt")
     torch.save(torch.nn.Linear(1, 1), refused / "module.pt")
-    torch.save({"net": small(), "epoch": 3, 5: [1]}, refused / "unknown_layout.pt")
+    torch.save({"net": small(), "ema": small(), 5: [1]}, refused / "unknown_layout.pt")
     torch.jit.script(torch.nn.Linear(1, 1)).save(str(refused / "scripted.pt"))
     write_hugging_face(folder)
     (folder / "values.json").write_text(json.dumps(values, indent=1) + "\n")

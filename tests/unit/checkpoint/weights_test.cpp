@@ -130,6 +130,7 @@ TEST(WeightsTest, WhatWasRecognisedIsSaid) {
   EXPECT_EQ(format("views.pt"), "state dict, PyTorch file (ZIP)");
   EXPECT_EQ(format("views_legacy.pt"), "state dict, PyTorch file (of before 1.6)");
   EXPECT_EQ(format("mmf.pt"), "MMF checkpoint (its 'model'), PyTorch file (ZIP)");
+  EXPECT_EQ(format("one_key.pt"), "checkpoint (its 'net'), PyTorch file (ZIP)");
   EXPECT_EQ(format("lightning.ckpt"),
             "Lightning checkpoint (its 'state_dict'), PyTorch file (ZIP), its names without "
             "'module.'");
@@ -219,9 +220,9 @@ TEST_F(RefusedWeightsTest, AnUnknownLayoutIsRefusedWithItsKeys) {
   EXPECT_EQ(refusal("unknown_layout.pt"),
             golden_file("refused/unknown_layout.pt").string() +
                 " is a PyTorch file (ZIP) without weights in a place that is known; its top level "
-                "is a dict of 3: 'net' (a dict of 2), 'epoch' (an integer), an integer (a list); "
-                "expected names and tensors alone, or these behind 'model' (MMF) or 'state_dict' "
-                "(Lightning): in Python, save the state dict alone");
+                "is a dict of 3: 'net' (a dict of 2), 'ema' (a dict of 2), an integer (a list); "
+                "expected names and tensors alone, or these behind 'model' (MMF), 'state_dict' "
+                "(Lightning) or one key: in Python, save the state dict alone");
 }
 
 class WeightsFolderTest : public testing::Test {
