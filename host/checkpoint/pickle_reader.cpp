@@ -17,6 +17,8 @@ namespace {
 using enum PickleKind;
 
 constexpr std::size_t kMostMemo = 2'000'000;
+// A state dict of 100,000 weights has some six million.
+constexpr std::size_t kMostOperations = 50'000'000;
 // One large value, recalled again and again, must not become many.
 constexpr std::size_t kMostCopied = 10'000'000;
 
@@ -32,9 +34,10 @@ class Machine {
         false_(values.add({kBoolean, false})) {}
 
   const PickleValue* run() {
-    while (true) {
+    for (std::size_t operations = 0;; ++operations) {
       const std::uint8_t op = bytes_.byte();
       if (op == '.') break;
+      if (operations == kMostOperations) bytes_.refuse("its pickle has too many operations");
       if (!push_constant(op) && !push_text(op) && !build_sequence(op) && !build_mapping(op) &&
           !use_memo(op) && !make_object(op)) {
         bytes_.refuse_foreign(concat("operation 0x", hex(op)));
@@ -136,11 +139,9 @@ class Machine {
         return push_new(kList, PickleItems());
       case 'l':
         return push_new(kList, stack_.pop_to_mark());
-      case 'a': {
-        PickleValue* item = stack_.pop();
-        stack_.top(kList).items().push_back(item);
+      case 'a':
+        stack_.append(kList, stack_.pop_last(1));
         return true;
-      }
       case 'e':
         stack_.append(kList, stack_.pop_to_mark());
         return true;

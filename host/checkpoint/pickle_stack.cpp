@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kMostStack = 1'000'000;
 constexpr std::size_t kMostMarks = 100'000;
 constexpr std::size_t kMostValues = 2'000'000;
+constexpr std::size_t kMostAppended = 10'000'000;
 constexpr const char* kNothingThere = "its pickle takes a value that is not there";
 
 }  // namespace
@@ -69,6 +70,8 @@ void PickleStack::append(PickleKind kind, const PickleItems& items) {
     bytes_.refuse("its pickle has a key without a value");
   }
   PickleItems& all = top(kind).items();
+  appended_ += items.size();
+  if (appended_ > kMostAppended) bytes_.refuse("its pickle has too many items");
   all.insert(all.end(), items.begin(), items.end());
 }
 

@@ -28,7 +28,8 @@ class PickleStack {
   // The value on top, which stays there and is of this kind.
   [[nodiscard]] PickleValue& top(PickleKind kind) const;
   [[nodiscard]] PickleValue* top() const;
-  // Adds `items` to the list, set or dict on top.
+  // Adds `items` to the list, set or dict on top. All together they are limited: a few bytes can
+  // add one value many times.
   void append(PickleKind kind, const PickleItems& items);
 
   [[nodiscard]] bool empty() const noexcept { return values_on_stack_.empty() && marks_.empty(); }
@@ -42,6 +43,7 @@ class PickleStack {
   PickleValues& values_;
   PickleItems values_on_stack_;
   std::vector<std::size_t> marks_;  // heights of the stack
+  std::size_t appended_ = 0;        // items, by append()
 };
 
 }  // namespace pergola::host

@@ -30,7 +30,8 @@ void expand_model_table(const Value& root, const SavedModelReader& read, Value& 
   } else if (!read) {
     throw model.error("type", "is missing; it names the model");
   } else {
-    const SavedModel saved = read(path);
+    const Value run_dir = resolve_references_at(root, "env.save_dir");
+    const SavedModel saved = read(path, run_dir.is_string() ? run_dir.as_string() : "");
     layer["model"] = saved.name;
     layer["model_config"] = Value::Table{{saved.name, saved.config}};
     path = saved.checkpoint.string();

@@ -19,8 +19,10 @@ struct SavedModel {
   std::string name;
   Value config;  // model_config.<name>, a table
 };
-// Throws Error{kCheckpoint} for a path that is no checkpoint of Pergola.
-using SavedModelReader = std::function<SavedModel(const std::filesystem::path& path)>;
+// `run_dir`: the run's own folder, which says the same when it is there and `path` is gone. Throws
+// Error for a path that is no checkpoint of Pergola.
+using SavedModelReader = std::function<SavedModel(const std::filesystem::path& path,
+                                                  const std::filesystem::path& run_dir)>;
 
 // Where `model` of `root`, all layers in one, is a table: takes it out of both layers, and puts
 // under `user` the name as `model` and the path as `checkpoint.pretrained`. Without a type the path

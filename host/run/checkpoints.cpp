@@ -89,13 +89,17 @@ Value saved_config(const Value& state, const std::filesystem::path& folder) {
   throw Error(ErrorKind::kCheckpoint, file, " has no config; use another checkpoint");
 }
 
-SavedModel read_saved_model(const std::filesystem::path& path) {
-  const std::filesystem::path folder = checkpoint_at(path);
+SavedModel read_saved_model(const std::filesystem::path& path,
+                            const std::filesystem::path& run_dir) {
   std::error_code error;
+  std::filesystem::path folder = checkpoint_at(path);
+  if (!std::filesystem::exists(path, error)) folder = checkpoint_at(run_dir);
   if (!std::filesystem::exists(folder / kManifestFile, error)) {
-    throw Error(ErrorKind::kConfig, "model.pretrained = '", path.string(), "' is no checkpoint of ",
-                "Pergola, so it does not say which model it is of; name it: ",
-                "model = {type = \"name\", pretrained = \"", path.string(), "\"}");
+    const char* const problem =
+        std::filesystem::exists(path, error) ? "' is no checkpoint of Pergola" : "' does not exist";
+    throw Error(ErrorKind::kConfig, "model.pretrained = '", path.string(), problem,
+                ", so it does not say which model it is of; name a checkpoint or a run, or say ",
+                "whose weights the path has: model = {type = \"name\", pretrained = \"path\"}");
   }
   const Value state = load_checkpoint(folder, CheckpointParts::kState).state;
   const Value root = saved_config(state, folder);

@@ -52,8 +52,10 @@ struct CheckedFile {
 // when it has none.
 [[nodiscard]] Value saved_config(const Value& state, const std::filesystem::path& folder);
 
-// What the checkpoint at `path`, or a run's best or last, says of its model. Throws Error{kConfig}
-// for what is no checkpoint of Pergola, Error{kCheckpoint} for one that is damaged.
-[[nodiscard]] SavedModel read_saved_model(const std::filesystem::path& path);
+// What the checkpoint at `path`, or a run's best or last, says of its model; where it is gone, what
+// the run in `run_dir` says, which began with it. Throws Error{kConfig} for what is no checkpoint
+// of Pergola, Error{kCheckpoint} for one that is damaged.
+[[nodiscard]] SavedModel read_saved_model(const std::filesystem::path& path,
+                                          const std::filesystem::path& run_dir);
 
 }  // namespace pergola::host

@@ -161,10 +161,16 @@ TEST_F(RunTest, AModelComesWholeFromACheckpoint) {
                 HasSubstr("took 62 of the model's 62 weights (Pergola checkpoint); 0 missing"));
     EXPECT_THAT(text("run/config.toml"), HasSubstr("hidden_size = 8\n"));  // and no default
   }
+  // The run needs it no more.
+  write("second.toml", common_config() + "model = { pretrained = \"gone\" }\n");
+  expect_success(pergola({"test", "second.toml", "--run-dir", "run"}));
+  expect_success(train({"--resume", "training.max_updates=2", "run_type=train"}, "second"));
+  expect_error(pergola({"train", "second.toml", "--run-dir", "third"}), kConfig,
+               {"model.pretrained = 'gone' does not exist, so it does not say which model"});
   write("second.toml", common_config() + "model = { pretrained = \"first/log.txt\" }\n");
-  expect_error(train({"--overwrite"}, "second"), kConfig,
+  expect_error(pergola({"train", "second.toml", "--run-dir", "third"}), kConfig,
                {"model.pretrained = 'first/log.txt' is no checkpoint of Pergola",
-                "model = {type = \"name\", pretrained = \"first/log.txt\"}"});
+                "model = {type = \"name\", pretrained = \"path\"}"});
   write("second.toml", common_config() + "model = { type = \"pythia\", pretrained = \"first\" }\n");
   expect_error(train({"--overwrite"}, "second"), kCheckpoint, {"first"});
 }

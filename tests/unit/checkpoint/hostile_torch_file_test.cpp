@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace pergola::host::checkpoint_test {
 namespace {
 
@@ -87,6 +89,14 @@ TEST_F(HostileTorchFileTest, MemoBombsAreRefused) {
     sets += concat(global("builtins", "set"), "h", number(0, 1), "R0");
   }
   EXPECT_THAT(error_of_pickle(sets + "}"), HasSubstr("makes too much of what it has"));
+  // One list, put into another again and again.
+  std::string lists = concat("]q", number(0, 1), "]");
+  for (int i = 0; i < 1'100'000; ++i) lists += "(hAhAhAhAhAhAhAhAhAhAe";
+  std::replace(lists.begin() + 4, lists.end(), 'A', '\0');
+  EXPECT_THAT(error_of_pickle(lists), HasSubstr("its pickle has too many items"));
+  std::string nothings;
+  for (int i = 0; i < 25'000'001; ++i) nothings += "N0";
+  EXPECT_THAT(error_of_pickle(nothings), HasSubstr("its pickle has too many operations"));
   EXPECT_THAT(error_of_pickle("Nr\xff\xff\xff\xff" + std::string("h\x07")),
               HasSubstr("recalls a value that is not there"));
   EXPECT_THAT(error_of_pickle(std::string(3'000'000, '}')), HasSubstr("too large a stack"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sound files with a few bytes changed, cut off or moved: each is an Error or gives tensors that
-// can be used, and no sanitizer sees anything. PERGOLA_MUTATIONS says how many (default 1000); the
+// can be used, and no sanitizer sees anything. PERGOLA_MUTATIONS says how many (default 10,000); the
 // same number gives the same files.
 #include "host/checkpoint/weights.h"
 #include "unit/checkpoint/torch_file_kit.h"
@@ -88,7 +88,7 @@ bool is_refused(const fs::path& file) {
 
 TEST(MutatedTorchFileTest, EachIsRefusedOrGivesTensorsThatCanBeUsed) {
   const char* wanted = std::getenv("PERGOLA_MUTATIONS");
-  const int count = wanted == nullptr ? 1000 : std::atoi(wanted);
+  const int count = wanted == nullptr ? 10'000 : std::atoi(wanted);
   const TempFolder folder(memory_or_disk());
   const fs::path file = folder / "mutated.pt";
   Mutator mutator(/*seed=*/5);

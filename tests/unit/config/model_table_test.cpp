@@ -17,8 +17,10 @@ class ModelTableTest : public ConfigFixture {
   [[nodiscard]] Config resolve(const std::string& model, const std::string& rest = "",
                                const std::vector<std::string>& overrides = {}) const {
     folder_.write("run.toml", "model = " + model + "\ndataset = \"easy_vqa\"\n" + rest);
-    const SavedModelReader read = [](const std::filesystem::path& path) {
+    const SavedModelReader read = [](const std::filesystem::path& path,
+                                     const std::filesystem::path& run_dir) {
       EXPECT_EQ(path, "/runs/old");
+      EXPECT_EQ(run_dir, "runs/run");
       return SavedModel{path / "checkpoints/best", "pythia",
                         parse_toml("hidden_dim = 7\nencoder.params.size = 9", "state.json")};
     };
