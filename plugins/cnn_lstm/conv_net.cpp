@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conv_net.h"
 
-#include "pergola/error.h"
+#include "pergola/nn/batch_norm.h"
 
 #include <torch/types.h>
 
@@ -19,13 +19,7 @@ at::Tensor ConvNet::forward(const at::Tensor& x) {
   // Pooling first: the leaky ReLU never changes which of two numbers is larger, so the result is
   // the same, at a quarter of the work.
   at::Tensor pooled = at::max_pool2d(conv_->forward(x), kPoolStride);
-  if (is_training() && pooled.size(0) * pooled.size(2) * pooled.size(3) == 1) {
-    throw Error(ErrorKind::kConfig,
-                "cnn.layers cannot be trained on a batch of one image that they shrink to 1 x 1, "
-                "because batch norm needs more than one number; choose a training.batch_size that "
-                "leaves more than one for the last batch, fewer layers, or larger images");
-  }
-  return batch_norm_2d_->forward(at::leaky_relu_(pooled));
+  return nn::batch_norm(batch_norm_2d_, at::leaky_relu_(pooled));
 }
 
 }  // namespace pergola::cnn_lstm

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "embeddings.h"
 
+#include "pergola/error.h"
+
 #include <torch/types.h>
 
 namespace pergola::visual_bert {
@@ -42,6 +44,13 @@ at::Tensor VisualBertEmbeddings::embed_regions(const at::Tensor& regions_BRF,
                              position_embeddings_visual_->weight.select(0, 0);
   const at::Tensor sum_BRD = projection_->forward(regions_BRF) + place_D;
   if (!alignment_BRK.defined()) return sum_BRD;
+  const bool fits = alignment_BRK.dim() == 3 &&
+                    alignment_BRK.sizes().slice(0, 2) == regions_BRF.sizes().slice(0, 2);
+  if (!fits) {
+    throw Error(ErrorKind::kData, "image_text_alignment has the shape ", alignment_BRK.sizes(),
+                " and the regions ", regions_BRF.sizes(),
+                "; expected [batch, regions, words] for the same batch and regions");
+  }
   return sum_BRD + aligned_positions(position_weight(), alignment_BRK);
 }
 

@@ -16,7 +16,7 @@ class VisualBertEmbeddings : public nn::BertEmbeddings {
   void initialize_visual_from_text();
 
   // ids, types int64 [B, L], regions [B, R, F]; alignment int64 [B, R, K], numbers of words or -1,
-  // or undefined → [B, L + R, D].
+  // or undefined → [B, L + R, D]. Throws Error{kData} for an alignment of another shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& ids_BL, const at::Tensor& types_BL,
                                    const at::Tensor& regions_BRF, const at::Tensor& alignment_BRK);
 

@@ -12,10 +12,38 @@ namespace pergola::visual_bert {
 namespace {
 
 constexpr const char* kBase = "model.bert";
+constexpr const char* kImageEncoder = "image_encoder";
+constexpr const char* kAlignment = "image_text_alignment";
 constexpr int kImages = 2;  // of nlvr2
 
-at::Tensor optional_field(const SampleList& batch, const char* name, std::int64_t dims) {
-  return batch.has(name) ? nn::without_choices(batch.tensor(name), dims) : at::Tensor();
+// [B, R, K], or undefined.
+at::Tensor read_alignment(const SampleList& batch) {
+  if (!batch.has(kAlignment)) return {};
+  return nn::without_choices(batch.tensor(kAlignment), /*dims=*/3);
+}
+
+// As the regions of nlvr2, one image's after the other's; the batch's own holds for both images.
+at::Tensor read_both_alignments(const SampleList& batch) {
+  const at::Tensor first = read_alignment(batch.group("img0"));
+  const at::Tensor second = read_alignment(batch.group("img1"));
+  if (first.defined() != second.defined()) {
+    throw Error(ErrorKind::kData, "img", first.defined() ? 0 : 1, " has an ", kAlignment,
+                " and the other image none; expected one in both, or the batch's for both");
+  }
+  if (!first.defined()) {
+    const at::Tensor own = read_alignment(batch);
+    return own.defined() ? at::cat({own, own}) : own;
+  }
+  if (first.sizes() != second.sizes()) {
+    throw Error(ErrorKind::kData, "img0 has an ", kAlignment, " ", first.sizes(), " and img1 ",
+                second.sizes(), "; expected one shape for both");
+  }
+  return at::cat({first, second});
+}
+
+// Of the base, which is all but the head.
+bool is_base(const std::string& parameter) {
+  return parameter.starts_with(kBase) || parameter.starts_with(kImageEncoder);
 }
 
 }  // namespace
@@ -53,13 +81,12 @@ void VisualBert::build() {
   nn::init_bert_weights(*this, bert.initializer_range);
   if (options_.special_visual_initialize) embeddings_->initialize_visual_from_text();
   if (options_.image_encoder) {
-    image_encoder_ = register_module("image_encoder",
-                                     std::make_shared<nn::ImageEncoder>(*options_.image_encoder));
+    image_encoder_ =
+        register_module(kImageEncoder, std::make_shared<nn::ImageEncoder>(*options_.image_encoder));
   }
-  if (options_.freeze_base) {
-    for (at::Tensor& parameter : nn::child_level(model, "bert").parameters()) {
-      parameter.set_requires_grad(false);
-    }
+  if (!options_.freeze_base) return;
+  for (const auto& item : named_parameters()) {
+    if (is_base(item.key())) at::Tensor(item.value()).set_requires_grad(false);
   }
 }
 
@@ -114,9 +141,8 @@ ModelOutput VisualBert::forward(const SampleList& batch) {
   }
   const bool traced = options_.output_attentions || options_.output_hidden_states;
   nn::BertTrace trace;
-  const at::Tensor hidden_BTD =
-      encode(words, regions, optional_field(batch, "image_text_alignment", /*dims=*/3),
-             traced ? &trace : nullptr);
+  const at::Tensor alignment = two_images ? read_both_alignments(batch) : read_alignment(batch);
+  const at::Tensor hidden_BTD = encode(words, regions, alignment, traced ? &trace : nullptr);
   ModelOutput output;
   if (pretraining_) {
     const at::Tensor labels_BL = nn::without_choices(batch.tensor("lm_label_ids"), /*dims=*/2);
@@ -151,7 +177,7 @@ void VisualBert::on_pretrained_loaded(const LoadReport& report) {
 
 std::vector<ParameterGroup> VisualBert::optimizer_parameters(const Config& optimizer_config) const {
   return nn::bert_parameter_groups(*this, optimizer_config, [&](const std::string& name) {
-    return name.starts_with(kBase) ? options_.finetune_lr_multiplier : 1.0;
+    return is_base(name) ? options_.finetune_lr_multiplier : 1.0;
   });
 }
 

@@ -28,7 +28,8 @@ class VisualBert final : public BaseModel {
   // [B, k, L], which counts as B * k samples), or as `text` [B, L] with `text_len` [B]; the image
   // as `image_feature_0` [B, R, F] with `image_info_0.max_features` [B], or with image_encoder as
   // `image` [B, 3, height, width]. For nlvr2 both are in the groups `img0` and `img1`.
-  // `image_text_alignment` [B, R, K], `lm_label_ids` [B, L]: when they are there.
+  // `image_text_alignment` [B, R, K] (for nlvr2 in both groups, or the batch's for both),
+  // `lm_label_ids` [B, L]: when they are there. Throws Error{kData} for alignments that do not fit.
   // Returns `scores` [B, C], or with the head pretraining its own `masked_lm_loss`. The fields
   // `hidden_states_<i>` and `attentions_<i>` come with output_hidden_states, output_attentions.
   ModelOutput forward(const SampleList& batch) override;

@@ -44,7 +44,7 @@ void check_together(const Config& config, const VisualBertConfig& options) {
 
 VisualBertConfig VisualBertConfig::parse(const Config& config) {
   allow_known(config);
-  config.get_choice("embedding_strategy", "plain", {"plain"});
+  (void)config.get_choice("embedding_strategy", "plain", {"plain"});  // checks it
   VisualBertConfig options;
   options.bert = nn::BertConfig::parse(config);
   options.head = parse_head(config);

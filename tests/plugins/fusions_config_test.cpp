@@ -92,6 +92,11 @@ TEST(FusionConfigTest, MistakesAreNamed) {
                         "which is 18 numbers; leave it out"));
   EXPECT_THAT(refusal("concat_bert", "num_attention_heads = 5"),
               HasSubstr("does not divide hidden_size = 768"));
+  for (const char* model : {"concat_bert", "late_fusion"}) {
+    EXPECT_THAT(
+        refusal(model, "text_vocab_size = 14\nvocab_size = 6"),
+        HasSubstr("vocab_size = 6 is less than the 14 words of the data set; leave it out"));
+  }
 }
 
 TEST(FusionConfigTest, NumbersOutOfBoundsAreRefused) {

@@ -244,6 +244,15 @@ TEST_P(EachFusion, LearnsABatchByHeart) {
   EXPECT_TRUE(model->forward(batch).scores.argmax(1).equal(answers_B));
 }
 
+// The last batch of an epoch may have one: its hidden layer's batch norm must not end the training.
+TEST_P(EachFusion, ABatchOfOneSampleIsTrained) {
+  const auto model = build();
+  SampleList batch;
+  batch.add_field("text", torch::tensor({{3, 4, 5}}, torch::kLong));
+  batch.add_field("image_feature_0", torch::randn({1, 3, 6}));
+  EXPECT_THAT(model->forward(batch).scores.sizes().vec(), ElementsAre(1, 3));
+}
+
 TEST_P(EachFusion, FrozenPartsAreFrozen) {
   const std::string pixels =
       "direct_features_input = false\nimage_encoder = {type = 'grid', params.channels = [6]}\n";

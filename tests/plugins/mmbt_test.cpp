@@ -221,6 +221,9 @@ TEST(MmbtTest, MistakesAreNamed) {
   EXPECT_THAT(
       error_of(ErrorKind::kConfig, [] { static_cast<void>(build_mini({"num_lables = 3"})); }),
       HasSubstr("did you mean 'num_labels'?"));
+  EXPECT_THAT(
+      error_of(ErrorKind::kConfig, [] { static_cast<void>(build_mini({"vocab_size = 39"})); }),
+      HasSubstr("vocab_size = 39 is less than the 40 words of the data set; leave it out"));
   const auto model = build_mini();
   SampleList batch = mini_batch();
   batch.set_field("image_feature_0", torch::zeros({2, 15, 6}));

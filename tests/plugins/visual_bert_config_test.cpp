@@ -51,6 +51,9 @@ TEST(VisualBertConfigTest, MistakesAreNamed) {
   EXPECT_THAT(problem("num_attention_heads = 7"),
               HasSubstr("does not divide hidden_size = 768; each head has an equal part of it"));
   EXPECT_THAT(problem("training_head_type = \"vqa\""), HasSubstr("classification"));
+  EXPECT_THAT(problem("vocab_size = 99"),
+              HasSubstr("vocab_size = 99 is less than the 100 words of the data set; leave it out, "
+                        "or take the tokenizer's vocab_file that fits the weights"));
   EXPECT_THAT(problem("output_attentions = true"), HasSubstr("needs attention = \"plain\""));
   EXPECT_THAT(problem("bert_model_name = \"roberta-base\""), HasSubstr("bert-base-uncased"));
   EXPECT_THAT(problem("image_encoder = \"resnet\""), HasSubstr("not one of none, grid, patch"));

@@ -70,4 +70,19 @@ inline void add_mini_words(SampleList& batch) {
   return batch;
 }
 
+// The words with two images, as nlvr2 reads them.
+[[nodiscard]] inline SampleList mini_pair(SampleList first = mini_image(.5),
+                                          SampleList second = mini_image(1.5)) {
+  SampleList batch;
+  batch.add_field("img0", std::make_shared<const SampleList>(std::move(first)));
+  batch.add_field("img1", std::make_shared<const SampleList>(std::move(second)));
+  add_mini_words(batch);
+  return batch;
+}
+
+// Words of the regions of mini_image(), [2, 3, 2].
+[[nodiscard]] inline at::Tensor mini_alignment() {
+  return torch::tensor({{{1, -1}, {2, 3}, {-1, -1}}, {{1, 2}, {4, 4}, {-1, -1}}}, torch::kLong);
+}
+
 }  // namespace pergola::visual_bert

@@ -90,30 +90,65 @@ TEST(VisualBertTest, KeysAreInMmfsOrder) {
                         "model.classifier.1.weight", "model.classifier.1.bias"));
 }
 
+void expect_same_gradients(const VisualBert& model, const VisualBert& other) {
+  const auto parameters = other.named_parameters();
+  for (const auto& item : model.named_parameters()) {
+    const at::Tensor& gradient = parameters[item.key()].grad();
+    ASSERT_EQ(item.value().grad().defined(), gradient.defined()) << item.key();
+    if (!gradient.defined()) continue;
+    EXPECT_TRUE(close(item.value().grad(), gradient, 1e-5)) << item.key();
+  }
+}
+
+at::Tensor outcome(VisualBert& model, const SampleList& batch) {
+  const ModelOutput output = model.forward(batch);
+  return output.losses ? output.losses->at("train/mini/masked_lm_loss") : output.scores;
+}
+
+// All that a head may read, one image and two.
+SampleList batch_for_all_heads(bool aligned) {
+  SampleList batch = mini_batch();
+  batch.add_field("img0", std::make_shared<const SampleList>(mini_image(.5)));
+  batch.add_field("img1", std::make_shared<const SampleList>(mini_image(1.5)));
+  const at::Tensor labels = torch::full({2, 6}, -1, torch::kLong);
+  labels.select(1, 2).fill_(7);
+  batch.add_field("lm_label_ids", labels);
+  if (aligned) batch.add_field("image_text_alignment", mini_alignment());
+  return batch;
+}
+
 class VisualBertPaths : public ::testing::TestWithParam<const char*> {
  protected:
   // `mini` with that way to attend.
   [[nodiscard]] static std::shared_ptr<VisualBert> build(const std::string& more = "") {
     return build_mini({concat("attention = \"", GetParam(), "\""), more});
   }
-};
 
-// Against "plain", with every head and the extra layer: outputs, and all gradients.
-TEST_P(VisualBertPaths, AgreesWithThePlainOne) {
-  for (const char* more : {"pooler_strategy = \"vqa\"", "bypass_transformer = true"}) {
-    const auto plain = build_mini({"attention = \"plain\"", more});
-    const auto model = build(more);
-    const at::Tensor expected = plain->forward(mini_batch()).scores;
-    const at::Tensor found = model->forward(mini_batch()).scores;
+  static void expect_as_plain(const std::string& change, const SampleList& batch) {
+    const auto plain = build_mini({"attention = \"plain\"", change});
+    const auto model = build(change);
+    const at::Tensor expected = outcome(*plain, batch);
+    const at::Tensor found = outcome(*model, batch);
     EXPECT_TRUE(close(found, expected, 1e-5)) << found << expected;
     expected.square().sum().backward();
     found.square().sum().backward();
-    const auto parameters = plain->named_parameters();
-    for (const auto& item : model->named_parameters()) {
-      const at::Tensor& gradient = parameters[item.key()].grad();
-      ASSERT_EQ(item.value().grad().defined(), gradient.defined()) << item.key();
-      if (!gradient.defined()) continue;
-      EXPECT_TRUE(close(item.value().grad(), gradient, 1e-5)) << item.key();
+    expect_same_gradients(*model, *plain);
+  }
+};
+
+// Against "plain", with every head and option that changes what is attended to: the outputs, and
+// all gradients.
+TEST_P(VisualBertPaths, AgreesWithThePlainOne) {
+  for (const char* head : {"classification", "pretraining", "nlvr2"}) {
+    for (const char* more : {"", "pooler_strategy = \"vqa\"", "classifier = \"linear\"",
+                             "bypass_transformer = true"}) {
+      const bool vqa = std::string_view(more).starts_with("pooler");
+      if (vqa && std::string_view(head) == "nlvr2") continue;  // is refused
+      const std::string change = concat("training_head_type = \"", head, "\"\n", more);
+      for (const bool aligned : {false, true}) {
+        SCOPED_TRACE(concat(change, aligned ? ", aligned" : ""));
+        expect_as_plain(change, batch_for_all_heads(aligned));
+      }
     }
   }
 }
@@ -147,11 +182,7 @@ TEST(VisualBertTest, EveryParameterGetsAGradient) {
 TEST(VisualBertTest, Nlvr2ReadsTwoImagesInTheirOrder) {
   const auto model = build_random("training_head_type = \"nlvr2\"\nnum_final_outputs = 2");
   const auto scores = [&](double left, double right) {
-    SampleList batch;
-    batch.add_field("img0", std::make_shared<const SampleList>(mini_image(left)));
-    batch.add_field("img1", std::make_shared<const SampleList>(mini_image(right)));
-    add_mini_words(batch);
-    return model->forward(batch).scores;
+    return model->forward(mini_pair(mini_image(left), mini_image(right))).scores;
   };
   EXPECT_EQ(scores(.5, 1.5).sizes(), (std::vector<std::int64_t>{2, 2}));
   EXPECT_FALSE(close(scores(.5, 1.5), scores(1.5, .5), 1e-4));
@@ -191,22 +222,6 @@ TEST_F(VisualBertPretraining, TheDecoderIsTheWordEmbedding) {
       parameters["model.bert.embeddings.word_embeddings.weight"]));
   EXPECT_TRUE(parameters["model.cls.predictions.decoder.bias"].is_same(
       parameters["model.cls.predictions.bias"]));
-}
-
-TEST(VisualBertTest, AlignedRegionsHaveThePositionsOfTheirWords) {
-  const auto model = build_random();
-  const auto scores = [&](const std::vector<std::int64_t>& words) {
-    SampleList batch = mini_batch();
-    batch.add_field("image_text_alignment", torch::tensor(words).view({2, 3, 2}));
-    return model->forward(batch).scores;
-  };
-  const at::Tensor none = scores(std::vector<std::int64_t>(12, -1));
-  EXPECT_TRUE(close(none, model->forward(mini_batch()).scores, 1e-6));
-  const at::Tensor some = scores({1, -1, 2, 3, -1, -1, 1, 2, 4, 4, -1, -1});
-  EXPECT_FALSE(close(some, none, 1e-5));
-  // A word that is named twice counts as once: the mean of two times the same.
-  const at::Tensor same = scores({1, 1, 2, 3, -1, -1, 1, 2, 4, -1, -1, -1});
-  EXPECT_TRUE(close(same, some, 1e-6));
 }
 
 TEST(VisualBertTest, ChoicesCountAsSamples) {
@@ -271,14 +286,36 @@ TEST(VisualBertTest, BiasesAndLayerNormsDoNotDecay) {
   }
 }
 
-TEST(VisualBertTest, AFrozenBaseLeavesTheHead) {
-  const auto model = build_mini({"freeze_base = true"});
-  std::vector<std::string> trained;
-  for (const auto& item : model->named_parameters()) {
-    if (item.value().requires_grad()) trained.push_back(item.key());
+constexpr const char* kPatches =
+    "image_encoder = {type = \"patch\", params = {patch_size = 4, dim = 6}}";
+
+// The base is all but the head: what makes regions of pixels too.
+TEST(VisualBertTest, TheMultiplierIsAlsoThatOfTheImageEncoder) {
+  const auto model = build_mini({"finetune_lr_multiplier = 0.1", kPatches});
+  const Config optimizer(Value::Table{{"params", Value::Table{{"lr", 0.5}}}});
+  std::vector<std::string> found;
+  for (const ParameterGroup& group : model->optimizer_parameters(optimizer)) {
+    for (const std::string& name : group.names) {
+      if (!name.starts_with("image_encoder.")) continue;
+      found.push_back(name);
+      const Value* lr = group.options.find("lr");
+      ASSERT_NE(lr, nullptr) << name;
+      EXPECT_DOUBLE_EQ(lr->as_float(), 0.05);
+    }
   }
-  EXPECT_THAT(trained, SizeIs(6));
-  EXPECT_EQ(trained.front(), "model.classifier.0.dense.weight");
+  EXPECT_THAT(found, SizeIs(2));
+}
+
+TEST(VisualBertTest, AFrozenBaseLeavesTheHead) {
+  for (const char* regions : {"", kPatches}) {
+    const auto model = build_mini({"freeze_base = true", regions});
+    std::vector<std::string> trained;
+    for (const auto& item : model->named_parameters()) {
+      if (item.value().requires_grad()) trained.push_back(item.key());
+    }
+    EXPECT_THAT(trained, SizeIs(6));
+    EXPECT_EQ(trained.front(), "model.classifier.0.dense.weight");
+  }
 }
 
 TEST(VisualBertTest, StateDictAndBackIsTheIdentity) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What Hugging Face's VisualBertForQuestionAnswering makes of a small model with weights that follow
-a rule, on questions and images of different lengths; for tests/plugins/visual_bert_golden_test.cpp.
+"""What Hugging Face's VisualBERT makes of a small model with weights that follow a rule, on
+questions and images of different lengths; for tests/plugins/visual_bert_golden_test.cpp (question
+answering) and visual_bert_heads_test.cpp (`cases`: the other heads and options).
 
     pip install -r tools/reference/requirements.txt
     python tools/reference/visual_bert.py > tests/golden/visual_bert.json
@@ -18,18 +19,30 @@ CONFIG = dict(
     intermediate_size=64, max_position_embeddings=24, visual_embedding_dim=12,
     hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=7,
     layer_norm_eps=1e-12, pad_token_id=0, attn_implementation="eager")
-# Hugging Face's names to those here, as the plugin's state_names.cpp has them the other way.
-NAMES = {
+# Hugging Face's names to those here, as in the plugin's plugin.toml; the first prefix that fits.
+PREFIXES = {
     "visual_bert.": "model.bert.",
+    "cls.predictions.": "model.cls.predictions.",
+    "cls.seq_relationship.": "model.cls.seq_relationship.",
     "cls.": "model.classifier.",
+}
+PARTS = {
     "visual_token_type_embeddings": "token_type_embeddings_visual",
     "visual_position_embeddings": "position_embeddings_visual",
     "visual_projection": "projection",
 }
 
 
+# Words of each region, 3 images of 4: -1 for none.
+ALIGNMENT = torch.tensor([[[0, -1], [1, 2], [-1, -1], [6, 3]],
+                          [[1, -1], [2, 4], [-1, -1], [-1, -1]],
+                          [[3, 3], [-1, -1], [0, 1], [-1, -1]]])
+
+
 def own_name(name):
-    for theirs, ours in NAMES.items():
+    prefix = next(p for p in PREFIXES if name.startswith(p))
+    name = PREFIXES[prefix] + name.removeprefix(prefix)
+    for theirs, ours in PARTS.items():
         name = name.replace(theirs, ours)
     return name
 
@@ -41,8 +54,41 @@ def noise(count, k):
     return (u - u.floor() - 0.5) * 0.4
 
 
-def make_model():
-    model = transformers.VisualBertForQuestionAnswering(transformers.VisualBertConfig(**CONFIG))
+class TwoImages(torch.nn.Module):
+    """MMF's rule for nlvr2, on their model: what is pooled of both images stands side by side."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.visual_bert = transformers.VisualBertModel(config)
+        self.cls = torch.nn.Linear(2 * config.hidden_size, config.num_labels)
+
+    def forward(self, first, second):
+        pooled = [self.visual_bert(**image).pooler_output for image in (first, second)]
+        return self.cls(torch.cat(pooled, dim=1))
+
+
+class Bypass(torch.nn.Module):
+    """bypass_transformer of their layers: their own forward fails in transformers 5.24.0."""
+
+    def __init__(self, config):
+        super().__init__()
+        config.bypass_transformer = True
+        self.visual_bert = transformers.VisualBertModel(config)
+        self.cls = torch.nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, batch):
+        bert, words = self.visual_bert, batch["input_ids"].size(1)
+        mask = torch.cat([batch["attention_mask"], batch["visual_attention_mask"]], dim=1)
+        mask = ((1 - mask) * torch.finfo(torch.float32).min)[:, None, None]
+        embedded = bert.embeddings(**{name: batch[name] for name in (
+            "input_ids", "token_type_ids", "visual_embeds", "visual_token_type_ids")})
+        text = bert.encoder(embedded[:, :words], attention_mask=mask[..., :words])[0]
+        hidden = bert.additional_layer(torch.cat([text, embedded[:, words:]], dim=1), mask)[0]
+        return self.cls(bert.pooler(hidden))
+
+
+def make_model(kind=transformers.VisualBertForQuestionAnswering):
+    model = kind(transformers.VisualBertConfig(**CONFIG))
     with torch.no_grad():
         parameters = sorted((own_name(n), p) for n, p in model.named_parameters())
         for k, (name, parameter) in enumerate(parameters):
@@ -76,6 +122,54 @@ def projections(tensor, k):
     return [flat.sum().item(), (flat * noise(flat.numel(), 1000 + k)).sum().item()]
 
 
+def targets_of_scores():
+    return (noise(21, 600).view(3, 7) > 0.05).float()
+
+
+def pretraining():
+    """Every third word is masked, where there is one."""
+    model, batch = make_model(transformers.VisualBertForPreTraining), make_batch()
+    masked = (torch.arange(21).view(3, 7) % 3 == 1) & batch["attention_mask"].bool()
+    labels = torch.full((3, 7 + 4), -100)
+    labels[:, :7][masked] = batch["input_ids"][masked]
+    output = model(**batch, labels=labels)
+    words = output.prediction_logits[:, :7][batch["attention_mask"].bool()]
+    return model, words, output.loss
+
+
+def visual_reasoning():
+    model, batch = make_model(transformers.VisualBertForVisualReasoning), make_batch()
+    return model, model(**batch).logits, None
+
+
+def alignment():
+    model, batch = make_model(transformers.VisualBertForVisualReasoning), make_batch()
+    return model, model(**batch, image_text_alignment=ALIGNMENT).logits, None
+
+
+def nlvr2():
+    """The second image is another one, with as many regions as the next sample's first."""
+    model, first = make_model(TwoImages), make_batch()
+    second = dict(first, visual_embeds=noise(3 * 4 * 12, 501).view(3, 4, 12).float() * 5,
+                  visual_attention_mask=first["visual_attention_mask"].roll(1, 0),
+                  image_text_alignment=ALIGNMENT.roll(1, 0))
+    return model, model(dict(first, image_text_alignment=ALIGNMENT), second), None
+
+
+def bypass():
+    model, batch = make_model(Bypass), make_batch()
+    return model, model(batch), None
+
+
+def case(make):
+    model, scores, loss = make()
+    if loss is None:
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(scores, targets_of_scores()) * 7
+    loss.backward()
+    return {"scores": [round(number, 7) for number in scores.flatten().tolist()],
+            "loss": loss.item(), "gradients": by_own_name(model, lambda p: p.grad)}
+
+
 def by_own_name(model, pick):
     items = sorted((own_name(n), p) for n, p in model.named_parameters())
     return {name: projections(pick(p), k) for k, (name, p) in enumerate(items)
@@ -84,7 +178,7 @@ def by_own_name(model, pick):
 
 def main():
     model, batch = make_model(), make_batch()
-    targets = (noise(21, 600).view(3, 7) > 0.05).float()
+    targets = targets_of_scores()
     base = model.visual_bert(**batch)
     golden = {
         "hidden": base.last_hidden_state.flatten().tolist(),
@@ -108,6 +202,8 @@ def main():
         optimizer.step()
         golden["losses"].append(loss.item())
     golden["trained"] = by_own_name(model, lambda p: p)
+    golden["cases"] = {make.__name__: case(make) for make in (
+        pretraining, visual_reasoning, alignment, nlvr2, bypass)}
     print(json.dumps(golden, indent=1))
 
 

@@ -18,7 +18,7 @@ enum class ErrorKind {
   kPlugin = 3,      // a plugin file, or the code in it
   kData = 4,        // a data set, a sample, an image
   kCheckpoint = 5,  // a checkpoint or run folder that cannot be read or written
-  kNan = 6,         // a loss is not a number
+  kNan = 6,         // a loss or score is not a finite number
 };
 
 // All parts, streamed one after the other.

@@ -4,9 +4,11 @@
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
+#include <ATen/SDPBackend.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 namespace pergola::nn {
 namespace {
@@ -18,19 +20,30 @@ at::Tensor plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   const at::Tensor scores_BHTT = (q * scale)
                                      .matmul(k.transpose(-2, -1))
                                      .masked_fill(mask.for_attention().logical_not(), kNone);
-  const at::Tensor weights_BHTT = scores_BHTT.softmax(-1);
+  const at::Tensor weights_BHTT = at::_safe_softmax(scores_BHTT, -1);  // 0 where no token is
   if (weights != nullptr) *weights = weights_BHTT;
   return at::dropout(weights_BHTT, dropout, dropout > 0).matmul(v);
 }
 
-// LibTorch's attention over sequences of different lengths exists on GPUs alone, in half precision.
-bool has_varlen(const at::Tensor& q) {
-  return q.is_cuda() && (q.scalar_type() == at::kHalf || q.scalar_type() == at::kBFloat16);
+// LibTorch's attention over sequences of different lengths exists on GPUs alone, in half precision,
+// for heads of width 8, 16, ..., 256 and from compute capability 8.0 on. What the device can,
+// LibTorch is asked as at::scaled_dot_product_attention asks it in each call: a few comparisons on
+// the CPU.
+bool has_varlen(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double dropout) {
+  const bool half = q.scalar_type() == at::kHalf || q.scalar_type() == at::kBFloat16;
+  if (!q.is_cuda() || !half || q.size(-1) % 8 != 0 || q.size(-1) > 256) return false;
+  const auto one_sample = [](const at::Tensor& x_NHD) {
+    return x_NHD.transpose(0, 1).unsqueeze(0);  // [1, H, N, D]
+  };
+  const auto way = static_cast<at::SDPBackend>(at::_fused_sdp_choice(
+      one_sample(q), one_sample(k), one_sample(v), /*attn_mask=*/std::nullopt, dropout));
+  // cuDNN's is preferred to this one on some devices, all of which have both.
+  return way == at::SDPBackend::flash_attention || way == at::SDPBackend::cudnn_attention;
 }
 
 at::Tensor packed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const TokenMask& mask, double dropout) {
-  if (has_varlen(q)) {
+  if (has_varlen(q, k, v, dropout)) {
     const at::Tensor offsets = mask.offsets();
     const std::int64_t longest = mask.present().size(1);  // at most: exact would be a wait
     return std::get<0>(at::_flash_attention_forward(q, k, v, offsets, offsets, longest, longest,

@@ -67,6 +67,12 @@ BertConfig BertConfig::parse(const Config& config) {
   };
   bert.vocab_size = config.get_integer("vocab_size", 0, 0, kMaxVocabulary);
   if (bert.vocab_size == 0) bert.vocab_size = config.get_fact("text_vocab_size", "words");
+  const std::int64_t words = config.get<std::int64_t>("text_vocab_size", 0);  // 0: nobody knows
+  if (bert.vocab_size < words) {
+    throw config.error("vocab_size", concat("is less than the ", words,
+                                            " words of the data set; leave it out, or take the "
+                                            "tokenizer's vocab_file that fits the weights"));
+  }
   size("hidden_size", bert.hidden_size, kMaxSize);
   size("num_hidden_layers", bert.num_hidden_layers, 1024);
   size("num_attention_heads", bert.num_attention_heads, kMaxSize);

@@ -2,6 +2,7 @@
 #include "pergola/nn/image_encoder.h"
 
 #include "pergola/error.h"
+#include "pergola/nn/batch_norm.h"
 #include "pergola/nn/bert_heads.h"
 #include "pergola/suggest.h"
 
@@ -99,7 +100,7 @@ at::Tensor ImageEncoder::regions(const at::Tensor& image) {
   if (config_.type == ImageEncoderType::kPatch) return convolutions_.front()->forward(image);
   at::Tensor x = image.contiguous(at::MemoryFormat::ChannelsLast);  // twice as fast on a CPU
   for (std::size_t i = 0; i < convolutions_.size(); ++i) {
-    x = norms_[i]->forward(convolutions_[i]->forward(x)).relu_();
+    x = batch_norm(norms_[i], convolutions_[i]->forward(x)).relu_();
   }
   return x;
 }

@@ -2,6 +2,7 @@
 #include "pergola/nn/mlp.h"
 
 #include "pergola/error.h"
+#include "pergola/nn/batch_norm.h"
 #include "pergola/nn/module.h"
 
 #include <ATen/ATen.h>
@@ -62,16 +63,10 @@ Mlp::Mlp(const MlpConfig& config) : config_(config) {
 }
 
 at::Tensor Mlp::forward(const at::Tensor& x_BI) {
-  if (is_training() && config_.batch_norm && !hidden_.empty() && x_BI.size(0) == 1) {
-    throw config_.params.error(
-        "batch_norm",
-        "cannot be trained on a batch of one sample; set it to false, or choose a "
-        "training.batch_size that leaves more than one for the last batch");
-  }
   at::Tensor x = x_BI;
   for (HiddenLayer& hidden : hidden_) {
     x = hidden.linear->forward(x);
-    if (hidden.norm) x = hidden.norm->forward(x);
+    if (hidden.norm) x = batch_norm(hidden.norm, x);
     x = at::dropout(activate(config_.activation, x), config_.dropout, is_training());
   }
   return last_->forward(x);

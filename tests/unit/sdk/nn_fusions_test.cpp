@@ -10,7 +10,9 @@
 #include "unit/sdk/nn_golden.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/optim/adam.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,8 @@
 #include "pergola/error.h"
 #include "pergola/nn/mlp.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -84,17 +85,38 @@ TEST(MlpTest, DropoutActsInTrainingOnly) {
   EXPECT_TRUE(mlp.forward(x).equal(mlp.forward(x)));
 }
 
-TEST(MlpTest, BatchNormCannotBeTrainedOnOneSample) {
-  Mlp mlp(parse({{"num_layers", 1}, {"batch_norm", true}}));
-  EXPECT_THAT(config_error([&] {
-                static_cast<void>(mlp.forward(torch::zeros({1, 30})));
-              }),
-              HasSubstr("model_config.m.classifier.params.batch_norm = true cannot be trained on a "
-                        "batch of one sample; set it to false, or choose a training.batch_size"));
+// It was an error, at the last batch of an epoch, hours into a training; now the norm's running
+// statistics stand for those of the batch, which has none, and stay as they are.
+TEST(MlpTest, ABatchOfOneSampleIsTrainedWithTheRunningStatistics) {
+  torch::manual_seed(3);
+  Mlp mlp({.in_dim = 4, .out_dim = 5, .hidden_dim = 6, .num_layers = 1, .dropout = 0});
+  static_cast<void>(mlp.forward(torch::randn({8, 4})));
+  const auto buffers = mlp.named_buffers();
+  std::vector<at::Tensor> before;
+  for (const auto& item : buffers) before.push_back(item.value().clone());
+  const at::Tensor one = torch::randn({1, 4});
+  const at::Tensor y = mlp.forward(one);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    EXPECT_TRUE(before[i].equal(buffers[i].value())) << buffers[i].key();
+  }
+  y.square().sum().backward();
+  for (const auto& item : mlp.named_parameters()) EXPECT_TRUE(item.value().grad().defined());
   mlp.eval();
-  EXPECT_THAT(mlp.forward(torch::zeros({1, 30})).sizes().vec(), ElementsAre(1, 5));
-  Mlp without_hidden_layer(parse({}));
-  EXPECT_THAT(without_hidden_layer.forward(torch::zeros({1, 30})).sizes().vec(), ElementsAre(1, 5));
+  EXPECT_TRUE(y.equal(mlp.forward(one)));
+}
+
+// Bit for bit those of torch's own norm.
+TEST(MlpTest, LargerBatchesHaveTheirOwnStatistics) {
+  torch::manual_seed(3);
+  Mlp mlp({.in_dim = 4, .out_dim = 5, .hidden_dim = 6, .num_layers = 1, .dropout = 0});
+  const at::Tensor x = torch::randn({2, 4});
+  const auto weights = mlp.named_parameters();
+  torch::nn::BatchNorm1d norm(6);
+  const at::Tensor hidden =
+      norm->forward(torch::linear(x, weights["layers.0.weight"], weights["layers.0.bias"])).relu();
+  EXPECT_TRUE(mlp.forward(x).equal(
+      torch::linear(hidden, weights["layers.4.weight"], weights["layers.4.bias"])));
+  EXPECT_TRUE(mlp.named_buffers()["layers.1.running_var"].equal(norm->running_var));
 }
 
 TEST(MlpConfigTest, WhatIsLeftOutIsMmfs) {

@@ -6,7 +6,7 @@
 #include "unit/sdk/data_error.h"
 #include "unit/sdk/nn_golden.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

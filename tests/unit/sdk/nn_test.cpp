@@ -3,10 +3,13 @@
 #include "pergola/error.h"
 #include "pergola/nn/attention.h"
 #include "pergola/nn/bert.h"
+#include "pergola/nn/image_encoder.h"
 #include "pergola/nn/module.h"
 #include "unit/sdk/data_error.h"
 
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -58,17 +61,18 @@ class AttentionTest : public ::testing::TestWithParam<AttentionKind> {
   }
 
   // The result [B, H, T, D], 0 where no token is, and the gradients of the inputs.
-  [[nodiscard]] std::vector<at::Tensor> run(AttentionKind kind) const {
+  [[nodiscard]] std::vector<at::Tensor> run(AttentionKind kind) const { return run(kind, mask_); }
+  [[nodiscard]] std::vector<at::Tensor> run(AttentionKind kind, const TokenMask& mask) const {
     std::vector<at::Tensor> leaves;
     std::vector<at::Tensor> qkv;
     for (const at::Tensor& x : inputs_) {
       leaves.push_back(x.clone().requires_grad_(true));
       const bool packed = kind == AttentionKind::kPacked;
-      qkv.push_back(packed ? mask_.pack(leaves.back().transpose(1, 2)) : leaves.back());
+      qkv.push_back(packed ? mask.pack(leaves.back().transpose(1, 2)) : leaves.back());
     }
-    at::Tensor result = attention(kind, qkv[0], qkv[1], qkv[2], mask_, /*dropout=*/0);
-    if (kind == AttentionKind::kPacked) result = mask_.unpack(result).transpose(1, 2);
-    result = result * mask_.present().unsqueeze(1).unsqueeze(-1);
+    at::Tensor result = attention(kind, qkv[0], qkv[1], qkv[2], mask, /*dropout=*/0);
+    if (kind == AttentionKind::kPacked) result = mask.unpack(result).transpose(1, 2);
+    result = result * mask.present().unsqueeze(1).unsqueeze(-1);
     result.square().sum().backward();
     std::vector<at::Tensor> all = {result.detach()};
     for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad());
@@ -101,6 +105,19 @@ TEST_P(AttentionTest, HasTheGradientsOfThePlainOne) {
   }
 }
 
+// 0, also as gradients, and nothing of it in the other samples.
+TEST_P(AttentionTest, OfASampleWithoutTokensIsZero) {
+  const TokenMask mask(torch::tensor({{1, 1, 1, 1}, {0, 0, 0, 0}, {1, 0, 0, 0}}, torch::kLong));
+  const std::vector<at::Tensor> found = run(GetParam(), mask);
+  const std::vector<at::Tensor> expected = run(GetParam());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_TRUE(found[i][1].equal(torch::zeros({2, 4, 5}, torch::kDouble))) << i << found[i][1];
+    for (const int sample : {0, 2}) {
+      EXPECT_TRUE(torch::allclose(found[i][sample], expected[i][sample], 0, 1e-12)) << i;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
                          ::testing::Values(AttentionKind::kSdpa, AttentionKind::kPlain,
                                            AttentionKind::kPacked));
@@ -117,6 +134,16 @@ TEST(AttentionDropoutTest, LeavesOutThatShareOfTheWeights) {
   // 2500 weights: the mean's deviation is sqrt(.25 / .75 / 2500) = 0.0115.
   EXPECT_NEAR(result.mean().item<double>(), 1, 5 * 0.0115);
   EXPECT_GT(result.std().item<double>(), 0.02);
+}
+
+// Torch's batch norm throws for one number a channel: the last batch of an epoch may be one image.
+TEST(ImageEncoderTest, ABatchOfOneImageOfOneRegionIsTrained) {
+  ImageEncoderConfig config;
+  config.channels = {4};
+  ImageEncoder encoder(config);
+  EXPECT_THAT(encoder.forward(torch::rand({1, 3, 2, 2})).sizes().vec(), ElementsAre(1, 1, 4));
+  const at::Tensor mean = encoder.named_buffers()["norm_0.running_mean"];
+  EXPECT_TRUE(mean.equal(torch::zeros({4})));
 }
 
 TEST(BertWeightsTest, BeginAsTheConfigSays) {

@@ -46,9 +46,9 @@ class PERGOLA_API TokenMask {
   mutable at::Tensor places_N_;  // int64, in the flattened [B * T]; undefined until it is asked for
 };
 
-// softmax(q k^T / sqrt(D)) v over the tokens of each sample, in half precision as in single.
-// `dropout`: of the attention weights; 0 outside of training. `weights`, unless null, receives
-// these as [B, H, T, T] (kPlain alone).
+// softmax(q k^T / sqrt(D)) v over the tokens of each sample, in half precision as in single; 0 for
+// a sample without tokens. `dropout`: of the attention weights; 0 outside of training. `weights`,
+// unless null, receives these as [B, H, T, T] (kPlain alone).
 //   kSdpa, kPlain: q, k, v and the result are [B, H, T, D]
 //   kPacked:       they are [N, H, D]
 // REQUIRES: one shape, one type and one device.

@@ -46,8 +46,8 @@ struct PERGOLA_API BertConfig {
   // The numbers of the model that bert_model_name names, "bert-base-uncased" (the default) or
   // "bert-large-uncased", with those that `config` sets; a size of 0 is not set. A vocab_size that
   // is not set is text_vocab_size, which the data set gives. Throws Error{kConfig} for a number out
-  // of bounds, a vocabulary that nobody gives, and heads that do not divide the width.
-  // [main-thread]
+  // of bounds, a vocabulary that nobody gives or that is less than the data set's, and heads that
+  // do not divide the width.  [main-thread]
   [[nodiscard]] static BertConfig parse(const Config& config);
 };
 

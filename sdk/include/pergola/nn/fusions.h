@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // From two vectors to one: the ten fusions of MMF, most of them bilinear with a matrix that is made
-// small in one way or another, with MMF's defaults and state-dict names. A model takes all ten by
+// small in one way or another, with MMF's defaults and state-dict names. For users' plugins: none
+// of those that come along has one (plugins/fusions concatenates or averages). A model takes all by
 //   fusion_ = register_module("fusion", nn::make_fusion(config, {question_dim, image_dim},
 //   out_dim));
 // Modules own their weights; used on the training thread.

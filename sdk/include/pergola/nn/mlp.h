@@ -40,7 +40,7 @@ class PERGOLA_API Mlp : public torch::nn::Module {
  public:
   explicit Mlp(const MlpConfig& config);
 
-  // [B, I] → [B, O]. Throws Error{kConfig} in training when a batch norm would see one sample only.
+  // [B, I] → [B, O]. A batch of one sample passes the norms as in evaluation (nn/batch_norm.h).
   [[nodiscard]] at::Tensor forward(const at::Tensor& x_BI);
 
  private:

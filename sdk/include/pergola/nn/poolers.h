@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// From the hidden states of a transformer to one vector a sample: the six poolers of MMF. They have
-// no weights, so they are a function; BertPooler (bert.h) is the one that has. Values; used on the
-// training thread.
-// Legend: B = batch, T = tokens, D = width of a hidden state.
+// From the hidden states of a transformer to one vector a sample: the six poolers of MMF, for
+// users' plugins: those that come along have BertPooler (bert.h), which has weights. These have
+// none, so they are a function. Values; used on the training thread. Legend: B = batch, T = tokens,
+// D = width of a hidden state.
 #pragma once
 
 #include "pergola/config.h"
