@@ -177,9 +177,4 @@ ComponentSpec BertTokenizerProcessor::spec() {
       /*mask_probability=*/0.0);
 }
 
-void BertTokenizerProcessor::apply(Sample& sample, Rng& rng) const {
-  MaskedTokenProcessor::apply(sample, rng);
-  sample.set("text", sample.strings("tokens"));
-}
-
 }  // namespace pergola::host

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The processors of BERT's texts: `masked_token` and `bert_tokenizer`, after MMF's
-// mmf/datasets/processors/bert_processors.py. They differ in the default of mask_probability and in
-// `text`. Constant after the constructor: any thread may apply them.
+// mmf/datasets/processors/bert_processors.py. They differ in the default of mask_probability. MMF's
+// second copy of the tokens, `text`, is not made. Constant after the constructor: any thread may
+// apply them.
 // Legend: T = max_seq_length.
 #pragma once
 
@@ -56,13 +57,11 @@ class MaskedTokenProcessor : public Processor {
   double mask_probability_;
 };
 
-// The same, without masking unless it is asked for, and `text` is replaced by `tokens`.
+// The same, without masking unless it is asked for.
 class BertTokenizerProcessor final : public MaskedTokenProcessor {
  public:
   [[nodiscard]] static ComponentSpec spec();
   using MaskedTokenProcessor::MaskedTokenProcessor;
-
-  void apply(Sample& sample, Rng& rng) const override;
 };
 
 // Cuts the longer one, the second when they are equally long, at its end, until both together have

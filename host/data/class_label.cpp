@@ -16,7 +16,7 @@
 namespace pergola::host {
 namespace {
 
-constexpr std::int64_t kMostClasses = 1'000'000;
+constexpr const char* kTakesNumbers = "takes_numbers";
 
 // The whole number that a text is, or nothing.
 std::optional<std::int64_t> number_in(const std::string& text) {
@@ -27,16 +27,12 @@ std::optional<std::int64_t> number_in(const std::string& text) {
   return number;
 }
 
-// "0" to the largest of `texts`, when all of them are whole numbers; empty otherwise.
+// "0" to the largest of `texts`, when all of them are numbers of classes; empty otherwise.
 Strings numbered_classes(const Strings& texts) {
   std::int64_t largest = -1;
   for (const std::string& text : texts) {
     const auto number = number_in(text);
-    if (!number) return {};
-    if (*number >= kMostClasses) {
-      throw Error(ErrorKind::kData, "the label ", *number, " is beyond the ", kMostClasses,
-                  " classes allowed; number the classes from 0");
-    }
+    if (!number || *number >= kMostClasses) return {};
     largest = std::max(largest, *number);
   }
   Strings words;
@@ -73,13 +69,21 @@ void ClassLabelProcessor::fit(const Strings& texts) {
   for (const std::string& text : texts) words.push_back(normalize_answer(text));
   std::sort(words.begin(), words.end());
   words.erase(std::unique(words.begin(), words.end()), words.end());
+  if (!words.empty() && words.front().empty()) words.erase(words.begin());  // it says nothing
   Strings numbered = numbered_classes(words);
-  take(numbered.empty() ? std::move(words) : std::move(numbered));
+  takes_numbers_ = !numbered.empty();
+  take(takes_numbers_ ? std::move(numbered) : std::move(words));
 }
 
 std::int64_t ClassLabelProcessor::number_of(const Sample& sample) const {
   if (sample.has("label")) {
     const auto number = sample.tensor("label").item<std::int64_t>();
+    if (!takes_numbers_) {
+      throw Error(ErrorKind::kData, "the label is the number ", number,
+                  ", but the classes are words of the training split, as '", words_.front(),
+                  "'; write all labels as words or all as numbers, or list the words in the "
+                  "vocab_file of processor 'class_label', which numbers them");
+    }
     if (number >= 0 && number < static_cast<std::int64_t>(words_.size())) return number;
     throw Error(ErrorKind::kData, "the label ", number, " is not one of the ", words_.size(),
                 " classes, expected 0 to ", static_cast<std::int64_t>(words_.size()) - 1,
@@ -100,16 +104,21 @@ std::int64_t ClassLabelProcessor::number_of(const Sample& sample) const {
 }
 
 void ClassLabelProcessor::apply(Sample& sample, Rng& /*rng*/) const {
-  PERGOLA_ASSERT(!words_.empty());
   const std::int64_t number = number_of(sample);
   sample.set("targets", scalar_of(number));
   sample.set("answers", Strings{words_[static_cast<std::size_t>(number)]});
 }
 
-Value ClassLabelProcessor::state_dict() const { return state_of_words(words_); }
+Value ClassLabelProcessor::state_dict() const {
+  Value state = state_of_words(words_);
+  state[kTakesNumbers] = takes_numbers_;
+  return state;
+}
 
 void ClassLabelProcessor::load_state_dict(const Value& state) {
   take(distinct_words(words_of_state(state)));
+  // Older checkpoints do not say it.
+  if (const Value* const takes = state.find(kTakesNumbers)) takes_numbers_ = takes->as_boolean();
 }
 
 Value ClassLabelProcessor::facts() const {

@@ -12,6 +12,8 @@
 
 namespace pergola::host {
 
+inline constexpr std::int64_t kMostClasses = 1'000'000;  // that numbers may count to
+
 // `label` (int64 0-d) or else `answers` (one string) → `targets`, int64 0-d, the class's number,
 // and `answers`, its word. Words are compared as answers are (normalize_answer).
 class ClassLabelProcessor final : public Processor {
@@ -20,15 +22,15 @@ class ClassLabelProcessor final : public Processor {
   explicit ClassLabelProcessor(const Config& params);
 
   // Without a vocab_file the classes are the distinct texts, in the order of their bytes; where all
-  // are whole numbers, which are those of `label`, 0 to the largest. Throws Error{kData} for
-  // numbers beyond a million.
+  // are whole numbers below a million, which are those of `label`, 0 to the largest.
   void fit(const Strings& texts) override;
-  // Throws Error{kData} for a number or word that is no class, and for several answers.
+  // Throws Error{kData} for a number or word that is no class, a number where the classes are words
+  // of the training split, which nobody has numbered, and for several answers.
   // REQUIRES: vocab_file, or fit() was called.
   void apply(Sample& sample, Rng& rng) const override;
   // num_final_outputs, and `answers`, the words by their numbers
   [[nodiscard]] Value facts() const override;
-  // The classes' words; none before fit().
+  // The classes' words, none before fit(), and whether `label` may be their number.
   [[nodiscard]] Value state_dict() const override;
   void load_state_dict(const Value& state) override;
 
@@ -37,6 +39,7 @@ class ClassLabelProcessor final : public Processor {
   [[nodiscard]] std::int64_t number_of(const Sample& sample) const;
 
   Strings words_;
+  bool takes_numbers_ = true;  // not when the classes are words that fit() has sorted
   std::unordered_map<std::string, std::int64_t> numbers_;
 };
 

@@ -16,6 +16,15 @@
 namespace pergola::host {
 namespace {
 
+bool takes_mask_probability(const Registry& registry, const TypedConfig& config) {
+  constexpr const char* kParam = "mask_probability";
+  if (config.params.has(kParam)) return true;
+  if (!registry.has(Kind::kProcessor, config.type)) return false;
+  const auto& spec = registry.spec(Kind::kProcessor, config.type);
+  return spec && std::any_of(spec->params.begin(), spec->params.end(),
+                             [&](const ParamSpec& param) { return param.name == kParam; });
+}
+
 void expect_count(const char* option, std::size_t given, std::size_t expected) {
   if (given == expected) return;
   const std::string found = given == 0 ? "is missing" : concat("is given ", given, " times");
@@ -60,11 +69,15 @@ std::unique_ptr<Processor> make_processor(const DatasetOptions& options, TypedCo
                                           const char* key) {
   if (options.state == nullptr) return options.registry.make_processor(config);
   const Value& state = saved(options, concat("processors.", key));
-  if (config.params.has("vocab_file")) {  // it may be nowhere: the state has what it held
+  const auto replace = [&config](const char* param, Value value) {
     Value params = config.params.value();
-    params["vocab_file"] = "";
+    if (params.is_null()) params = Value::Table{};
+    params[param] = std::move(value);
     config.params = Config(std::move(params), config.params.path());
-  }
+  };
+  if (config.params.has("vocab_file")) replace("vocab_file", "");  // the state has what it held
+  // What a user writes is all read; the param's default, where it is left out, may mask words, too.
+  if (takes_mask_probability(options.registry, config)) replace("mask_probability", 0.0);
   std::unique_ptr<Processor> processor = options.registry.make_processor(config);
   processor->load_state_dict(state);
   return processor;

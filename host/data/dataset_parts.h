@@ -31,7 +31,8 @@ void expect_known_split(const DatasetOptions& options);
 [[nodiscard]] const Value& saved(const DatasetOptions& options, std::string_view path);
 
 // The processor that `config` names: as it has been when options.state was saved, or, without a
-// state, for fit(). `key` is its key in the config's `processors`.
+// state, for fit(). With a state, which is for samples of a user's, it masks nothing
+// (mask_probability). `key` is its key in the config's `processors`.
 [[nodiscard]] std::unique_ptr<Processor> make_processor(const DatasetOptions& options,
                                                         TypedConfig config, const char* key);
 // What make_processor() restores, the member `processors` of a data set's state.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/image_text_row.h"
 
+#include "host/data/class_label.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -44,6 +47,11 @@ const char* find_one(const Json& row, const std::array<const char*, N>& keys) {
   }
   if (found.size() > 1) refuse("the row has ", join(found, " and "), ", expected one of them");
   return last;
+}
+
+// What normalize_answer() drops: of an answer without anything else nothing is left.
+bool is_blank_answer(const std::string& text) {
+  return text.find_first_not_of(" \t\n\v\f\r,?") == std::string::npos;
 }
 
 bool is_blank(const std::string& text) {
@@ -97,6 +105,10 @@ void read_target(const Json& row, ImageTextRow& result) {
   result.target = name == "label" ? ImageTextRow::Target::kLabel : ImageTextRow::Target::kAnswers;
   if (name == "label") {
     result.class_number = integer_of(value);
+    if (value.is_number_integer() && (!result.class_number || *result.class_number < 0 ||
+                                      *result.class_number >= kMostClasses)) {
+      refuse("label is ", value.dump(), ", expected a class number from 0 to ", kMostClasses - 1);
+    }
     if (result.class_number) return;
     result.answers = {string_of(value, key, "a class number or its word")};
   } else if (name == "answer") {
@@ -105,9 +117,10 @@ void read_target(const Json& row, ImageTextRow& result) {
     if (!value.is_array()) refuse("answers is ", value.dump(), ", expected an array of strings");
     result.answers = strings_of(value, key, "strings", kMostAnswers);
   }
-  for (const std::string& answer : result.answers) {
-    if (is_blank(answer)) refuse(key, value.is_array() ? " has an empty one" : " is empty");
-  }
+  // One of several that is blank is somebody who has not answered.
+  if (!std::all_of(result.answers.begin(), result.answers.end(), is_blank_answer)) return;
+  refuse(key, " is ", value.dump(), ", expected ", value.is_array() ? "one of them " : "",
+         "to have more than spaces, commas and question marks, which do not count");
 }
 
 ImageTextRow parse(const Json& row) {
@@ -131,18 +144,31 @@ ImageTextRow parse(const Json& row) {
   return result;
 }
 
+// Only of such a row can the brackets be nested too deep to be written in a message.
+bool has_many_brackets(std::string_view text) {
+  constexpr std::ptrdiff_t kMost = 200;
+  return std::count_if(text.begin(), text.end(), [](char c) { return c == '[' || c == '{'; }) >
+         kMost;
+}
+
+// Throws Error{kData} with file, line and column.
+Json json_of(const JsonLines& lines, std::int64_t row) {
+  const std::string_view text = lines.text(row);
+  if (!has_many_brackets(text)) {
+    Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
+    if (!json.is_discarded()) return json;
+  }
+  // Says what is wrong, and counts the lines of what it is given.
+  const auto before = static_cast<std::size_t>(lines.line_number(row) - 1);
+  static_cast<void>(
+      from_json(std::string(before, '\n').append(text), lines.file().string(), ErrorKind::kData));
+  return Json::parse(text);  // the many brackets are side by side
+}
+
 }  // namespace
 
 ImageTextRow parse_image_text_row(const JsonLines& lines, std::int64_t row) {
-  const std::string_view text = lines.text(row);
-  const Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    // Says what is wrong, and counts the lines of what it is given.
-    const auto before = static_cast<std::size_t>(lines.line_number(row) - 1);
-    static_cast<void>(
-        from_json(std::string(before, '\n').append(text), lines.file().string(), ErrorKind::kData));
-    refuse(lines.place(row), " is not valid JSON");
-  }
+  const Json json = json_of(lines, row);
   ImageTextRow result;
   blame(lines, row, [&] { result = parse(json); });
   return result;

@@ -20,11 +20,13 @@ struct ImageTextRow {
   // At most one of them: a class number or its word; what somebody, or several, answered.
   enum class Target { kNone, kLabel, kAnswers } target = Target::kNone;
   std::optional<std::int64_t> class_number;  // of a label that is a number
-  Strings answers;                           // otherwise the label's word, or all answers
+  // Otherwise the label's word, or all answers; of several, some may be blank.
+  Strings answers;
 };
 
 // Throws Error{kData} with file and line for what is no object of this form: no text or two of
-// them, neither image nor features, two of `label`, `answer` and `answers`, another type, no JSON.
+// them, neither image nor features, two of `label`, `answer` and `answers`, another type, a class
+// number that cannot be, answers that are all blank, no JSON, or one that is nested too deep.
 // Other keys are passed over, and so is null.  REQUIRES: 0 <= row < lines.size().
 [[nodiscard]] ImageTextRow parse_image_text_row(const JsonLines& lines, std::int64_t row);
 

@@ -33,18 +33,20 @@ bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xff\xd8\xff"sv
 RgbImage decode_jpeg(std::string_view bytes, const std::filesystem::path& file) {
   const Decoder decoder(tjInitDecompress());
   PERGOLA_ASSERT(decoder != nullptr);
-  const auto check = [&](int status) {
-    if (status == 0 || !is_fatal(decoder.get())) return;
-    throw Error(ErrorKind::kData, "image ", file.string(), " is damaged: libjpeg-turbo says '",
-                tjGetErrorStr2(decoder.get()), "'; restore the file");
+  const auto damaged = [&] {
+    return Error(ErrorKind::kData, "image ", file.string(), " is damaged: libjpeg-turbo says '",
+                 tjGetErrorStr2(decoder.get()), "'; restore the file");
   };
   const auto* const data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0;
   int height = 0;
-  int subsampling = 0;
-  int colours = 0;
-  check(tjDecompressHeader3(decoder.get(), data, bytes.size(), &width, &height, &subsampling,
-                            &colours));
+  int subsampling = -1;
+  int colours = -1;
+  const int status = tjDecompressHeader3(decoder.get(), data, bytes.size(), &width, &height,
+                                         &subsampling, &colours);
+  // A header that fails after a warning has the warning's code, so what it gave is looked at.
+  const bool is_whole = width > 0 && height > 0 && subsampling >= 0;
+  if (status != 0 && (!is_whole || is_fatal(decoder.get()))) throw damaged();
   if (colours == TJCS_CMYK || colours == TJCS_YCCK) {
     throw Error(ErrorKind::kData, "image ", file.string(),
                 " is a JPEG of CMYK colours, expected RGB or grey; convert it to RGB");
@@ -55,8 +57,11 @@ RgbImage decode_jpeg(std::string_view bytes, const std::filesystem::path& file) 
   }
   RgbImage image{height, width, {}};
   image.pixels.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3);
-  check(tjDecompress2(decoder.get(), data, bytes.size(), image.pixels.data(), width, /*pitch=*/0,
-                      height, TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS));
+  if (tjDecompress2(decoder.get(), data, bytes.size(), image.pixels.data(), width, /*pitch=*/0,
+                    height, TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0 &&
+      is_fatal(decoder.get())) {
+    throw damaged();
+  }
   return image;
 }
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pergola::host {
@@ -27,7 +28,7 @@ class JsonLines {
   }
   // REQUIRES of these: 0 <= row < size().
   [[nodiscard]] std::string_view text(std::int64_t row) const;
-  [[nodiscard]] std::int64_t line_number(std::int64_t row) const;  // from 1; counts
+  [[nodiscard]] std::int64_t line_number(std::int64_t row) const;  // from 1
   [[nodiscard]] std::string place(std::int64_t row) const;         // "train.jsonl:17"
 
   [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
@@ -36,6 +37,8 @@ class JsonLines {
   std::filesystem::path file_;
   std::string text_;
   std::vector<std::size_t> begins_;  // of the rows, in text_
+  // Rows behind empty lines, and how many of these are before them: nothing in most files.
+  std::vector<std::pair<std::int64_t, std::int64_t>> gaps_;
 };
 
 // Runs `work`, and says in its error which row it was about.

@@ -147,7 +147,10 @@ void VqaAnswerProcessor::fit(const Strings& texts) {
   if (vocab_) return;
   Strings answers;
   answers.reserve(texts.size());
-  for (const std::string& text : texts) answers.push_back(normalize_answer(text));
+  for (const std::string& text : texts) {
+    std::string answer = normalize_answer(text);
+    if (!answer.empty()) answers.push_back(std::move(answer));  // else it is nobody's answer
+  }
   vocab_ = make_answer_vocab(words_by_frequency(answers, /*min_count=*/1));
 }
 

@@ -40,7 +40,8 @@ class VocabProcessor final : public Processor {
 
 // `answers` (strings, of one or more people) → `targets`, float [A]. They are repeated in turn up
 // to num_answers; an answer that c of these n people gave scores the mean, over leaving each of
-// them out, of min(1, matches among the others / 3). Unknown answers score nothing.
+// them out, of min(1, matches among the others / 3). Unknown answers score nothing,
+// and so do blank ones, which are still somebody's.
 class VqaAnswerProcessor final : public Processor {
  public:
   // <unk> is put before the answers of vocab_file, which are compared as all are

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -52,11 +54,32 @@ std::string reason_of(const std::string& message) {
   return reason;
 }
 
+// Reads the text and keeps, for the Builder's messages, how far the parser has come: events do not
+// say it. All copies share that place.
+struct Cursor {
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  const char** at;
+
+  reference operator*() const { return **at; }
+  Cursor& operator++() {
+    ++*at;
+    return *this;
+  }
+  bool operator==(const Cursor& other) const { return *at == *other.at; }
+};
+
 // Builds the Value from the parser's events; the parser itself does not recurse.
 class Builder {
  public:
   Builder(std::string_view text, const std::string& where, ErrorKind kind)
-      : text_(text), where_(where), kind_(kind) {}
+      : text_(text), at_(text.data()), where_(where), kind_(kind) {}
+
+  [[nodiscard]] Cursor begin() { return {&at_}; }
 
   [[nodiscard]] Value take() { return std::move(root_); }
 
@@ -65,7 +88,7 @@ class Builder {
   bool number_integer(std::int64_t value) { return put(Value(value)); }
   bool number_unsigned(std::uint64_t value) {
     if (value > static_cast<std::uint64_t>(INT64_MAX)) {
-      throw Error(kind_, where_, " is not usable JSON: the integer ", value,
+      throw Error(kind_, here(), " is not usable JSON: the integer ", value,
                   " does not fit 64 bits with a sign; write it as a string or a float");
     }
     return put(Value(static_cast<std::int64_t>(value)));
@@ -84,15 +107,21 @@ class Builder {
 
   bool parse_error(std::size_t position, const std::string& /*token*/,
                    const Json::exception& error) {
-    const std::string_view before = text_.substr(0, position > 0 ? position - 1 : 0);
-    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const std::size_t start = before.rfind('\n') + 1;  // npos + 1 is 0
-    throw Error(kind_, where_, ":", line, ":", before.size() - start + 1,
-                " is not valid JSON: ", reason_of(error.what()),
+    throw Error(kind_, place_of(position), " is not valid JSON: ", reason_of(error.what()),
                 "; correct the file, or make it anew");
   }
 
  private:
+  // "file:line:column" of the `position`-th character, from 1.
+  [[nodiscard]] std::string place_of(std::size_t position) const {
+    const std::string_view before = text_.substr(0, position > 0 ? position - 1 : 0);
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const std::size_t start = before.rfind('\n') + 1;  // npos + 1 is 0
+    return concat(where_, ":", line, ":", before.size() - start + 1);
+  }
+  [[nodiscard]] std::string here() const {
+    return place_of(static_cast<std::size_t>(at_ - text_.data()));
+  }
   // The place that the next element goes to.
   Value& slot() {
     if (open_.empty()) return root_;
@@ -106,7 +135,7 @@ class Builder {
   bool open(Value container) {
     constexpr std::size_t kDeepest = 200;
     if (open_.size() == kDeepest) {
-      throw Error(kind_, where_, " is not usable JSON: it is nested deeper than ", kDeepest,
+      throw Error(kind_, here(), " is not usable JSON: it is nested deeper than ", kDeepest,
                   " levels; flatten it");
     }
     container.set_origin(where_);
@@ -121,6 +150,7 @@ class Builder {
   }
 
   std::string_view text_;
+  const char* at_;
   const std::string& where_;
   ErrorKind kind_;
   Value root_;
@@ -137,7 +167,8 @@ std::string to_json(const Value& value, int indent) {
 
 Value from_json(std::string_view text, const std::string& where, ErrorKind kind) {
   Builder builder(text, where, kind);
-  Json::sax_parse(text, &builder);
+  const char* end = text.data() + text.size();
+  Json::sax_parse(builder.begin(), Cursor{&end}, &builder);
   return builder.take();
 }
 

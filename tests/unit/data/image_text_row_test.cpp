@@ -89,7 +89,19 @@ TEST_F(ImageTextRowTest, RefusesRowsOfAnotherForm) {
       {R"({"text": "a", "image": "a", "answers": "b"})",
        "answers is \"b\", expected an array of strings"},
       {R"({"text": "a", "image": "a", "answers": []})", "answers has 0 items, expected 1 to 1000"},
-      {R"({"text": "a", "image": "a", "answers": ["b", ""]})", "answers has an empty one"},
+      {R"({"text": "a", "image": "a", "answers": ["?", ""]})",
+       "answers is [\"?\",\"\"], expected one of them to have more than spaces, commas and "
+       "question "
+       "marks, which do not count"},
+      {R"({"text": "a", "image": "a", "answer": "? "})",
+       "answer is \"? \", expected to have more than spaces, commas and question marks, which do "
+       "not count"},
+      {R"({"text": "a", "image": "a", "label": -1})",
+       "label is -1, expected a class number from 0 to 999999"},
+      {R"({"text": "a", "image": "a", "label": 1000000})",
+       "label is 1000000, expected a class number from 0 to 999999"},
+      {R"({"text": "a", "image": "a", "label": 18446744073709551615})",
+       "label is 18446744073709551615, expected a class number from 0 to 999999"},
   };
   for (const auto& [line, expected] : cases) EXPECT_EQ(error(line), expected) << line;
 }
@@ -102,6 +114,29 @@ TEST_F(ImageTextRowTest, NamesLineAndColumnOfBrokenJson) {
               StartsWith(file.string() + ":4:9 is not valid JSON: "));
 }
 
+// A message that writes such a value out would recurse as deep.
+TEST_F(ImageTextRowTest, NamesTheLineOfBracketsThatAreNestedTooDeep) {
+  const std::string deep = std::string(300'000, '[') + std::string(300'000, ']');
+  const auto file =
+      folder_.write("c.jsonl", "{\"text\": \"t\", \"image\": \"a\"}\n{\"text\": " + deep +
+                                   ", \"image\": \"a\"}\n");
+  EXPECT_EQ(error_of(ErrorKind::kData, [&] { (void)parse_image_text_row(JsonLines(file), 1); }),
+            file.string() +
+                ":2:209 is not usable JSON: it is nested deeper than 200 levels; "
+                "flatten it");
+}
+
+TEST_F(ImageTextRowTest, TakesManyBracketsSideBySide) {
+  std::string many = "[]";
+  for (int i = 0; i < 300; ++i) many += ",[]";
+  EXPECT_EQ(parse(R"({"text": "t", "image": "a", "boxes": [)" + many + "]}").text, "t");
+}
+
+TEST_F(ImageTextRowTest, KeepsTheBlankAnswersOfSomeOfTen) {
+  EXPECT_THAT(parse(R"({"text": "t", "image": "a", "answers": ["", "red", "?"]})").answers,
+              ElementsAre("", "red", "?"));
+}
+
 TEST(JsonLinesTest, PassesOverEmptyLinesAndAByteOrderMark) {
   const TempFolder folder;
   const JsonLines lines(folder.write("a.jsonl", "\xef\xbb\xbf{}\r\n\n  \n[1]"));
@@ -109,6 +144,14 @@ TEST(JsonLinesTest, PassesOverEmptyLinesAndAByteOrderMark) {
   EXPECT_EQ(lines.text(0), "{}\r");
   EXPECT_EQ(lines.text(1), "[1]");
   EXPECT_EQ(lines.place(1), (folder / "a.jsonl").string() + ":4");
+}
+
+TEST(JsonLinesTest, KnowsTheLinesOfRowsBehindEmptyOnes) {
+  const TempFolder folder;
+  const JsonLines lines(folder.write("a.jsonl", "\n1\n2\n\n\n3\n4\n \n"));
+  ASSERT_EQ(lines.size(), 4);
+  const std::int64_t expected[] = {2, 3, 6, 7};
+  for (std::int64_t row = 0; row < 4; ++row) EXPECT_EQ(lines.line_number(row), expected[row]);
 }
 
 TEST(JsonLinesTest, RefusesAFileWithoutRows) {

@@ -348,6 +348,15 @@ TEST_F(ImageTextTest, RefusesALabelBeyondTheList) {
                          "row, or add to the vocab_file of processor 'class_label'");
 }
 
+// Of words that train has sorted, a number would mean whichever comes to stand there.
+TEST_F(ImageTextTest, RefusesNumbersAmongWordsAsLabels) {
+  write_rows("train", {R"("text": "a", "image": "0.png", "label": "cat")",
+                       R"("text": "b", "image": "0.png", "label": 0)"});
+  EXPECT_THAT(error(), StartsWith(at_line("train", 2) + "the label is the number 0, but"));
+  write_rows("train", {R"("text": "a", "image": "0.png", "label": "cat")"});
+  EXPECT_THAT(error("test"), StartsWith(at_line("test", 1) + "the label is the number 0, but"));
+}
+
 TEST_F(ImageTextTest, FindsBadFeaturesWithTheLine) {
   const std::string row = R"("text": "a", "features": "0.npy", "label": 0)";
   write_rows("train", {row, R"("text": "a", "features": "bad.npy", "label": 0)"});

@@ -95,6 +95,19 @@ TEST(JpegTest, RefusesMorePixelsThanAllowedBeforeMemoryIsTaken) {
       "image a.jpg has 32768 x 32768 pixels, more than the 64000000 allowed; make it smaller");
 }
 
+// libjpeg warns of the bytes in front of a marker, and a failure after it counts as a warning, too.
+TEST(JpegTest, RefusesAHeaderThatFailsAfterAWarning) {
+  std::string bytes = jpeg_of(16, 8, {1, 2, 3});
+  bytes.insert(2, "junk");
+  EXPECT_EQ(decode_jpeg(bytes, "a.jpg").width, 16);
+  const std::size_t frame = bytes.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  EXPECT_THAT(error(bytes.substr(0, frame + 2)),
+              HasSubstr("image a.jpg is damaged: libjpeg-turbo says '"));
+  bytes[frame + 1] = '\xc8';  // a frame of a kind that nobody can decode
+  EXPECT_THAT(error(bytes), HasSubstr("image a.jpg is damaged: libjpeg-turbo says '"));
+}
+
 // Whatever byte changes, the file is read or refused: an Error, and no crash.
 TEST(JpegTest, TakesOrRefusesEveryMutation) {
   const std::string whole = jpeg_of(16, 8, {200, 100, 50});

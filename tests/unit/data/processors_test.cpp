@@ -166,6 +166,15 @@ TEST_F(VqaAnswerProcessorTest, ScoresNothingForAnUnknownAnswer) {
   EXPECT_THAT(targets({"purple"}), ElementsAre(0, 0, 0, 0));
 }
 
+// Of ten people one has said nothing: no class of its own, but still one of the ten.
+TEST_F(VqaAnswerProcessorTest, PassesOverABlankAnswer) {
+  VqaAnswerProcessor processor(params<VqaAnswerProcessor>({}));
+  processor.fit({"yes", "", "?", "yes"});
+  EXPECT_EQ(processor.facts().find("num_final_outputs")->as_integer(), 2);
+  EXPECT_THAT(targets({"yes", "", "x", "x", "x", "x", "x", "x", "x", "x"}),
+              ElementsAre(0, 0.3F, 0, 0));
+}
+
 TEST_F(VqaAnswerProcessorTest, ComparesAnswersInLowerCaseWithoutSpaceAround) {
   EXPECT_THAT(targets({" Yes?"}), ElementsAre(0, 1, 0, 0));
 }

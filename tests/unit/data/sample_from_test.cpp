@@ -144,6 +144,22 @@ TEST_F(ImageTextSampleFromTest, IsThatOfTheSplit) {
               HasSubstr("wide.npy are 4 wide, expected 3"));
 }
 
+// A user's sentence is not to be guessed from its half.
+TEST_F(ImageTextSampleFromTest, MasksNoWords) {
+  write_row(R"("image": "1.png", "label": 0)");
+  folder_.write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nred\ncat\n");
+  for (const char* type : {"masked_token", "bert_tokenizer"}) {
+    SCOPED_TRACE(type);
+    Value params = Value::Table{{"vocab_file", "vocab.txt"}};
+    if (type == std::string("bert_tokenizer")) params["mask_probability"] = 1.0;
+    config_["processors"]["text_processor"] = Value::Table{{"type", type}, {"params", params}};
+    const auto dataset = open("image_text", config_);
+    const auto made = restored("image_text", config_, *dataset);
+    const at::Tensor labels = from(*made, {"a red cat", {images_[1]}, {}}).tensor("lm_label_ids");
+    EXPECT_TRUE(labels.eq(-1).all().item<bool>()) << labels;
+  }
+}
+
 TEST_F(ImageTextSampleFromTest, OfPairsHasTwoGroups) {
   config_["paired"] = true;
   write_row(R"("image": ["0.png", "1.png"], "features": ["0.npy", "1.npy"], "answer": "x")");

@@ -85,15 +85,15 @@ TEST(JsonTest, RefusesTextThatIsNotUtf8) {
 
 TEST(JsonTest, RefusesNumbersThatDoNotFit) {
   EXPECT_EQ(
-      complaint("[9223372036854775808]"),
-      "q.json is not usable JSON: the integer 9223372036854775808 does not fit 64 bits with a "
+      complaint("[\n9223372036854775808]"),
+      "q.json:2:20 is not usable JSON: the integer 9223372036854775808 does not fit 64 bits with a "
       "sign; write it as a string or a float");
   EXPECT_THAT(complaint("[1e999]"), HasSubstr("number overflow parsing '1e999'"));
 }
 
 TEST(JsonTest, RefusesDeepNesting) {
   EXPECT_EQ(complaint(std::string(1'000'000, '[')),
-            "q.json is not usable JSON: it is nested deeper than 200 levels; flatten it");
+            "q.json:1:201 is not usable JSON: it is nested deeper than 200 levels; flatten it");
   EXPECT_NO_THROW((void)from_json(std::string(200, '[') + std::string(200, ']'), "f"));
 }
 
