@@ -6,6 +6,7 @@
 #include "pergola/error.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <ranges>
 #include <set>
@@ -30,14 +31,40 @@ struct Fitted {
   Rows left_out = {kHeading};
 };
 
-Fitted fit(const StateDict& state, const StateDict& own, const StateMapping& mapping) {
-  Fitted fitted;
-  fitted.state = mapping.empty() ? state : map_state(state, names_of(own), mapping);
-  if (mapping.empty()) {
-    const std::vector<std::string> known = names_of(own);
-    const std::set<std::string> names(known.begin(), known.end());
-    std::erase_if(fitted.state, [&](const auto& weight) { return !names.contains(weight.first); });
+// What a name of the file's may be today: of an older release; and of Hugging Face.
+std::vector<Renaming> renamings_of(const BaseModel& model, const HuggingFaceFormat* hugging_face) {
+  const auto current = [&model](const std::string& name) { return model.format_state_key(name); };
+  if (hugging_face == nullptr) return {current};
+  return {current, [current, hugging_face](const std::string& name) {
+            return current(own_name(*hugging_face, name));
+          }};
+}
+
+// Those that are the model's once they are renamed.
+StateDict take_all(const StateDict& state, const std::vector<std::string>& own,
+                   const Renaming& rename) {
+  const std::set<std::string> known(own.begin(), own.end());
+  StateDict all;
+  std::map<std::string, std::string> taken;  // the model's name, and the file's
+  for (const auto& [name, tensor] : state) {
+    const std::string today = rename(name);
+    if (!known.contains(today)) continue;
+    const auto [first, is_new] = taken.emplace(today, name);
+    if (!is_new) {
+      throw Error(ErrorKind::kCheckpoint, "the file has both '", first->second, "' and '", name,
+                  "' for the model's '", today, "'; name the one that is meant in ",
+                  "checkpoint.pretrained_state_mapping, or take one out of the file");
+    }
+    all.emplace_back(today, tensor);
   }
+  return all;
+}
+
+Fitted fit(const StateDict& state, const StateDict& own, const StateMapping& mapping,
+           const std::vector<Renaming>& renamings) {
+  Fitted fitted;
+  fitted.state = mapping.empty() ? take_all(state, names_of(own), renamings.back())
+                                 : map_state(state, names_of(own), mapping, renamings);
   std::set<const void*> taken;
   for (const auto& [name, tensor] : fitted.state) taken.insert(tensor.unsafeGetTensorImpl());
   for (const auto& [name, tensor] : state) {
@@ -64,12 +91,34 @@ void check_shapes(const StateDict& state, const StateDict& own, const std::files
               "positions, set checkpoint.pretrained_resize_positions = true", columns(rows));
 }
 
+// Takes out what is there all the same: tied weights, one tensor of two names, that the other name
+// has filled, and constants that the model makes itself. Returns how many of the model's names are
+// filled.
+std::size_t count_filled(const StateDict& own, const HuggingFaceFormat* hugging_face,
+                         std::vector<std::string>& missing) {
+  const std::set<std::string> without(missing.begin(), missing.end());
+  std::set<std::pair<const void*, std::int64_t>> filled;  // memory
+  const auto memory = [](const at::Tensor& tensor) {
+    return std::pair(tensor.const_data_ptr(), tensor.numel());
+  };
+  for (const auto& [name, tensor] : own) {
+    if (!without.contains(name) && tensor.numel() > 0) filled.insert(memory(tensor));
+  }
+  std::size_t count = own.size() - missing.size();
+  const std::map<std::string, at::Tensor> models(own.begin(), own.end());
+  std::erase_if(missing, [&](const std::string& name) {
+    const bool is_tied = filled.contains(memory(models.at(name)));
+    if (is_tied) ++count;
+    return is_tied || (hugging_face != nullptr && is_skipped(*hugging_face, name));
+  });
+  return count;
+}
+
 PretrainedReport make_report(const StateDict& own, const LoadReport& loaded, const Fitted& fitted,
                              const StateDict& resized) {
   const std::map<std::string, at::Tensor> models(own.begin(), own.end());
   PretrainedReport report;
   report.missing = loaded.missing_keys;
-  report.matched = own.size() - report.missing.size();
   Rows rows = {kHeading};
   for (const std::string& name : report.missing) {
     rows.push_back({name, "missing", concat(models.at(name).sizes())});
@@ -98,13 +147,10 @@ std::string PretrainedReport::summary() const {
 
 PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,
                                  const PretrainedOptions& options) {
-  Weights weights = read_weights(path);
-  for (auto& [name, tensor] : weights.state) {
-    if (options.hugging_face != nullptr) name = own_name(*options.hugging_face, name);
-    name = model.format_state_key(name);
-  }
+  const Weights weights = read_weights(path);
   const StateDict own = state_dict(model);
-  Fitted fitted = fit(weights.state, own, options.mapping);
+  Fitted fitted =
+      fit(weights.state, own, options.mapping, renamings_of(model, options.hugging_face));
   if (fitted.state.empty()) {
     throw Error(ErrorKind::kCheckpoint, "none of the ", weights.state.size(), " weights in ",
                 path.string(), " (", weights.format, ") is the model's, whose first is '",
@@ -115,8 +161,10 @@ PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& 
   const StateDict resized =
       options.resize_positions ? resize_position_tables(fitted.state, own) : StateDict();
   check_shapes(fitted.state, own, path, weights.format);
-  const LoadReport loaded = model.load_state_dict(fitted.state, Strict::kNo);
+  LoadReport loaded = model.load_state_dict(fitted.state, Strict::kNo);
+  const std::size_t filled = count_filled(own, options.hugging_face, loaded.missing_keys);
   PretrainedReport report = make_report(own, loaded, fitted, resized);
+  report.matched = filled;
   report.format = weights.format;
   model.on_pretrained_loaded(loaded);
   return report;

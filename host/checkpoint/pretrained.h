@@ -22,9 +22,9 @@ struct PretrainedOptions {
 
 struct PretrainedReport {
   std::string format;                 // what the file was recognised as
-  std::size_t matched = 0;            // weights of the model that it has
-  std::vector<std::string> missing;   // weights of the model that it has not
-  std::vector<std::string> left_out;  // of the file
+  std::size_t matched = 0;            // weights of the model that it has, under any of their names
+  std::vector<std::string> missing;   // weights of the model that it has not; no constants
+  std::vector<std::string> left_out;  // of the file, as it calls them
   std::vector<std::string> resized;
   std::string table;  // a line for each of the last three, and a head
 
@@ -33,7 +33,8 @@ struct PretrainedReport {
 };
 
 // Reads weights from `path` in any form that open_weights knows, and copies into `model` those that
-// it has, after own_name, format_state_key and the mapping; then calls on_pretrained_loaded. Throws
+// it has: those of the mapping, whose names may be the file's own or what format_state_key and
+// own_name make of them, or all; then calls on_pretrained_loaded with what is missing. Throws
 // Error{kCheckpoint}, and the model is as before, when the path cannot be read, a shape differs, or
 // nothing fits.
 [[nodiscard]] PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,

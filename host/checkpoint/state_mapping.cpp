@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -21,25 +22,50 @@ std::optional<std::string> without(std::string name, const std::string& part) {
   return name;
 }
 
-std::string describe(const std::string& own_part, const std::string& part) {
-  return concat("checkpoint.pretrained_state_mapping: \"", own_part, "\" = \"", part, "\"");
-}
+// Where weights are in the state, by what is left of their names without a part.
+using Rests = std::multimap<std::string, std::size_t>;
 
-// The weights whose names have `part`, by the rest of the name.
-std::map<std::string, std::size_t> by_rest(const StateDict& state, const std::string& own_part,
-                                           const std::string& part) {
-  std::map<std::string, std::size_t> rests;
-  for (std::size_t i = 0; i < state.size(); ++i) {
-    const auto rest = without(state[i].first, part);
-    if (!rest) continue;
-    const auto [known, is_new] = rests.emplace(*rest, i);
-    if (is_new) continue;
-    throw Error(ErrorKind::kCheckpoint, describe(own_part, part), " takes both '",
-                state[known->second].first, "' and '", state[i].first, "' for one weight; name ",
-                "more of the one that is meant");
+// A line of the mapping, against the names of the file: as they are there, and as each renaming
+// makes them.
+class MappingLine {
+ public:
+  MappingLine(const std::string& own_part, const std::string& part, const StateDict& state,
+              const std::vector<Renaming>& renamings)
+      : own_part_(own_part), part_(part), state_(state), forms_(renamings.size() + 1) {
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      const std::string& name = state[i].first;
+      if (const auto rest = without(name, part)) forms_.front().emplace(*rest, i);
+      for (std::size_t k = 0; k < renamings.size(); ++k) {
+        if (const auto rest = without(renamings[k](name), part)) forms_[k + 1].emplace(*rest, i);
+      }
+    }
   }
-  return rests;
-}
+
+  // Where the weight for the model's `name` is; nothing when the line has none for it.
+  [[nodiscard]] std::optional<std::size_t> find(const std::string& name) const {
+    const auto rest = without(name, own_part_);
+    if (!rest) return std::nullopt;
+    for (const Rests& form : forms_) {
+      const auto [begin, end] = form.equal_range(*rest);
+      if (begin == end) continue;
+      if (std::next(begin) == end) return begin->second;
+      throw Error(ErrorKind::kCheckpoint, text(), " takes both '", state_[begin->second].first,
+                  "' and '", state_[std::next(begin)->second].first, "' for one weight; name ",
+                  "more of the one that is meant");
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::string text() const {
+    return concat("checkpoint.pretrained_state_mapping: \"", own_part_, "\" = \"", part_, "\"");
+  }
+
+ private:
+  const std::string& own_part_;
+  const std::string& part_;
+  const StateDict& state_;
+  std::vector<Rests> forms_;
+};
 
 bool is_position_table(std::string_view name) {
   return name.starts_with("position_embeddings") ||
@@ -53,28 +79,26 @@ bool is_position_ids(std::string_view name) {
 }  // namespace
 
 StateDict map_state(const StateDict& state, const std::vector<std::string>& own,
-                    const StateMapping& mapping) {
+                    const StateMapping& mapping, const std::vector<Renaming>& renamings) {
   StateDict mapped;
   std::map<std::string, std::string> taken;  // the model's name, and the file's
   for (const auto& [own_part, part] : mapping) {
-    const auto rests = by_rest(state, own_part, part);
+    const MappingLine line(own_part, part, state, renamings);
     bool fits = false;
     for (const std::string& name : own) {
-      const auto rest = without(name, own_part);
-      const auto found = rest ? rests.find(*rest) : rests.end();
-      if (found == rests.end()) continue;
+      const auto found = line.find(name);
+      if (!found) continue;
       fits = true;
-      const auto& [from, tensor] = state[found->second];
+      const auto& [from, tensor] = state[*found];
       const auto [known, is_new] = taken.emplace(name, from);
       if (!is_new) {
-        throw Error(ErrorKind::kCheckpoint, describe(own_part, part), " gives '", name, "' the ",
-                    "weight '", from, "', and another line gives it '", known->second,
-                    "'; take one of the two out");
+        throw Error(ErrorKind::kCheckpoint, line.text(), " gives '", name, "' the weight '", from,
+                    "', and another line gives it '", known->second, "'; take one of the two out");
       }
       mapped.emplace_back(name, tensor);
     }
     if (fits) continue;
-    throw Error(ErrorKind::kCheckpoint, describe(own_part, part),
+    throw Error(ErrorKind::kCheckpoint, line.text(),
                 " fits no weight: it is {part of the model's names = part of the file's}, the "
                 "model has such as '",
                 own.empty() ? "" : own.front(), "', the file such as '",

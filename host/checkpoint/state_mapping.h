@@ -4,6 +4,7 @@
 
 #include "pergola/state_dict.h"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,11 +17,16 @@ namespace pergola::host {
 // MMF has not, is in every name.
 using StateMapping = std::map<std::string, std::string>;
 
+// Another name of a weight of the file's: today's of an older one, the model's of Hugging Face's.
+using Renaming = std::function<std::string(const std::string& name)>;
+
 // The weights of `state` that a name in `own` is mapped to, under that name; what no mapping names
-// is left out. Throws Error{kCheckpoint} for a mapping that fits nothing, and for two weights for
-// one name.
+// is left out. The file's part is looked for in the names as they are in the file, and, for names
+// of `own` that those do not fill, in what each of `renamings` makes of them, the first one first.
+// Throws Error{kCheckpoint} for a mapping that fits nothing, and for two weights for one name.
 [[nodiscard]] StateDict map_state(const StateDict& state, const std::vector<std::string>& own,
-                                  const StateMapping& mapping);
+                                  const StateMapping& mapping,
+                                  const std::vector<Renaming>& renamings = {});
 
 // Makes position tables in `state` as long as those of the same name in `own`: a longer one is cut,
 // a shorter one begins again where it ends, so that position n + i starts as position i. These are

@@ -18,8 +18,9 @@ int config_command(const Words& words) {
   if (verb != "show") throw Error(ErrorKind::kConfig, "'", verb, "' is not known; usage: ", usage);
   const std::string file = take_config(arguments, usage);
   const ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
-  static_cast<void>(RunConfig::parse(loaded.config.root));  // what it refuses, a run would refuse
-  std::cout << printable_lines(loaded.config.show());       // a file's name may be anything
+  // What it refuses, a run would refuse.
+  RunConfig::parse(loaded.config.root).warn_of_no_effect(loaded.config.root);
+  std::cout << printable_lines(loaded.config.show());  // a file's name may be anything
   return 0;
 }
 

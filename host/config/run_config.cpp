@@ -77,14 +77,7 @@ std::optional<double> parse_clip_norm(const Config& training) {
     throw training.error("clip_norm_mode",
                          "is not known; expected \"all\": the norm of all gradients together");
   }
-  if (!training.get<bool>("clip_gradients")) {
-    if (was_set(training, "max_grad_l2_norm")) {
-      log::warning(
-          "[config] training.max_grad_l2_norm has no effect, because "
-          "training.clip_gradients is false");
-    }
-    return std::nullopt;
-  }
+  if (!training.get<bool>("clip_gradients")) return std::nullopt;
   if (!training.has("max_grad_l2_norm")) {
     throw training.error("clip_gradients",
                          "needs training.max_grad_l2_norm, which is not set; set it to a number "
@@ -122,11 +115,6 @@ TrainingConfig parse_training(const Config& config) {
   training.update_frequency = config.get<std::int64_t>("update_frequency");
   training.max_updates = config.get<std::int64_t>("max_updates");
   training.max_epochs = config.find<double>("max_epochs");
-  if (training.max_epochs && was_set(config, "max_updates")) {
-    log::warning("[config] training.max_epochs = ", *training.max_epochs,
-                 " wins over training.max_updates = ", training.max_updates,
-                 "; to train for less, lower training.max_epochs, which may be a fraction");
-  }
   training.log_interval = config.get<std::int64_t>("log_interval");
   training.checkpoint_interval = config.get<std::int64_t>("checkpoint_interval");
   training.evaluation_interval = config.get<std::int64_t>("evaluation_interval");
@@ -179,10 +167,6 @@ std::optional<SchedulerConfig> parse_scheduler(const Config& root) {
   if (root.get<bool>("training.lr_scheduler")) {
     return SchedulerConfig{{type, scheduler_params(root, type)}, interval == "epoch"};
   }
-  if (was_set(root, "scheduler.type")) {
-    log::warning("[config] scheduler.type = \"", type,
-                 "\" has no effect, because training.lr_scheduler is false");
-  }
   return std::nullopt;
 }
 
@@ -212,12 +196,6 @@ CheckpointConfig parse_checkpoint(const Config& config) {
   flatten_mapping(config.table("pretrained_state_mapping"), "",
                   checkpoint.pretrained_state_mapping);
   checkpoint.pretrained_resize_positions = config.get<bool>("pretrained_resize_positions");
-  if (!checkpoint.pretrained &&
-      (!checkpoint.pretrained_state_mapping.empty() || checkpoint.pretrained_resize_positions)) {
-    log::warning(
-        "[config] checkpoint.pretrained_state_mapping and pretrained_resize_positions have no "
-        "effect, because checkpoint.pretrained is not set");
-  }
   return checkpoint;
 }
 
@@ -259,6 +237,29 @@ RunConfig RunConfig::parse(const Config& root) {
   run.model_config = root.table(concat("model_config.", run.model));
   run.dataset_config = root.table(concat("dataset_config.", run.dataset));
   return run;
+}
+
+void RunConfig::warn_of_no_effect(const Config& root) const {
+  if (!training.max_grad_l2_norm && was_set(root, "training.max_grad_l2_norm")) {
+    log::warning(
+        "[config] training.max_grad_l2_norm has no effect, because training.clip_gradients is "
+        "false");
+  }
+  if (training.max_epochs && was_set(root, "training.max_updates")) {
+    log::warning("[config] training.max_epochs = ", *training.max_epochs,
+                 " wins over training.max_updates = ", training.max_updates,
+                 "; to train for less, lower training.max_epochs, which may be a fraction");
+  }
+  if (!scheduler && was_set(root, "scheduler.type")) {
+    log::warning("[config] scheduler.type = \"", root.get<std::string>("scheduler.type"),
+                 "\" has no effect, because training.lr_scheduler is false");
+  }
+  if (!checkpoint.pretrained &&
+      (!checkpoint.pretrained_state_mapping.empty() || checkpoint.pretrained_resize_positions)) {
+    log::warning(
+        "[config] checkpoint.pretrained_state_mapping and pretrained_resize_positions have no "
+        "effect, because checkpoint.pretrained is not set");
+  }
 }
 
 }  // namespace pergola::host

@@ -101,8 +101,11 @@ struct RunConfig {
 
   // Throws Error{kConfig} for what types and bounds alone do not show: an unknown word in run_type,
   // a device that is none, training without an optimizer, clipping without a norm or in two ways.
-  // Says in the log which settings have no effect.  REQUIRES: `root` is of a ResolvedConfig.
+  // REQUIRES: `root` is of a ResolvedConfig.
   [[nodiscard]] static RunConfig parse(const Config& root);
+
+  // Says in the log which settings of a run have no effect.  REQUIRES: parse(root) gave this.
+  void warn_of_no_effect(const Config& root) const;
 };
 
 }  // namespace pergola::host

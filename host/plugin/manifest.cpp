@@ -40,7 +40,8 @@ ConfigurableManifest parse_configurable(const TableReader& reader, const std::st
   std::vector<std::string> known = {"description", defaults};
   known.insert(known.end(), more.begin(), more.end());
   reader.allow_only(known);
-  ConfigurableManifest entry{reader.text("description")};
+  ConfigurableManifest entry;
+  entry.description = reader.text("description");
   if (const Value* config = reader.find(defaults); config != nullptr) {
     (void)reader.table(defaults);  // checks that it is one
     entry.config = *config;

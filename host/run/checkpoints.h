@@ -39,10 +39,11 @@ struct CheckedFile {
 
 // Writes a folder `to` that Hugging Face's from_pretrained loads, as the manifest of the plugin
 // that has the model says (host/plugin/hugging_face.h); no plugin is loaded. `from`: a checkpoint,
-// a run (its best, or last), or weights under the model's names, which are of the model whose sizes
-// they have. `words` go over the model's config. Returns a line that says what was done; the log
-// says what was left out. Throws Error{kCheckpoint} as convert_checkpoint does and for weights of
-// no model that Hugging Face has, Error{kConfig} for words that the model's config has not.
+// a run (its best, or last), or weights under the model's names or Hugging Face's, which are of the
+// model whose sizes they have. `words` go over the model's config. Returns a line that says what
+// was done; the log says what was left out. Throws Error{kCheckpoint} as convert_checkpoint does
+// and for weights of no model that Hugging Face has, Error{kConfig} for words that the model's
+// config has not.
 [[nodiscard]] std::string convert_to_hugging_face(const std::filesystem::path& from,
                                                   const std::filesystem::path& to,
                                                   const PluginCatalog& catalog,

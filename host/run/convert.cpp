@@ -118,17 +118,34 @@ std::vector<std::string> keys_of(const ConfigurableManifests& models) {
   return keys;
 }
 
-// The only model whose sizes the weights have.
+StateDict with_own_names(const HuggingFaceFormat& format, StateDict state) {
+  for (auto& [name, tensor] : state) name = own_name(format, name);
+  return state;
+}
+
+// The models whose sizes the weights have, under their names or Hugging Face's. One that shows more
+// of them is the more special one: VisualBERT's weights are BERT's, and the regions' besides.
+std::vector<std::string> fitting(const StateDict& state, const ConfigurableManifests& models) {
+  std::vector<std::string> best;
+  std::size_t most = 0;
+  for (const auto& [key, entry] : models) {
+    const HuggingFaceFormat& format = *entry.hugging_face;
+    if (format.sizes.size() < most || !has_sizes(format, with_own_names(format, state))) continue;
+    if (format.sizes.size() > most) best.clear();
+    most = format.sizes.size();
+    best.push_back(key);
+  }
+  return best;
+}
+
+// The only model that fits.
 std::string recognise(const Source& source, const fs::path& from,
                       const ConfigurableManifests& models, const PluginCatalog& catalog) {
-  std::vector<std::string> fitting;
-  for (const auto& [key, entry] : models) {
-    if (has_sizes(*entry.hugging_face, source.state)) fitting.push_back(key);
-  }
-  if (fitting.size() == 1) return fitting.front();
-  if (fitting.size() > 1) {
+  const std::vector<std::string> found = fitting(source.state, models);
+  if (found.size() == 1) return found.front();
+  if (found.size() > 1) {
     throw Error(ErrorKind::kCheckpoint, from.string(), " (", source.format,
-                ") may be of the models ", listed(fitting),
+                ") may be of the models ", listed(found),
                 "; train one of them from it (checkpoint.pretrained), and convert ", "that run");
   }
   throw Error(ErrorKind::kCheckpoint, from.string(), " (", source.format,
@@ -205,6 +222,7 @@ std::string convert_to_hugging_face(const fs::path& from, const fs::path& to,
   if (!is_told) source.model = recognise(source, from, models, catalog);
   const ConfigurableManifest& manifest = manifest_of(source.model, models, catalog);
   const HuggingFaceFormat& format = *manifest.hugging_face;
+  if (!is_told) source.state = with_own_names(format, std::move(source.state));
   const HuggingFaceExport exported =
       export_hugging_face(format, source.state,
                           full_config(manifest, source.model, source.config, words), source.words);

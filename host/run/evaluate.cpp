@@ -25,13 +25,15 @@ std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const Ru
 
 RunResult evaluate(const EvaluateRequest& request) {
   const RunConfig config = RunConfig::parse(request.config.root);
+  config.warn_of_no_effect(request.config.root);
   RunResult result;
   result.checkpoint = choose_checkpoint(request, config);
   const CheckpointContent content = load_checkpoint(result.checkpoint, CheckpointParts::kModel);
   Session session(config, request.catalog);
   session.check_identity(content.state);
   session.build_model(request.split, /*seed=*/0);
-  session.load_weights(content);
+  session.check_data(content.state, request.split);
+  session.load_weights(content, result.checkpoint);
   log::info("[checkpoint] weights of ", result.checkpoint.string());
   std::filesystem::path predictions;
   if (request.predict) {

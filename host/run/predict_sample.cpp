@@ -125,7 +125,7 @@ Value predict_sample(const SampleRequest& request) {
   warn_of_other_plugin(content.state, session.identity(""));
   session.restore_dataset(data);
   session.build_model("test", /*seed=*/0);
-  session.load_weights(content);
+  session.load_weights(content, folder);
 
   const OneSample one(session.dataset("test"), {request.text, request.images, request.features});
   Value result;

@@ -25,7 +25,8 @@ struct SampleRequest {
 
 // {answer, probability, top, checkpoint, model}, and what the model's format_for_prediction adds.
 // Opens no data set. Throws Error: a checkpoint that is damaged, of another model or without what
-// its data set must say, an input that is missing, one too many, or of another form.
+// its data set must say, an input that is missing, one too many, or of another form, scores that
+// are not finite.
 [[nodiscard]] Value predict_sample(const SampleRequest& request);
 
 }  // namespace pergola::host

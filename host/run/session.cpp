@@ -8,12 +8,14 @@
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
 #include "host/model/guard.h"
+#include "host/run/data_check.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
 #include "host/train/predictions.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 
 #include <algorithm>
@@ -147,8 +149,9 @@ void Session::build_model(const std::string& split, std::int64_t seed) {
   guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
 }
 
-void Session::load_weights(const CheckpointContent& content) {
+void Session::load_weights(const CheckpointContent& content, const std::filesystem::path& folder) {
   check_identity(content.state);
+  weights_ = folder;
   guarded("load_state_dict() of model '" + config_.model + "'",
           [&] { model_->load_state_dict(content.model, Strict::kYes); });
   const Value* extras = content.state.find("extras");
@@ -185,12 +188,18 @@ void Session::restore_dataset(const Value& state) {
   datasets_["test"] = make_dataset("test", &state);
 }
 
-Value Session::data_state() {
-  Value state = guarded(dataset_hook("state_dict()", config_.dataset),
-                        [&] { return dataset("train").state_dict(); });
+Value Session::data_state(const std::string& split) {
+  const Dataset& data = dataset(split);
+  Value state =
+      guarded(dataset_hook("state_dict()", config_.dataset), [&] { return data.state_dict(); });
   if (state.is_null() || state.is_table()) return state;
   throw Error(ErrorKind::kPlugin, dataset_hook("state_dict()", config_.dataset), " is ",
               state.type_name(), "; expected a table, or null");
+}
+
+void Session::check_data(const Value& state, const std::string& split) {
+  const Value* const saved = state.find("data");
+  if (saved != nullptr) check_same_words(*saved, data_state(split), config_);
 }
 
 const Dataset& Session::dataset(const std::string& split) {
@@ -242,7 +251,24 @@ Numbers Session::evaluate(const std::string& split, const std::filesystem::path&
   return numbers;
 }
 
+// -inf takes an answer out; a sample without any that is finite has none.
+void Session::check_scores(const at::Tensor& scores) const {
+  if (!scores.defined() || scores.numel() == 0) return;
+  const at::Tensor best = scores.amax(-1);
+  const at::Tensor bad = best.isfinite().logical_not();
+  const auto count = bad.sum().item<std::int64_t>();
+  if (count == 0) return;
+  throw Error(ErrorKind::kNan, "the scores of model '", config_.model,
+              "' are not finite numbers: ", "the highest is ",
+              best.masked_select(bad)[0].item<double>(), " in ", count, " of ", best.numel(),
+              best.numel() == 1 ? " sample" : " samples of a batch", ", with the weights of ",
+              weights_.string(), "; look for nan and inf in the input ",
+              "(features above all), and in these weights: a checkpoint from before the losses ",
+              "grew may be sound");
+}
+
 std::vector<Value> Session::rows_of(const std::string& split, const Report& report) {
+  check_scores(report.output.scores);
   std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", config_.dataset),
                                     [&] { return dataset(split).format_for_prediction(report); });
   return guarded("format_for_prediction() of model '" + config_.model + "'",

@@ -16,6 +16,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,8 +37,9 @@ class Session {
   // data set of `split` knows.
   void build_model(const std::string& split, std::int64_t seed);
 
-  // Loads a checkpoint's weights. Throws Error{kCheckpoint} when it is of another model.
-  void load_weights(const CheckpointContent& content);
+  // Loads the weights of the checkpoint in `folder`. Throws Error{kCheckpoint} when it is of
+  // another model.
+  void load_weights(const CheckpointContent& content, const std::filesystem::path& folder);
 
   // Loads the weights of checkpoint.pretrained, if it is set; says in the log what of them fits.
   // Throws Error{kCheckpoint}.
@@ -54,16 +56,22 @@ class Session {
   // The data set as the split `test`, of what a checkpoint has of it (data_state()) in place of its
   // files: without samples of its own.
   void restore_dataset(const Value& state);
-  // What restore_dataset() takes: a table, or null where the data set cannot be restored.
-  [[nodiscard]] Value data_state();
+  // What restore_dataset() takes: a table, or null where the data set cannot be restored. Every
+  // split has the same.
+  [[nodiscard]] Value data_state(const std::string& split);
+  // Throws Error{kCheckpoint} where a word or class has another number in the data set of `split`
+  // than in `state`, a checkpoint's.
+  void check_data(const Value& state, const std::string& split);
 
-  // Metrics of a split, and the prediction file's rows when `predictions` names a file.
+  // Metrics of a split, and the prediction file's rows when `predictions` names a file. Throws
+  // Error{kNan} rather than write rows of scores that are not finite.
   [[nodiscard]] Numbers evaluate(const std::string& split,
                                  const std::filesystem::path& predictions);
 
   // Rows of the prediction file, and what they are made of.
   using RowVisitor = std::function<void(std::vector<Value> rows, const Report& report)>;
-  // Predicts the samples of `samples`, which are like those of the split `test`.
+  // Predicts the samples of `samples`, which are like those of the split `test`. Throws Error{kNan}
+  // for scores that are not finite.
   void predict(const Dataset& samples, const RowVisitor& visit);
   // [batch, answers], as the data set says.
   [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores);
@@ -83,6 +91,7 @@ class Session {
   void load_plugins(const PluginCatalog& catalog);
   [[nodiscard]] std::unique_ptr<Dataset> make_dataset(const std::string& split, const Value* state);
   [[nodiscard]] std::vector<Value> rows_of(const std::string& split, const Report& report);
+  void check_scores(const at::Tensor& scores) const;
   // The model's plugin, or null: the host itself has models too.
   [[nodiscard]] const LoadedPlugin* model_plugin() const;
   [[nodiscard]] Value plugin_identity() const;  // reads the whole file
@@ -96,6 +105,7 @@ class Session {
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
   Value facts_ = Value::Table{};      // of the data set that the model was built for
   std::shared_ptr<BaseModel> model_;  // shared: torch::nn modules are
+  std::filesystem::path weights_;     // the checkpoint that the model's are of
 };
 
 }  // namespace pergola::host

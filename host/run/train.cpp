@@ -76,6 +76,7 @@ class TrainCommand {
     if (resumed) {
       session_->check_identity(resumed->content.state);
       check_continuation(resumed->content.state, identity());
+      session_->check_data(resumed->content.state, "train");
     }
     session_->build_model("train", seed_);
     check_losses(config_, session_->model());
@@ -131,7 +132,7 @@ class TrainCommand {
   [[nodiscard]] Value identity() {
     Value identity = session_->identity(request_.config.to_file());
     identity["seed"] = seed_;
-    identity["data"] = session_->data_state();
+    identity["data"] = session_->data_state("train");
     identity["train_samples"] = session_->dataset("train").size();
     return identity;
   }
@@ -235,7 +236,7 @@ class TrainCommand {
     result_.checkpoint = has_best() ? store.best() : store.last();
     if (!config_.run_type.val && !config_.run_type.test) return;
     const CheckpointContent weights = load_checkpoint(result_.checkpoint, CheckpointParts::kModel);
-    session_->load_weights(weights);
+    session_->load_weights(weights, result_.checkpoint);
     Progress progress;
     progress.epoch = weights.state.find("progress.epoch")->as_integer();
     progress.update = weights.state.find("progress.update")->as_integer();
@@ -314,7 +315,10 @@ class TrainCommand {
 
 RunResult train(const TrainRequest& request) {
   RunConfig config = RunConfig::parse(request.config.root);
-  if (config.run_type.train) return TrainCommand(request, std::move(config)).run();
+  if (config.run_type.train) {
+    config.warn_of_no_effect(request.config.root);
+    return TrainCommand(request, std::move(config)).run();
+  }
   if (request.existing == ExistingRun::kOverwrite) {
     log::warning("[run] --overwrite has no effect, because run_type does not have train");
   }

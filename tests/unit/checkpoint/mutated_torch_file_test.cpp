@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Sound files with a few bytes changed, cut off or moved: each is an Error or gives tensors that
-// can be used, and no sanitizer sees anything. PERGOLA_MUTATIONS says how many (default 10,000); the
-// same number gives the same files.
+// can be used, and no sanitizer sees anything. PERGOLA_MUTATIONS says how many (default 10,000);
+// the same number gives the same files.
 #include "host/checkpoint/weights.h"
 #include "unit/checkpoint/torch_file_kit.h"
 

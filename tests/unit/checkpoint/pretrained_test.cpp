@@ -68,6 +68,38 @@ TEST(StateMappingTest, AMappingThatFitsNothingIsRefused) {
             "file such as 'bert.bias'");
 }
 
+// The file's own names come first: what they are renamed to is for the rest.
+TEST(StateMappingTest, TheFilesNamesAreTakenAsTheyAreAndThenRenamed) {
+  const auto current = [](const std::string& name) {
+    return name.starts_with("old.") ? "bert." + name.substr(4) : name;
+  };
+  const auto own_name = [](const std::string& name) {
+    return name.starts_with("bert.") ? "model." + name : name;
+  };
+  const std::vector<std::string> own = {"model.bert.x", "model.bert.y"};
+  const std::vector<Renaming> renamings = {
+      current, [&](const std::string& name) { return own_name(current(name)); }};
+  const StateDict files[] = {{{"bert.x", numbered(1)}, {"old.y", numbered(2)}},
+                             {{"model.bert.x", numbered(1)}, {"old.y", numbered(2)}}};
+  for (const StateDict& file : files) {
+    for (const StateMapping& mapping :
+         {StateMapping{{"model.bert", "bert"}}, StateMapping{{"model.bert", "model.bert"}}}) {
+      if (&file == &files[1] && mapping.at("model.bert") == "bert") continue;
+      const StateDict mapped = map_state(file, own, mapping, renamings);
+      ASSERT_THAT(names_of(mapped), ElementsAre("model.bert.x", "model.bert.y"));
+      EXPECT_EQ(mapped[0].second.item<float>(), 1);
+      EXPECT_EQ(mapped[1].second.item<float>(), 2);
+    }
+  }
+  // One of them is there as it is; the other would be it after a renaming.
+  const StateDict both = {{"bert.x", numbered(1)}, {"old.x", numbered(2)}};
+  EXPECT_EQ(map_state(both, own, {{"model.bert", "bert"}}, renamings)[0].second.item<float>(), 1);
+  EXPECT_THAT(error_of([&] {
+                static_cast<void>(map_state(files[0], own, {{"model.bert", "brt"}}, renamings));
+              }),
+              HasSubstr("the file such as 'bert.x'"));
+}
+
 TEST(StateMappingTest, TwoWeightsForOneNameAreRefused) {
   EXPECT_THAT(error_of([] {
                 static_cast<void>(map_state({{"a.b.x", numbered(1)}, {"b.a.x", numbered(2)}},
@@ -218,7 +250,8 @@ TEST_F(PretrainedTest, WeightsOfAnotherModelAreRefused) {
 TEST_F(PretrainedTest, TwoKeysForOneWeightAreRefused) {
   EXPECT_THAT(
       load_error({{"bert.dense.bias", at::zeros({2})}, {"bert.linear.bias", at::zeros({2})}}),
-      HasSubstr("bert.dense.bias is a second 'bert.dense.bias'"));
+      HasSubstr("the file has both 'bert.dense.bias' and 'bert.linear.bias' for the model's "
+                "'bert.dense.bias'; name the one that is meant"));
 }
 
 TEST_F(PretrainedTest, HalfPrecisionBecomesTheModelsOwn) {
@@ -226,6 +259,52 @@ TEST_F(PretrainedTest, HalfPrecisionBecomesTheModelsOwn) {
   EXPECT_EQ(weight("head.bias").scalar_type(), at::kFloat);
   EXPECT_EQ(weight("head.bias").item<float>(), 1.5F);
   EXPECT_THAT(report.left_out, IsEmpty());
+}
+
+TEST_F(PretrainedTest, WhatIsLeftOutKeepsTheFilesName) {
+  const PretrainedReport report =
+      load({{"bert.dense.bias", at::zeros({2})}, {"cls.linear.bias", at::zeros({2})}});
+  EXPECT_THAT(report.left_out, ElementsAre("cls.linear.bias"));
+  EXPECT_THAT(load_error({{"cls.linear.bias", at::zeros({2})}}),
+              HasSubstr("\n  cls.linear.bias  "));
+}
+
+// As TinyBert at Hugging Face, "tiny.*" there, with a head whose weight is that of the words.
+class TiedBert final : public BaseModel {
+ public:
+  TiedBert() : BaseModel(Config()) { build(); }
+  void build() override {
+    auto bert = register_module("bert", std::make_shared<torch::nn::Module>());
+    const at::Tensor words = bert->register_parameter("words", at::zeros({3, 2}));
+    bert->register_buffer("position_ids", at::arange(4));
+    auto decoder = register_module("decoder", std::make_shared<torch::nn::Module>());
+    decoder->register_parameter("weight", words);
+    register_module("head", torch::nn::Linear(2, 1));
+  }
+  ModelOutput forward(const SampleList& /*batch*/) override { return {}; }
+  void on_pretrained_loaded(const LoadReport& report) override { told = report.missing_keys; }
+
+  std::vector<std::string> told;
+};
+
+// Hugging Face's safetensors have a shared tensor once, and no constants.
+TEST(TiedWeightsTest, AreThereUnderAnyOfTheirNames) {
+  const TempFolder folder{memory_or_disk()};
+  const fs::path file = folder / "weights.safetensors";
+  HuggingFaceFormat format;
+  format.skip = {"position_ids"};
+  format.classes = {{.name = "Tiny", .names = {{"bert", "tiny"}}, .sizes = {}}};
+  for (const StateMapping& mapping : {StateMapping{}, StateMapping{{"bert", "tiny"}}}) {
+    TiedBert model;
+    write_safetensors(file, {{"tiny.words", at::full({3, 2}, 4.0)}});
+    const PretrainedReport report =
+        load_pretrained(model, file, {.mapping = mapping, .hugging_face = &format});
+    EXPECT_EQ(state_dict(model)[2].second.min().item<float>(), 4);  // decoder.weight
+    EXPECT_EQ(report.summary(),
+              "took 2 of the model's 4 weights (safetensors); 2 missing in it, 0 left out of it");
+    EXPECT_THAT(report.missing, ElementsAre("head.weight", "head.bias"));
+    EXPECT_EQ(model.told, report.missing);
+  }
 }
 
 }  // namespace

@@ -18,7 +18,10 @@ class RunConfigTest : public ConfigFixture {
   void TearDown() override { set_log_sink(nullptr); }
 
   [[nodiscard]] RunConfig parse(const std::vector<std::string>& overrides = {}) const {
-    return RunConfig::parse(resolve(overrides));
+    const Config root = resolve(overrides);
+    RunConfig config = RunConfig::parse(root);
+    config.warn_of_no_effect(root);
+    return config;
   }
   [[nodiscard]] std::string parse_complaint(const std::vector<std::string>& overrides) const {
     return testing::error_of([&] { (void)parse(overrides); });

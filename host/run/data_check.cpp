@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/run/data_check.h"
+
+#include "host/support/json.h"
+#include "pergola/error.h"
+
+#include <algorithm>
+#include <string>
+
+namespace pergola::host {
+namespace {
+
+constexpr std::size_t kMostShown = 200;  // characters of a state that is no list of words
+
+// As state.json has it: what JSON cannot hold is alike in both.
+Value as_saved(const Value& state) { return from_json(to_json(state), "the data set's state"); }
+
+std::string shown(const Value& state) {
+  const std::string text = to_json(state);
+  return text.size() <= kMostShown ? text : text.substr(0, kMostShown) + "...";
+}
+
+// "number 1 was \"dog\" and is \"elk\" now"
+std::string difference_of_words(const Value::Array& saved, const Value::Array& now) {
+  const auto differs = std::ranges::mismatch(saved, now).in1;
+  const auto number = static_cast<std::size_t>(differs - saved.begin());
+  const auto word = [number](const Value::Array& words) {
+    return number < words.size() ? to_string(words[number]) : "missing";
+  };
+  return concat("number ", number, " was ", word(saved), " and is ", word(now), " now (",
+                saved.size(), " words then, ", now.size(), " now)");
+}
+
+// Empty where `now` has all that `saved` has; it may have more, of a newer processor.
+std::string difference(const Value& saved, const Value& now) {
+  if (!saved.is_table() || !now.is_table()) {
+    return saved == now ? "" : concat("it kept ", shown(saved), " and keeps ", shown(now), " now");
+  }
+  for (const auto& [key, old_value] : saved.as_table()) {
+    const auto found = now.as_table().find(key);
+    const Value* const value = found == now.as_table().end() ? nullptr : &found->second;
+    if (value != nullptr && *value == old_value) continue;
+    if (key == "words" && value != nullptr && value->is_array() && old_value.is_array()) {
+      return difference_of_words(old_value.as_array(), value->as_array());
+    }
+    return concat(key, " was ", shown(old_value), " and is ",
+                  value == nullptr ? "missing" : shown(*value), " now");
+  }
+  return "";
+}
+
+// Of a processor's words.
+std::string origin(const std::string& processor, const RunConfig& config) {
+  const Value& table = config.dataset_config.value();
+  const std::string key = concat("processors.", processor, ".params.vocab_file");
+  const Value* const file = table.find(key);
+  const std::string place = concat("dataset_config.", config.dataset);
+  if (file != nullptr && file->is_string() && !file->as_string().empty()) {
+    return concat(to_string(*file), " (", place, ".", key, ")");
+  }
+  const Value* const rows = table.find("annotations.train");
+  const bool named = rows != nullptr && rows->is_string();
+  return concat("the training split of data set '", config.dataset, "' (",
+                named ? concat(place, ".annotations.train = ", to_string(*rows), ", ") : "",
+                "env.data_dir = ", config.env.data_dir.string(), ")");
+}
+
+}  // namespace
+
+void check_same_words(const Value& saved, const Value& now, const RunConfig& config) {
+  const Value* const old_states = saved.is_table() ? saved.find("processors") : nullptr;
+  const Value* const states = now.is_table() ? now.find("processors") : nullptr;
+  if (old_states == nullptr || states == nullptr || !old_states->is_table() ||
+      !states->is_table()) {
+    return;
+  }
+  const Value today = as_saved(*states);
+  for (const auto& [key, old_state] : old_states->as_table()) {
+    const auto found = today.as_table().find(key);
+    if (old_state.is_null() || found == today.as_table().end()) continue;
+    const std::string differs = difference(old_state, found->second);
+    if (differs.empty()) continue;
+    throw Error(ErrorKind::kCheckpoint, "the checkpoint was trained with other words than ", key,
+                " of data set '", config.dataset, "' has: ", differs,
+                ", so that its answers would mean others; the words come from ",
+                origin(key, config),
+                "; put back what was there when it was trained, or train anew");
+  }
+}
+
+}  // namespace pergola::host

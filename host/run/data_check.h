@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whether numbers still mean the words and classes that a checkpoint was trained with. Main thread.
+// No LibTorch here.
+#pragma once
+
+#include "host/config/run_config.h"
+#include "pergola/value.h"
+
+namespace pergola::host {
+
+// `saved`: what a checkpoint has of its data set's state_dict(); `now`: the same of `config`'s.
+// Compares what their `processors` keep, where `saved` has it: what else is in them shows in shapes
+// of weights and batches. Throws Error{kCheckpoint} that names the first word that differs, and
+// where the words come from.
+void check_same_words(const Value& saved, const Value& now, const RunConfig& config);
+
+}  // namespace pergola::host
