@@ -217,5 +217,38 @@ TEST_F(BadCheckpoint, OfAnotherOptimizerIsRefused) {
                {"optimizer"});
 }
 
+// As many words, and two of them changed: the scores of one would be those of the other.
+TEST_F(BadCheckpoint, OfOtherWordsIsRefusedWhereverNumbersWouldMeanOthers) {
+  const std::string answers = text("data/easy_vqa/answers.txt");
+  const std::string first = answers.substr(0, answers.find('\n') + 1);
+  const std::string metrics = text("run/metrics.jsonl");
+  replace("data/easy_vqa/answers.txt", answers.substr(first.size()) + first);
+  const std::string was = " was \"" + first.substr(0, first.size() - 1) + "\" and is \"";
+  for (const char* command : {"test", "validate", "predict"}) {
+    expect_error(
+        pergola({command, "boring.toml", "--run-dir", "run"}), kCheckpoint,
+        {"the checkpoint was trained with other words than answer_processor of data set "
+         "'easy_vqa' has: number 1" +
+             was,
+         "now (6 words then, 6 now), so that its answers would mean others; the words "
+         "come from \"answers.txt\" (dataset_config.easy_vqa.processors.answer_processor."
+         "params.vocab_file); put back what was there when it was trained, or train anew"});
+  }
+  expect_error(train({"--resume"}), kCheckpoint, {"other words than answer_processor", was});
+  EXPECT_EQ(text("run/metrics.jsonl"), metrics);
+  EXPECT_THAT(listing("run"), ::testing::Not(::testing::Contains("predictions/")));
+  replace("data/easy_vqa/answers.txt", answers);
+  expect_success(pergola({"predict", "boring.toml", "--run-dir", "run"}));
+
+  std::string questions = text("data/easy_vqa/train/questions.json");
+  for (std::size_t at = 0; (at = questions.find("color", at)) != std::string::npos;) {
+    questions.replace(at, 5, "tint?");
+  }
+  replace("data/easy_vqa/train/questions.json", questions);
+  expect_error(train({"--resume"}), kCheckpoint,
+               {"other words than text_processor", "number 7 was \"color\" and is \"red\" now",
+                "the training split of data set 'easy_vqa' (env.data_dir = "});
+}
+
 }  // namespace
 }  // namespace pergola::test

@@ -5,6 +5,7 @@
 #include "integration/run_test.h"
 
 #include <fstream>
+#include <regex>
 #include <set>
 
 namespace pergola::test {
@@ -231,6 +232,15 @@ TEST_F(ConvertTest, MmbtsTextIsABert) {
   expect_class("BertModel");
   expect_same("model.bert.mmbt.transformer.pooler.dense.weight", "pooler.dense.weight");
   EXPECT_THAT(result.err, HasSubstr("model.bert.mmbt.modal_encoder.proj_embeddings.weight"));
+  // The image's tables are the text's, and so they are not missing.
+  const Result again =
+      pergola({"train", "own.toml", "--run-dir", "again", "checkpoint.pretrained=out",
+               "training.max_updates=1", "run_type=train"});
+  expect_success(again);
+  EXPECT_THAT(again.err, AllOf(HasSubstr("took 44 of the model's "),
+                               HasSubstr("  model.bert.mmbt.modal_encoder.proj_embeddings.weight "),
+                               Not(HasSubstr("modal_encoder.position_embeddings")),
+                               Not(HasSubstr("position_ids"))));
 }
 
 TEST_F(ConvertTest, TheFolderIsAStartThatGivesTheSameScores) {
@@ -278,6 +288,36 @@ TEST_F(ConvertTest, AFileAloneGetsItsConfigFromShapesAndWords) {
   EXPECT_THAT(result.err,
               HasSubstr("[convert] the file has no config: taken as 'visual_bert' with its "
                         "defaults; key=value words behind OUT say what was different"));
+}
+
+// As a .pth of Hugging Face's VisualBertModel: `embeddings.*`, and the regions' table among them.
+TEST_F(ConvertTest, AFileMayHaveHuggingFacesNames) {
+  train_model(kMlp);
+  expect_success(convert());
+  const auto convert_file = [&](const std::string& file, const std::string& to) {
+    return pergola({"checkpoint", "convert", "--to", "hf", file, to, "num_attention_heads=2"});
+  };
+  const Result result = convert_file("out/model.safetensors", "again");
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("again: VisualBertModel, 43 tensors, "));
+  EXPECT_THAT(result.err, HasSubstr("taken as 'visual_bert'"));
+  EXPECT_TRUE(same_bytes("out/model.safetensors", "again/model.safetensors"));
+  // MMF's older names, of the same length.
+  const std::string bytes = std::regex_replace(text("run/checkpoints/best/model.safetensors"),
+                                               std::regex("\"model\\.([^\"]*)\""), "\"bert.$1\" ");
+  write("older.safetensors", bytes);
+  expect_error(convert_file("older.safetensors", "of_older"), kCheckpoint,
+               {"has the weights of no model", "its first of 50 is 'bert.",
+                "older names become today's in a run that starts from it"});
+}
+
+// A BERT alone may be the text's of several models.
+TEST_F(ConvertTest, AFileThatFitsSeveralModelsIsRefused) {
+  train_model(std::string(kClassifies) + "modal_hidden_size = 3\nlosses = [\"cross_entropy\"]\n",
+              "mmbt");
+  expect_success(convert());
+  expect_error(pergola({"checkpoint", "convert", "--to", "hf", "out/model.safetensors", "again"}),
+               kCheckpoint, {"may be of the models concat_bert, late_fusion, mmbt; train one"});
 }
 
 TEST_F(ConvertTest, PublishedWidthsTellTheHeads) {

@@ -1,69 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One sample, predicted by what a checkpoint carries: without CONFIG, data set or vocabulary.
-#include "fixtures/npy_bytes.h"
-#include "host/support/hash.h"
-#include "integration/run_test.h"
+#include "integration/predict_test.h"
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 namespace pergola::test {
 namespace {
 
-namespace fs = std::filesystem;
-using fixtures::npy_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr double kTolerance = 1e-6;  // a batch of one is not summed as a batch of eight is
-
-class PredictTest : public RunTest {
- protected:
-  // The answer to one sample, from the checkpoint in `carried`.
-  [[nodiscard]] Result ask(const Words& words, const std::string& checkpoint = "carried") const {
-    Words all = {"predict", "--checkpoint", checkpoint};
-    all.insert(all.end(), words.begin(), words.end());
-    return pergola(all);
-  }
-  [[nodiscard]] Json answer(const Words& words, const std::string& checkpoint = "carried") const {
-    const Result result = ask(words, checkpoint);
-    expect_success(result);
-    return Json::parse(result.out);
-  }
-  // Trains, takes the checkpoint of the predictions elsewhere, and leaves nothing of the data but
-  // what moved to `asked`.
-  void train_and_carry(const std::string& model, const Words& more = {}) const {
-    expect_success(train(more, model));
-    fs::rename(path("run/checkpoints/best"), path("carried"));
-    fs::rename(path("run/predictions"), path("predictions"));
-    fs::rename(path("data"), path("asked"));
-    fs::remove_all(path("run"));
-  }
-  // state.json as `change` makes it, with a manifest that fits.
-  void change_state(const std::function<void(Json& state)>& change) const {
-    Json state = json("carried/state.json");
-    change(state);
-    replace("carried/state.json", state.dump());
-    Json manifest = json("carried/MANIFEST.json");
-    manifest["files"]["state.json"] = {
-        {"size", text("carried/state.json").size()},
-        {"xxh3_128", host::xxh3_file(path("carried/state.json"), ErrorKind::kCheckpoint)}};
-    replace("carried/MANIFEST.json", manifest.dump());
-  }
-};
-
-// What the answer says of itself: the first of `top` is it, and none is more probable.
-void expect_same_answer(const Json& found, const Json& row) {
-  EXPECT_EQ(found.at("answer"), row.at("answer"));
-  EXPECT_NEAR(found.at("probability").get<double>(), row.at("probability").get<double>(),
-              kTolerance);
-  EXPECT_EQ(found.at("top").at(0).at("answer"), row.at("answer"));
-  EXPECT_EQ(found.at("top").at(0).at("probability"), found.at("probability"));
-  for (const Json& other : found.at("top")) {
-    EXPECT_LE(other.at("probability"), found.at("probability"));
-  }
-}
 
 class PredictEasyVqa : public PredictTest, public ::testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Models, PredictEasyVqa,
@@ -317,6 +263,17 @@ TEST_F(PredictOneTest, NeedsNeitherMetricsNorAGpuOfTheTraining) {
   expect_error(ask_colour({"--device", "cuda:7"}), ExitCode::kConfig, {"cuda:7"});
 }
 
+// What a training says of its config has nothing to do with one sample.
+TEST_F(PredictOneTest, SaysNothingOfTheTraining) {
+  expect_success(train({"training.max_epochs=1", "training.max_updates=5", "scheduler.type=pythia",
+                        "training.max_grad_l2_norm=1"}));
+  EXPECT_THAT(text("run/log.txt"), Not(HasSubstr("error")));
+  const Result result = ask(
+      {"--text", "what color is the shape?", "--image", "data/easy_vqa/test/images/0.png"}, "run");
+  expect_success(result);
+  EXPECT_THAT(result.err, Not(HasSubstr("warning:")));
+}
+
 TEST_F(PredictOneTest, InspectDoesNotListTheVocabularies) {
   train_and_carry("boring");
   const Result result = pergola({"checkpoint", "inspect", "carried"});
@@ -340,152 +297,6 @@ losses = ["logit_bce"]
   fs::rename(path("vqa.pt"), path("moved.pt"));
   expect_error(ask_colour(), ExitCode::kConfig, {"model_config.torchscript.file", "vqa.pt"});
   expect_success(ask_colour({"model_config.torchscript.file=moved.pt"}));
-}
-
-// A user's own rows.
-constexpr const char* kOwn = R"(
-dataset = "image_text"
-run_type = "train_test"
-training.experiment_name = "own"
-training.device = "cpu"
-training.num_threads = 1
-training.num_workers = 0
-training.batch_size = 4
-training.max_updates = 20
-training.evaluation_interval = 0
-optimizer = { type = "adamw", params = { lr = 0.01 } }
-evaluation = { metrics = [], predict = true }
-env.data_dir = "data"
-model = "visual_bert"
-[dataset_config.image_text]
-annotations.val = ""
-split_train.val = 0.25
-images = { train = "pictures", val = "pictures", test = "pictures" }
-features = { train = "regions", val = "regions", test = "regions" }
-max_features = 4
-image_size = [16, 16]
-[model_config.visual_bert]
-training_head_type = "classification"
-hidden_size = 8
-num_hidden_layers = 2
-num_attention_heads = 2
-intermediate_size = 12
-max_position_embeddings = 24
-initializer_range = 0.2
-)";
-
-constexpr const char* kVocabulary =
-    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nwhat\ncol\n##our\nis\nit\n?\nred\n##dish\n";
-
-class PredictOwnRows : public PredictTest {
- protected:
-  // 16 rows of train, 4 of test; `row(i)` is what the i-th one has besides its text.
-  void write_rows(const std::function<Json(int i)>& row) const {
-    std::string rows[2];
-    for (int i = 0; i < 20; ++i) {
-      Json one = row(i);
-      one["text"] = i % 2 == 0 ? "what colour is it?" : "is it reddish?";
-      rows[i < 16 ? 0 : 1] += one.dump() + "\n";
-      std::vector<float> values;
-      for (int place = 0; place < 3 * (1 + i % 5); ++place) {
-        values.push_back(static_cast<float>((i + place) % 3));
-      }
-      write("data/image_text/regions/" + std::to_string(i) + ".npy", npy_of(values, 3));
-    }
-    fs::create_directories(path("data/image_text/pictures"));
-    for (const auto& each : fs::directory_iterator(path("data/easy_vqa/train/images"))) {
-      fs::copy_file(each.path(), path("data/image_text/pictures") / each.path().filename());
-    }
-    write("data/image_text/train.jsonl", rows[0]);
-    write("data/image_text/test.jsonl", rows[1]);
-    write("data/image_text/vocab.txt", kVocabulary);
-    write("own.toml", kOwn);
-  }
-  // Each row of the test split, asked one by one.
-  void expect_rows_of_test() const {
-    const Json rows = json("predictions/image_text_test.json");
-    std::istringstream lines(text("asked/image_text/test.jsonl"));
-    std::size_t i = 0;
-    for (std::string line; std::getline(lines, line); ++i) {
-      const Json row = Json::parse(line);
-      Words words = {"--text", row.at("text")};
-      const auto add = [&](const char* key, const std::string& option, const std::string& folder) {
-        if (!row.contains(key)) return;
-        const Json files = row[key].is_array() ? row[key] : Json::array({row[key]});
-        for (const std::string file : files) {
-          words.push_back(option);
-          words.push_back("asked/image_text/" + folder + "/" + file);
-        }
-      };
-      add("image", "--image", "pictures");
-      add("features", "--features", "regions");
-      expect_same_answer(answer(words), rows.at(i));
-    }
-    EXPECT_EQ(i, rows.size());
-  }
-  static std::string name(int i, const char* end) { return std::to_string(i) + end; }
-};
-
-TEST_F(PredictOwnRows, ClassesOfRegionFeaturesWithBertsVocabulary) {
-  write_rows([](int i) {
-    return Json{{"features", name(i, ".npy")}, {"label", i % 3 == 0 ? "red" : "other"}};
-  });
-  train_and_carry("own",
-                  {"model_config.visual_bert.losses=[\"cross_entropy\"]",
-                   "model_config.visual_bert.visual_embedding_dim=0",
-                   "dataset_config.image_text.processors.text_processor={type=\"bert_tokenizer\", "
-                   "params={vocab_file=\"vocab.txt\", max_seq_length=12}}"});
-  fs::remove(path("asked/image_text/vocab.txt"));
-  expect_rows_of_test();
-  // Two classes, of which one holds.
-  const Json top =
-      answer({"--text", "is it red?", "--features", "asked/image_text/regions/3.npy"}).at("top");
-  ASSERT_EQ(top.size(), 2U);
-  EXPECT_NEAR(top[0].at("probability").get<double>() + top[1].at("probability").get<double>(), 1,
-              1e-12);
-  write("wide.npy", npy_of({1, 2, 3, 4}, 4));
-  expect_error(ask({"--text", "what?", "--features", "wide.npy"}), kData,
-               {"features wide.npy are 4 wide, expected 3"});
-  write("bad.npy", "nothing");
-  expect_error(ask({"--text", "what?", "--features", "bad.npy"}), kData, {"bad.npy"});
-  expect_error(ask({"--text", "what?"}), ExitCode::kConfig, {"--features is missing"});
-}
-
-TEST_F(PredictOwnRows, SoftAnswersOfPixelsWithMaskedTokens) {
-  write_rows([](int i) {
-    return Json{{"image", name(i, ".png")},
-                {"answers", i % 3 == 0 ? Json{"red", "red", "dark red"} : Json{"blue", "green"}}};
-  });
-  train_and_carry(
-      "own", {"model_config.visual_bert.losses=[\"logit_bce\"]",
-              "model_config.visual_bert.image_encoder={type=\"grid\", params={channels=[4, 6]}}",
-              "dataset_config.image_text.processors.answer_processor=\"vqa_answer\"",
-              "dataset_config.image_text.processors.text_processor={type=\"masked_token\", "
-              "params={vocab_file=\"vocab.txt\", max_seq_length=12, mask_probability=0.0}}"});
-  expect_rows_of_test();
-}
-
-TEST_F(PredictOwnRows, PairsOfImagesWithNumbersOfClasses) {
-  write_rows([](int i) {
-    return Json{{"image", {name(i, ".png"), name((i + 1) % 20, ".png")}}, {"label", i % 2}};
-  });
-  train_and_carry(
-      "own", {"model_config.visual_bert.losses=[\"cross_entropy\"]",
-              "model_config.visual_bert.training_head_type=\"nlvr2\"",
-              "model_config.visual_bert.image_encoder={type=\"grid\", params={channels=[4, 6]}}",
-              "dataset_config.image_text.paired=true"});
-  expect_rows_of_test();
-  expect_error(ask({"--text", "what?", "--image", "asked/image_text/pictures/1.png"}),
-               ExitCode::kConfig, {"--image is given once", "has 2; give --image FILE 2 times"});
-}
-
-TEST_F(PredictOwnRows, ImagesThatAreNotResizedKeepTheSizeOfTheData) {
-  write_rows([](int i) { return Json{{"image", name(i, ".png")}, {"label", i % 2}}; });
-  train_and_carry(
-      "own", {"model_config.visual_bert.losses=[\"cross_entropy\"]",
-              "model_config.visual_bert.image_encoder={type=\"grid\", params={channels=[4, 6]}}",
-              "dataset_config.image_text.image_size=[]"});
-  expect_rows_of_test();
 }
 
 }  // namespace

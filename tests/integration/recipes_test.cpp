@@ -25,11 +25,45 @@ class RecipesTest : public RunTest {
           "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nis\nit\na\ncat\n?\n");
   }
 
-  // A folder that Hugging Face's could be: an encoder of the size that the runs below have.
+  // The folder of a BERT as Hugging Face published it, of the size that the runs below have.
   void write_bert() const {
-    expect_success(pergola({"train", "visual_bert.toml", "training.max_updates=1", "run_type=train",
-                            "--run-dir", "bert"}));
-    write("data/bert-base-uncased/model.safetensors", text(weights("bert")));
+    Json header;
+    std::string data;
+    const auto add = [&](const std::string& name, const std::vector<int>& shape) {
+      std::size_t bytes = sizeof(float);
+      for (const int size : shape) bytes *= static_cast<std::size_t>(size);
+      header[name] = {
+          {"dtype", "F32"}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + bytes}}};
+      data.append(bytes, '\0');
+    };
+    const auto add_linear = [&](const std::string& name, int out, int in) {
+      add(name + ".weight", {out, in});
+      add(name + ".bias", {out});
+    };
+    const auto add_norm = [&](const std::string& name) {
+      for (const char* end : {".LayerNorm.gamma", ".LayerNorm.beta"}) add(name + end, {8});
+    };
+    add("bert.embeddings.word_embeddings.weight", {10, 8});
+    add("bert.embeddings.position_embeddings.weight", {512, 8});
+    add("bert.embeddings.token_type_embeddings.weight", {2, 8});
+    add_norm("bert.embeddings");
+    for (const char* layer : {"bert.encoder.layer.0", "bert.encoder.layer.1"}) {
+      const std::string name = layer;
+      for (const char* part : {"query", "key", "value"}) {
+        add_linear(name + ".attention.self." + part, 8, 8);
+      }
+      add_linear(name + ".attention.output.dense", 8, 8);
+      add_norm(name + ".attention.output");
+      add_linear(name + ".intermediate.dense", 12, 8);
+      add_linear(name + ".output.dense", 8, 12);
+      add_norm(name + ".output");
+    }
+    add_linear("bert.pooler.dense", 8, 8);
+    add("cls.predictions.bias", {10});
+    const std::string text = header.dump();
+    std::string length(8, '\0');
+    for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i));
+    write("data/bert-base-uncased/model.safetensors", length + text + data);
   }
 
   [[nodiscard]] Result convert(const std::string& data_set, const Words& more = {}) const {
@@ -51,17 +85,31 @@ class RecipesTest : public RunTest {
     return pergola(words);
   }
 
-  // Two updates of a small model that begins with write_bert's encoder.
-  [[nodiscard]] Result train_small(const std::string& data_set) const {
+  // Two updates of a small model that begins with write_bert's weights.
+  [[nodiscard]] Result train_small(const std::string& data_set, const Words& more = {}) const {
     const std::string model = "model_config.visual_bert.";
-    const std::string mapping = "checkpoint.pretrained_state_mapping={\"model.bert.encoder\"=";
-    return with_config(
-        "train", data_set,
-        {"--run-dir", "run", "--device", "cpu", "training.num_threads=1", "training.num_workers=0",
-         "training.batch_size=2", "training.update_frequency=2", "training.max_updates=2",
-         "scheduler.params.num_warmup_steps=1", model + "hidden_size=8",
-         model + "num_hidden_layers=2", model + "num_attention_heads=2",
-         model + "intermediate_size=12", mapping + "\"model.bert.encoder\"}"});
+    Words words = {"--run-dir",
+                   "run",
+                   "--device",
+                   "cpu",
+                   "training.num_threads=1",
+                   "training.num_workers=0",
+                   "training.batch_size=2",
+                   "training.update_frequency=2",
+                   "training.max_updates=2",
+                   "scheduler.params.num_warmup_steps=1",
+                   model + "hidden_size=8",
+                   model + "num_hidden_layers=2",
+                   model + "num_attention_heads=2",
+                   model + "intermediate_size=12"};
+    words.insert(words.end(), more.begin(), more.end());
+    return with_config("train", data_set, words);
+  }
+  // All of BERT but the head: 5 of the embeddings, 16 a layer, 2 of the pooler.
+  void expect_bert_taken() const {
+    EXPECT_THAT(text("run/log.txt"), HasSubstr("bert-base-uncased: took 39 of the model's "));
+    EXPECT_THAT(text("run/log.txt"), HasSubstr(" 1 left out of it"));
+    EXPECT_THAT(text("run/log.txt"), HasSubstr("  cls.predictions.bias "));
   }
 
   void write_features(const std::string& data_set, const std::string& name) const {
@@ -116,6 +164,7 @@ TEST_F(RecipesTest, Vqa2) {
 
   write_bert();
   expect_success(train_small("vqa2"));
+  expect_bert_taken();
   EXPECT_TRUE(json("run/summary.json").at("metrics").contains("val/image_text/vqa_accuracy"));
   EXPECT_THAT(text("run/log.txt"), HasSubstr("best so far: val/image_text/vqa_accuracy"));
   expect_common_recipe("vqa2");
@@ -147,6 +196,7 @@ TEST_F(RecipesTest, Nlvr2) {
 
   write_bert();
   expect_success(train_small("nlvr2"));
+  expect_bert_taken();
   EXPECT_TRUE(json("run/summary.json").at("metrics").contains("test/image_text/accuracy"));
   expect_common_recipe("nlvr2");
   expect_shown("nlvr2",
@@ -174,12 +224,18 @@ TEST_F(RecipesTest, HatefulMemes) {
 
   write_bert();
   expect_success(train_small("hateful_memes"));
+  expect_bert_taken();
   const Json metrics = json("run/summary.json").at("metrics");
   for (const char* metric : {"accuracy", "binary_f1", "roc_auc"}) {
     EXPECT_TRUE(metrics.contains(std::string("test/image_text/") + metric)) << metric;
   }
   EXPECT_THAT(text("run/log.txt"), HasSubstr("best so far: val/image_text/roc_auc"));
   expect_common_recipe("hateful_memes");
+  // The mapping that configs/README.md has, of the file's own names.
+  expect_success(train_small(
+      "hateful_memes",
+      {"--overwrite", "checkpoint.pretrained_state_mapping={\"model.bert\" = \"bert\"}"}));
+  expect_bert_taken();
   expect_shown(
       "hateful_memes",
       {"training_head_type = \"classification\"", "pooler_strategy = \"default\"", "num_labels = 2",
