@@ -11,7 +11,7 @@
 #include "host/support/log.h"
 #include "host/train/trainer.h"
 
-#include <torch/torch.h>
+#include <torch/optim/adamw.h>
 
 #include <benchmark/benchmark.h>
 #include <unistd.h>

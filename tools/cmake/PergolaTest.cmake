@@ -2,16 +2,19 @@
 include(GoogleTest)
 
 # pergola_add_test(config_test SOURCES a_test.cpp ... [LINK lib ...] [LABELS unit ...]
-#                  [NEEDS target ...] [TORCH] [SERIAL] [TIMEOUT seconds])
-# One GoogleTest program; ctest sees each of its tests. NEEDS: targets that it loads or runs.
-# SERIAL: ctest runs nothing beside them.
+#                  [NEEDS target ...] [TORCH] [EACH] [SERIAL] [TIMEOUT seconds])
+# One GoogleTest program, which is one test to ctest: to load LibTorch takes longer than most tests
+# do. EACH: each of its tests is one to ctest, in a process of its own. NEEDS: targets that it loads
+# or runs. SERIAL: ctest runs nothing beside them.
 function(pergola_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 test "TORCH;SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS;NEEDS")
+  cmake_parse_arguments(PARSE_ARGV 1 test "TORCH;EACH;SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS;NEEDS")
   if(NOT test_TIMEOUT)
-    set(test_TIMEOUT 120)
+    set(test_TIMEOUT 300)
   endif()
   add_executable(${name} ${test_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests)
+  # The libraries under test stay as they are; their tests compile in three quarters of the time.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_link_libraries(${name} PRIVATE ${test_LINK} GTest::gmock GTest::gtest GTest::gtest_main)
   if(test_TORCH)
     pergola_use_torch_pch(${name})
@@ -19,7 +22,11 @@ function(pergola_add_test name)
   if(test_NEEDS)
     add_dependencies(${name} ${test_NEEDS})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}."
-                       PROPERTIES LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT}
-                                  RUN_SERIAL ${test_SERIAL})
+  set(properties LABELS "${test_LABELS}" TIMEOUT ${test_TIMEOUT} RUN_SERIAL ${test_SERIAL})
+  if(test_EACH)
+    gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}." PROPERTIES ${properties})
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES ${properties} ENVIRONMENT GTEST_BRIEF=1)
+  endif()
 endfunction()
