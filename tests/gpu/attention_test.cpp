@@ -30,11 +30,12 @@ class GpuAttentionTest : public testing::TestWithParam<std::tuple<AttentionKind,
   [[nodiscard]] static std::vector<at::Tensor> run(AttentionKind kind, std::int64_t width,
                                                    at::TensorOptions options) {
     torch::manual_seed(5);
-    const nn::TokenMask mask(torch::tensor({{1, 1, 1, 1}, {1, 1, 0, 0}}).to(options.device()));
+    const nn::TokenMask mask(
+        torch::tensor({{1, 1, 1, 1}, {1, 1, 0, 0}, {0, 0, 0, 0}}).to(options.device()));
     std::vector<at::Tensor> leaves;
     std::vector<at::Tensor> qkv;
     for (int i = 0; i < 3; ++i) {
-      leaves.push_back(torch::randn({2, 4, 2, width}).to(options).requires_grad_(true));
+      leaves.push_back(torch::randn({3, 4, 2, width}).to(options).requires_grad_(true));
       const bool packed = kind == AttentionKind::kPacked;
       qkv.push_back(packed ? mask.pack(leaves.back()) : leaves.back().transpose(1, 2));
     }

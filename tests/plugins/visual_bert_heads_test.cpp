@@ -32,7 +32,7 @@ class VisualBertHeads : public ::testing::TestWithParam<const char*> {
   void expect_loss(const nlohmann::json& expected, const at::Tensor& loss) {
     EXPECT_NEAR(loss.item<double>(), expected.at("loss").get<double>(), 1e-5);
     loss.backward();
-    expect_projections(*model_, expected.at("gradients"), What::kGradients);
+    expect_tensors(*model_, expected.at("gradients"), What::kGradients);
   }
 
   std::shared_ptr<VisualBert> model_;
