@@ -3,7 +3,6 @@
 #include "pergola/error.h"
 #include "pergola/nn/attention.h"
 #include "pergola/nn/bert.h"
-#include "pergola/nn/image_encoder.h"
 #include "pergola/nn/module.h"
 #include "unit/sdk/data_error.h"
 
@@ -134,16 +133,6 @@ TEST(AttentionDropoutTest, LeavesOutThatShareOfTheWeights) {
   // 2500 weights: the mean's deviation is sqrt(.25 / .75 / 2500) = 0.0115.
   EXPECT_NEAR(result.mean().item<double>(), 1, 5 * 0.0115);
   EXPECT_GT(result.std().item<double>(), 0.02);
-}
-
-// Torch's batch norm throws for one number a channel: the last batch of an epoch may be one image.
-TEST(ImageEncoderTest, ABatchOfOneImageOfOneRegionIsTrained) {
-  ImageEncoderConfig config;
-  config.channels = {4};
-  ImageEncoder encoder(config);
-  EXPECT_THAT(encoder.forward(torch::rand({1, 3, 2, 2})).sizes().vec(), ElementsAre(1, 1, 4));
-  const at::Tensor mean = encoder.named_buffers()["norm_0.running_mean"];
-  EXPECT_TRUE(mean.equal(torch::zeros({4})));
 }
 
 TEST(BertWeightsTest, BeginAsTheConfigSays) {
