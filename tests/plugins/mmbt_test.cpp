@@ -2,6 +2,7 @@
 #include "plugins/mmbt/mmbt.h"
 
 #include "pergola/registry.h"
+#include "plugins/bert_shapes.h"
 #include "plugins/model_testing.h"
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@ namespace {
 using testing::close;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using testing::error_of;
 using ::testing::HasSubstr;
 using testing::noise;
@@ -138,16 +140,31 @@ TEST(MmbtTest, RegionsThatAreNotThereAreLeftOut) {
   EXPECT_TRUE(close(model->forward(batch).scores, expected, 1e-6));
 }
 
-// MMF's names: the tables have those of the text, and again those of the image.
+// MMF's: a BertModel, and ModalEmbeddings with its tables under their second names.
+TEST(MmbtTest, KeysAndShapesAreMmfs) {
+  testing::BertShapes expected(/*words=*/40, /*positions=*/16, /*width=*/16, /*inner=*/32);
+  expected.add_embeddings("model.bert.mmbt.transformer.embeddings");
+  expected.add_layers("model.bert.mmbt.transformer.encoder", 2);
+  expected.add_linear("model.bert.mmbt.transformer.pooler.dense", 16, 16);
+  const std::string modal = "model.bert.mmbt.modal_encoder.";
+  expected.add_linear(modal + "proj_embeddings", 16, 6);
+  expected.add(modal + "position_embeddings.weight", {16, 16});
+  expected.add(modal + "token_type_embeddings.weight", {2, 16});
+  expected.add(modal + "word_embeddings.weight", {40, 16});
+  expected.add_norm(modal + "LayerNorm");
+  expected.add_classifier("model.classifier", 3);
+  EXPECT_THAT(testing::shapes_of(*build_mini()), ElementsAreArray(expected.shapes()));
+}
+
+// BertModel's 109,482,240, the projection's 1,573,632 and the 593,666 of two classes.
+TEST(MmbtTest, FullSizeHasMmfsNumberOfParameters) {
+  const auto model = testing::build_model<Mmbt>(
+      "mmbt", {"text_vocab_size = 30522\ntraining_head_type = \"classification\"\nnum_labels = 2"});
+  EXPECT_EQ(model->num_parameters(), 111'649'538);
+}
+
 TEST(MmbtTest, SharesTheTablesOfWordsUnderTheirSecondNames) {
   const auto model = build_mini();
-  std::vector<std::string> modal;
-  for (const auto& [key, tensor] : state_dict(*model)) {
-    if (key.starts_with("model.bert.mmbt.modal_encoder.")) modal.push_back(key.substr(30));
-  }
-  EXPECT_THAT(modal, ElementsAre("proj_embeddings.weight", "proj_embeddings.bias",
-                                 "position_embeddings.weight", "token_type_embeddings.weight",
-                                 "word_embeddings.weight", "LayerNorm.weight", "LayerNorm.bias"));
   const auto parameters = model->named_parameters();
   EXPECT_TRUE(parameters["model.bert.mmbt.modal_encoder.word_embeddings.weight"].is_same(
       parameters["model.bert.mmbt.transformer.embeddings.word_embeddings.weight"]));

@@ -5,6 +5,8 @@
 #include "plugins/model_testing.h"
 #include "plugins/visual_bert/visual_bert.h"
 
+#include <ATen/Parallel.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,11 +29,13 @@ inline constexpr const char* kMini = R"(
   special_visual_initialize = false
 )";
 
-// kMini with changes, and the weights of model_testing.h's rule.
+// kMini with changes, and the weights of model_testing.h's rule. On one thread: more that wait for
+// each other help no tensor this small.
 [[nodiscard]] inline std::shared_ptr<VisualBert> build_mini(
     const std::vector<std::string>& changes = {}) {
   std::vector<std::string> all = {kMini};
   all.insert(all.end(), changes.begin(), changes.end());
+  at::set_num_threads(1);
   torch::manual_seed(3);
   auto model = testing::build_model<VisualBert>("visual_bert", all);
   testing::fill_by_rule(*model);
@@ -40,6 +44,7 @@ inline constexpr const char* kMini = R"(
 
 // The same with random weights, so large that every part of the input shows in the scores.
 [[nodiscard]] inline std::shared_ptr<VisualBert> build_random(const std::string& change = "") {
+  at::set_num_threads(1);
   torch::manual_seed(3);
   return testing::build_model<VisualBert>("visual_bert",
                                           {kMini, "initializer_range = 0.5", change});

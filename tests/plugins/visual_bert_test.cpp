@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/registry.h"
+#include "plugins/bert_shapes.h"
 #include "plugins/visual_bert_mini.h"
 
 namespace pergola::visual_bert {
@@ -7,10 +8,10 @@ namespace {
 
 using testing::close;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using testing::error_of;
 using testing::fill_by_rule;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::logit_bce;
 using testing::ramp;
 using ::testing::SizeIs;
@@ -75,19 +76,22 @@ INSTANTIATE_TEST_SUITE_P(
         Structure{"Pretraining", {}, 213, 112'074'812}),
     [](const auto& param) { return std::string(param.param.name); });
 
-TEST(VisualBertTest, KeysAreInMmfsOrder) {
-  const auto model = build_mini();
-  std::vector<std::string> keys;
-  for (const auto& [key, tensor] : state_dict(*model)) keys.push_back(key);
-  const std::vector<std::string> first(keys.begin(), keys.begin() + 3);
-  EXPECT_THAT(first, ElementsAre("model.bert.embeddings.position_ids",
-                                 "model.bert.embeddings.word_embeddings.weight",
-                                 "model.bert.embeddings.position_embeddings.weight"));
-  const std::vector<std::string> last(keys.end() - 6, keys.end());
-  EXPECT_THAT(
-      last, ElementsAre("model.classifier.0.dense.weight", "model.classifier.0.dense.bias",
-                        "model.classifier.0.LayerNorm.weight", "model.classifier.0.LayerNorm.bias",
-                        "model.classifier.1.weight", "model.classifier.1.bias"));
+// MMF.md 9.2, of 3129 answers.
+TEST(VisualBertTest, KeysAndShapesAreMmfs) {
+  const auto model = testing::build_model<VisualBert>(
+      "visual_bert",
+      {"text_vocab_size = 30522\ntraining_head_type = \"classification\"\nnum_labels = 3129"});
+  testing::BertShapes expected(/*words=*/30522, /*positions=*/512, /*width=*/768, /*inner=*/3072);
+  const std::string embeddings = "model.bert.embeddings";
+  expected.add_embeddings(embeddings);
+  expected.add(embeddings + ".token_type_embeddings_visual.weight", {2, 768});
+  expected.add(embeddings + ".position_embeddings_visual.weight", {512, 768});
+  expected.add_linear(embeddings + ".projection", 768, 2048);
+  expected.add_layers("model.bert.encoder", 12);
+  expected.add_linear("model.bert.pooler.dense", 768, 768);
+  expected.add_classifier("model.classifier", 3129);
+  EXPECT_THAT(expected.shapes(), SizeIs(210));
+  EXPECT_THAT(testing::shapes_of(*model), ElementsAreArray(expected.shapes()));
 }
 
 void expect_same_gradients(const VisualBert& model, const VisualBert& other) {
@@ -115,6 +119,50 @@ SampleList batch_for_all_heads(bool aligned) {
   batch.add_field("lm_label_ids", labels);
   if (aligned) batch.add_field("image_text_alignment", mini_alignment());
   return batch;
+}
+
+// Of the samples of mini_batch().
+constexpr std::int64_t kWords[] = {4, 6};
+constexpr std::int64_t kRegions[] = {3, 2};
+
+// For all heads, with something in the places that the masks leave out. Only the words of the
+// sample `labelled` are to be predicted: all of them.
+SampleList padded_batch(std::int64_t labelled) {
+  SampleList batch = batch_for_all_heads(/*aligned=*/true);
+  const at::Tensor padding = batch.tensor("input_mask").eq(0);
+  const at::Tensor sample = torch::arange(2).eq(labelled).unsqueeze(1);
+  batch.set_field("lm_label_ids", torch::where(padding.logical_not().logical_and(sample),
+                                               batch.tensor("input_ids"), -1));
+  batch.set_field("input_ids", batch.tensor("input_ids").masked_fill(padding, 13));
+  batch.set_field("segment_ids", batch.tensor("segment_ids").masked_fill(padding, 1));
+  for (const SampleList* image :
+       {&std::as_const(batch), &batch.group("img0"), &batch.group("img1")}) {
+    at::Tensor features = image->tensor("image_feature_0");  // the batch's own
+    features[1][2].fill_(5);
+  }
+  return batch;
+}
+
+// Sample `i` of these alone.
+SampleList without_padding(std::int64_t i) {
+  const SampleList batch = padded_batch(i);
+  const auto cut = [&](const SampleList& from, const char* field, const std::int64_t* lengths) {
+    return from.tensor(field).narrow(0, i, 1).narrow(1, 0, lengths[i]);
+  };
+  SampleList alone;
+  for (const char* field : {"input_ids", "segment_ids", "lm_label_ids"}) {
+    alone.add_field(field, cut(batch, field, kWords));
+  }
+  for (const char* field : {"image_feature_0", "image_text_alignment"}) {
+    alone.add_field(field, cut(batch, field, kRegions));
+  }
+  for (const char* name : {"img0", "img1"}) {
+    SampleList image;
+    image.add_field("image_feature_0", cut(batch.group(name), "image_feature_0", kRegions));
+    alone.add_field(name, std::make_shared<const SampleList>(std::move(image)));
+  }
+  alone.set_dataset("mini", "train");
+  return alone;
 }
 
 class VisualBertPaths : public ::testing::TestWithParam<const char*> {
@@ -153,19 +201,24 @@ TEST_P(VisualBertPaths, AgreesWithThePlainOne) {
   }
 }
 
-// The first question has two words less than the batch, the second image one region less.
+// Each sample alone without its padding, and in a batch where something stands there. Larger
+// weights make more than 1e-6 of rounding alone.
 TEST_P(VisualBertPaths, PaddingChangesNothing) {
-  const auto model = build();
-  const at::Tensor together_BC = model->forward(mini_batch()).scores;
-  SampleList first;
-  first.add_field("input_ids", torch::tensor({{1, 5, 9, 2}}, torch::kLong));
-  first.add_field("image_feature_0", mini_batch().tensor("image_feature_0").slice(0, 0, 1));
-  EXPECT_TRUE(close(model->forward(first).scores[0], together_BC[0], 1e-6));
-  SampleList second;
-  second.add_field("input_ids", torch::tensor({{1, 7, 8, 11, 12, 2}}, torch::kLong));
-  second.add_field("image_feature_0",
-                   mini_batch().tensor("image_feature_0").slice(0, 1, 2).slice(1, 0, 2));
-  EXPECT_TRUE(close(model->forward(second).scores[0], together_BC[1], 1e-6));
+  for (const char* change :
+       {"", "pooler_strategy = \"vqa\"", "bypass_transformer = true",
+        "training_head_type = \"nlvr2\"", "training_head_type = \"pretraining\""}) {
+    SCOPED_TRACE(change);
+    const auto model =
+        build_random(concat("attention = \"", GetParam(), "\"\ninitializer_range = 0.2\n", change));
+    std::vector<at::Tensor> outcomes;
+    for (const std::int64_t i : {0, 1}) {
+      at::Tensor together = outcome(*model, padded_batch(/*labelled=*/i));
+      if (!model->makes_losses()) together = together[i];
+      outcomes.push_back(outcome(*model, without_padding(i)).view_as(together));
+      EXPECT_TRUE(close(outcomes.back(), together, 1e-6)) << outcomes.back() - together;
+    }
+    EXPECT_FALSE(close(outcomes[0], outcomes[1], .05));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VisualBertPaths, ::testing::Values("sdpa", "plain", "packed"));
@@ -274,13 +327,15 @@ TEST(VisualBertTest, BiasesAndLayerNormsDoNotDecay) {
   const std::vector<ParameterGroup> groups = model->optimizer_parameters(optimizer);
   ASSERT_THAT(groups, SizeIs(4));  // base and head, each with and without decay
   for (const ParameterGroup& group : groups) {
-    const bool decays = group.options.find("weight_decay")->as_float() > 0;
+    const double decay = group.options.find("weight_decay")->as_float();
     const bool base = group.options.find("lr") != nullptr;
-    if (base) EXPECT_DOUBLE_EQ(group.options.find("lr")->as_float(), 0.05);
+    if (base) {
+      EXPECT_DOUBLE_EQ(group.options.find("lr")->as_float(), 0.05);
+    }
     for (const std::string& name : group.names) {
-      EXPECT_EQ(decays, name.find("bias") == std::string::npos &&
-                            name.find("LayerNorm") == std::string::npos)
-          << name;
+      const bool decays =
+          name.find("bias") == std::string::npos && name.find("LayerNorm") == std::string::npos;
+      EXPECT_EQ(decay, decays ? .01 : 0) << name;  // MMF's
       EXPECT_EQ(base, name.starts_with("model.bert.")) << name;
     }
   }
@@ -344,6 +399,24 @@ TEST(VisualBertTest, KnowsItsOlderNames) {
   }
 }
 
+bool image_tables_are_those_of_words(const VisualBert& model) {
+  const auto parameters = model.named_parameters();
+  bool same = true;
+  for (const char* table : {"position_embeddings", "token_type_embeddings"}) {
+    const std::string name = concat("model.bert.embeddings.", table);
+    same = same && parameters[name + "_visual.weight"].equal(parameters[name + ".weight"]);
+  }
+  return same;
+}
+
+TEST(VisualBertTest, NewImageTablesAreThoseOfWordsWhereAskedFor) {
+  for (const bool asked : {true, false}) {
+    const auto model =
+        build_random(concat("special_visual_initialize = ", asked ? "true" : "false"));
+    EXPECT_EQ(image_tables_are_those_of_words(*model), asked);
+  }
+}
+
 // Weights of words alone, as BERT's: the tables of images begin as those of words.
 TEST(VisualBertTest, ImageTablesBeginAsThoseOfWords) {
   const auto model = build_mini({"special_visual_initialize = true"});
@@ -352,12 +425,7 @@ TEST(VisualBertTest, ImageTablesBeginAsThoseOfWords) {
     if (key.find("visual") == std::string::npos) words.emplace_back(key, tensor + 1);
   }
   model->on_pretrained_loaded(model->load_state_dict(words, Strict::kNo));
-  const auto parameters = model->named_parameters();
-  const std::string place = "model.bert.embeddings.";
-  EXPECT_TRUE(parameters[place + "position_embeddings_visual.weight"].equal(
-      parameters[place + "position_embeddings.weight"]));
-  EXPECT_TRUE(parameters[place + "token_type_embeddings_visual.weight"].equal(
-      parameters[place + "token_type_embeddings.weight"]));
+  EXPECT_TRUE(image_tables_are_those_of_words(*model));
 }
 
 TEST(VisualBertTest, MisfitsSayWhatFits) {
