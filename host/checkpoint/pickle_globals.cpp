@@ -48,6 +48,12 @@ void add_dtypes(Globals& globals) {
       {"float8_e4m3fnuz", nullptr, at::kFloat8_e4m3fnuz},
       {"float8_e5m2fnuz", nullptr, at::kFloat8_e5m2fnuz},
       {"float8_e8m0fnu", nullptr, at::kFloat8_e8m0fnu},
+      {"float4_e2m1fn_x2", nullptr, at::kFloat4_e2m1fn_x2},
+      {"bits16", nullptr, at::kBits16},
+      {"bits8", nullptr, at::kBits8},
+      {"bits4x2", nullptr, at::kBits4x2},
+      {"bits2x4", nullptr, at::kBits2x4},
+      {"bits1x8", nullptr, at::kBits1x8},
   };
   for (const Dtype& dtype : kDtypes) {
     const std::string name = concat("torch.", dtype.name);

@@ -91,6 +91,20 @@ void check_shapes(const StateDict& state, const StateDict& own, const std::files
               "positions, set checkpoint.pretrained_resize_positions = true", columns(rows));
 }
 
+// Throws for numbers that are packed into bytes: LibTorch keeps such and converts none.
+void check_dtypes(const StateDict& state, const StateDict& own, const std::filesystem::path& path) {
+  const std::map<std::string, at::Tensor> models(own.begin(), own.end());
+  for (const auto& [name, tensor] : state) {
+    const at::ScalarType dtype = tensor.scalar_type();
+    const bool is_packed = at::isBitsType(dtype) || dtype == at::kFloat4_e2m1fn_x2;
+    if (!is_packed || models.at(name).scalar_type() == dtype) continue;
+    throw Error(ErrorKind::kCheckpoint, path.string(), " has ", c10::toString(dtype), " for '",
+                name, "', numbers that are packed into bytes, and the model takes ",
+                c10::toString(models.at(name).scalar_type()),
+                "; use weights that are not quantized, or unpack these in Python");
+  }
+}
+
 // Takes out what is there all the same: tied weights, one tensor of two names, that the other name
 // has filled, and constants that the model makes itself. Returns how many of the model's names are
 // filled.
@@ -161,6 +175,7 @@ PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& 
   const StateDict resized =
       options.resize_positions ? resize_position_tables(fitted.state, own) : StateDict();
   check_shapes(fitted.state, own, path, weights.format);
+  check_dtypes(fitted.state, own, path);
   LoadReport loaded = model.load_state_dict(fitted.state, Strict::kNo);
   const std::size_t filled = count_filled(own, options.hugging_face, loaded.missing_keys);
   PretrainedReport report = make_report(own, loaded, fitted, resized);

@@ -35,8 +35,8 @@ struct PretrainedReport {
 // Reads weights from `path` in any form that open_weights knows, and copies into `model` those that
 // it has: those of the mapping, whose names may be the file's own or what format_state_key and
 // own_name make of them, or all; then calls on_pretrained_loaded with what is missing. Throws
-// Error{kCheckpoint}, and the model is as before, when the path cannot be read, a shape differs, or
-// nothing fits.
+// Error{kCheckpoint}, and the model is as before, when the path cannot be read, a shape differs,
+// numbers are packed, or nothing fits.
 [[nodiscard]] PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,
                                                const PretrainedOptions& options);
 

@@ -18,12 +18,11 @@ namespace {
 
 constexpr const char* kTakesNumbers = "takes_numbers";
 
-// The whole number that a text is, or nothing.
+// The whole number that a text is, or nothing; "01" is a word, and not class 1.
 std::optional<std::int64_t> number_in(const std::string& text) {
   std::int64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end || number < 0) return std::nullopt;
+  static_cast<void>(std::from_chars(text.data(), text.data() + text.size(), number));
+  if (number < 0 || text != std::to_string(number)) return std::nullopt;
   return number;
 }
 
@@ -38,6 +37,14 @@ Strings numbered_classes(const Strings& texts) {
   Strings words;
   for (std::int64_t i = 0; i <= largest; ++i) words.push_back(std::to_string(i));
   return words;
+}
+
+[[noreturn]] void refuse_no_classes() {
+  throw Error(
+      ErrorKind::kData,
+      "there are no classes: no row of the training split has a label or an answer of more "
+      "than spaces, commas and question marks; correct the rows, or list the classes in the "
+      "vocab_file of processor 'class_label'");
 }
 
 }  // namespace
@@ -70,12 +77,14 @@ void ClassLabelProcessor::fit(const Strings& texts) {
   std::sort(words.begin(), words.end());
   words.erase(std::unique(words.begin(), words.end()), words.end());
   if (!words.empty() && words.front().empty()) words.erase(words.begin());  // it says nothing
+  if (words.empty()) refuse_no_classes();
   Strings numbered = numbered_classes(words);
   takes_numbers_ = !numbered.empty();
   take(takes_numbers_ ? std::move(numbered) : std::move(words));
 }
 
 std::int64_t ClassLabelProcessor::number_of(const Sample& sample) const {
+  if (words_.empty()) refuse_no_classes();  // with the state of one that was never fitted
   if (sample.has("label")) {
     const auto number = sample.tensor("label").item<std::int64_t>();
     if (!takes_numbers_) {

@@ -22,7 +22,8 @@ class ClassLabelProcessor final : public Processor {
   explicit ClassLabelProcessor(const Config& params);
 
   // Without a vocab_file the classes are the distinct texts, in the order of their bytes; where all
-  // are whole numbers below a million, which are those of `label`, 0 to the largest.
+  // are whole numbers below a million, written as "7" and not as "007", which are those of `label`,
+  // 0 to the largest. Throws Error{kData} when no text says anything.
   void fit(const Strings& texts) override;
   // Throws Error{kData} for a number or word that is no class, a number where the classes are words
   // of the training split, which nobody has numbered, and for several answers.

@@ -76,7 +76,8 @@ std::unique_ptr<Processor> make_processor(const DatasetOptions& options, TypedCo
     config.params = Config(std::move(params), config.params.path());
   };
   if (config.params.has("vocab_file")) replace("vocab_file", "");  // the state has what it held
-  // What a user writes is all read; the param's default, where it is left out, may mask words, too.
+  // Where it is left out, its default may be to mask words, too; a processor that does not know it
+  // would refuse it.
   if (takes_mask_probability(options.registry, config)) replace("mask_probability", 0.0);
   std::unique_ptr<Processor> processor = options.registry.make_processor(config);
   processor->load_state_dict(state);

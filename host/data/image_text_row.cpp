@@ -144,17 +144,32 @@ ImageTextRow parse(const Json& row) {
   return result;
 }
 
-// Only of such a row can the brackets be nested too deep to be written in a message.
-bool has_many_brackets(std::string_view text) {
-  constexpr std::ptrdiff_t kMost = 200;
-  return std::count_if(text.begin(), text.end(), [](char c) { return c == '[' || c == '{'; }) >
-         kMost;
+// How deep brackets are nested in `text`, if it is JSON; those in its strings do not count.
+std::size_t depth_of(std::string_view text) {
+  std::size_t depth = 0;
+  std::size_t deepest = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
+      deepest = std::max(deepest, ++depth);
+    } else if (!in_string && (c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
 }
 
 // Throws Error{kData} with file, line and column.
 Json json_of(const JsonLines& lines, std::int64_t row) {
+  // What from_json() takes; a message that writes out a deeper value would recurse as deep.
+  constexpr std::size_t kDeepest = 200;
   const std::string_view text = lines.text(row);
-  if (!has_many_brackets(text)) {
+  if (depth_of(text) <= kDeepest) {
     Json json = Json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
     if (!json.is_discarded()) return json;
   }
@@ -162,7 +177,7 @@ Json json_of(const JsonLines& lines, std::int64_t row) {
   const auto before = static_cast<std::size_t>(lines.line_number(row) - 1);
   static_cast<void>(
       from_json(std::string(before, '\n').append(text), lines.file().string(), ErrorKind::kData));
-  return Json::parse(text);  // the many brackets are side by side
+  refuse(lines.place(row), ": the row is no JSON that can be used");  // never: from_json() throws
 }
 
 }  // namespace

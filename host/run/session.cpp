@@ -251,7 +251,8 @@ Numbers Session::evaluate(const std::string& split, const std::filesystem::path&
   return numbers;
 }
 
-// -inf takes an answer out; a sample without any that is finite has none.
+// -inf takes an answer out. NaN and +inf, wherever in a row, are refused, and so is -inf in all of
+// it: there is no answer then.
 void Session::check_scores(const at::Tensor& scores) const {
   if (!scores.defined() || scores.numel() == 0) return;
   const at::Tensor best = scores.amax(-1);

@@ -56,8 +56,8 @@ class Session {
   // The data set as the split `test`, of what a checkpoint has of it (data_state()) in place of its
   // files: without samples of its own.
   void restore_dataset(const Value& state);
-  // What restore_dataset() takes: a table, or null where the data set cannot be restored. Every
-  // split has the same.
+  // What restore_dataset() takes: a table, or null where the data set cannot be restored. Its
+  // `processors` are the same of every split.
   [[nodiscard]] Value data_state(const std::string& split);
   // Throws Error{kCheckpoint} where a word or class has another number in the data set of `split`
   // than in `state`, a checkpoint's.

@@ -146,6 +146,23 @@ TEST_F(RunTest, AModelsNamesAtHuggingFaceAreInItsManifest) {
   }
 }
 
+// Two tables of them, and the numbers of the places.
+TEST_F(RunTest, PositionTablesOfAnotherLengthAreTakenOnRequest) {
+  const Words one_update = {"training.max_updates=1", "run_type=train"};
+  expect_success(train(one_update, "visual_bert"));
+  std::filesystem::rename(path("run"), path("first"));
+  Words longer = one_update;
+  longer.insert(longer.end(), {"--overwrite", "checkpoint.pretrained=first/checkpoints/last",
+                               "model_config.visual_bert.max_position_embeddings=32"});
+  expect_error(train(longer, "visual_bert"), kCheckpoint,
+               {"has 3 of 62 weights in other shapes than the model",
+                "set checkpoint.pretrained_resize_positions = true"});
+  longer.emplace_back("checkpoint.pretrained_resize_positions=true");
+  expect_success(train(longer, "visual_bert"));
+  EXPECT_THAT(text("run/log.txt"), AllOf(HasSubstr("took 62 of the model's 62 weights"),
+                                         HasSubstr(", 3 got another length")));
+}
+
 // `model = {pretrained = "..."}`: the model, its sizes and its weights are those of another
 // training.
 TEST_F(RunTest, AModelComesWholeFromACheckpoint) {

@@ -10,7 +10,7 @@ No seed: nothing is random.
     python tools/reference/torch_files.py tests/golden/torch_files
 
 values.json has for each file its tensors: dtype, shape, strides, and elements as float64 (complex
-ones as pairs).
+ones as pairs, those of packed dtypes as the integers with their bits).
 """
 
 import collections
@@ -30,12 +30,19 @@ DTYPES = [
     "complex128", "complex64", "complex32", "uint64", "uint32", "uint16", "float8_e4m3fn",
     "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
 ]
+# PyTorch keeps them, and computes nothing with them; the integers have their bits.
+PACKED = {
+    "float4_e2m1fn_x2": torch.uint8, "bits16": torch.int16, "bits8": torch.uint8, "bits4x2": torch.uint8,
+    "bits2x4": torch.uint8, "bits1x8": torch.uint8,
+}
 MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def of_dtype(name):
     """Six numbers that every dtype can hold but for sign: small powers of two and their sums."""
     dtype = getattr(torch, name)
+    if name in PACKED:
+        return torch.tensor([[1, 2, 4], [8, 16, 127]], dtype=PACKED[name]).view(dtype)
     numbers = torch.tensor([[0.5, 1.0, 2.0], [4.0, -8.0, 16.0]], dtype=torch.float64)
     if name in ("uint64", "uint32", "uint16", "uint8", "float8_e8m0fnu"):
         numbers = numbers.abs()
@@ -175,9 +182,11 @@ def write_hugging_face(folder):
 
 
 def describe(tensor):
-    wide = torch.view_as_real(tensor.to(torch.complex128)) if tensor.is_complex() else tensor.to(torch.float64)
+    name = str(tensor.dtype).removeprefix("torch.")
+    plain = tensor.view(PACKED[name]) if name in PACKED else tensor
+    wide = torch.view_as_real(plain.to(torch.complex128)) if plain.is_complex() else plain.to(torch.float64)
     return {
-        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "dtype": name,
         "shape": list(tensor.shape),
         "strides": list(tensor.stride()),
         "values": wide.detach().flatten().tolist(),
@@ -196,7 +205,7 @@ def main():
         values[name] = {key: describe(tensor) for key, tensor in weights.items()}
 
     legacy = {"_use_new_zipfile_serialization": False}
-    save("dtypes.pt", dtypes(DTYPES))
+    save("dtypes.pt", dtypes(DTYPES + list(PACKED)))
     save("dtypes_legacy.pt", dtypes(old), **legacy)
     save("views.pt", views())
     save("views_legacy.pt", views(), **legacy)

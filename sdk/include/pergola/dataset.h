@@ -65,8 +65,9 @@ class PERGOLA_API Dataset {
   [[nodiscard]] virtual at::Tensor probabilities(const at::Tensor& scores) const;
 
   // What sample_from() needs to know of the data, as a table that JSON can hold (vocabularies, the
-  // size of images): checkpoints have it, so that they are used where the data are not. By default
-  // null: there is no sample_from().  [main-thread]
+  // size of images): checkpoints have it, so that they are used where the data are not. A table
+  // `processors` in it is the same of all splits of a data set: the host compares a checkpoint's
+  // with that of any of them. By default null: there is no sample_from().  [main-thread]
   [[nodiscard]] virtual Value state_dict() const;
 
   // The sample that get() would make of these inputs, without targets. Throws Error{kConfig} that

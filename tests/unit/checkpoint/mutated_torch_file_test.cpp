@@ -73,7 +73,7 @@ bool is_refused(const fs::path& file) {
   try {
     for (const auto& [name, tensor] : read_weights(file).state) {
       // Reads every element, which a sanitizer would see go wrong.
-      const at::Tensor whole = tensor.contiguous();
+      const at::Tensor whole = computable(tensor).contiguous();
       const auto* bytes = static_cast<const char*>(whole.const_data_ptr());
       volatile char last = 0;
       for (std::size_t i = 0; i < whole.nbytes(); ++i) last = bytes[i];

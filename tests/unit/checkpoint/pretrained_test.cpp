@@ -3,7 +3,7 @@
 #include "host/checkpoint/pretrained.h"
 
 #include "host/checkpoint/safetensors.h"
-#include "unit/checkpoint/checkpoint_test_kit.h"
+#include "unit/checkpoint/torch_file_kit.h"
 
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
@@ -228,6 +228,18 @@ TEST_F(PretrainedTest, OtherShapesAreRefusedWithATable) {
                 "\n  weight                           file    model"
                 "\n  bert.position_embeddings.weight  [8, 3]  [2, 3]"
                 "\n  head.bias                        [4]     [1]");
+}
+
+TEST_F(PretrainedTest, NumbersThatArePackedAreRefused) {
+  const std::string packed = global("torch._utils", "_rebuild_tensor_v3") +
+                             tuple({storage("UntypedStorage", "0", 6), integer(0), integers({2, 3}),
+                                    integers({3, 1}), "\x89", "}", global("torch", "bits8")}) +
+                             "R";
+  write_bytes(file_, torch_zip(dict({{"bert.dense.weight", packed}}), {std::string(6, '\0')}));
+  EXPECT_EQ(error_of([&] { static_cast<void>(load_pretrained(model_, file_, {})); }),
+            file_.string() +
+                " has Bits8 for 'bert.dense.weight', numbers that are packed into bytes, and the "
+                "model takes Float; use weights that are not quantized, or unpack these in Python");
 }
 
 TEST_F(PretrainedTest, PositionTablesOfOtherLengthsAreTakenOnRequest) {

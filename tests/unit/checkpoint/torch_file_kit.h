@@ -18,6 +18,15 @@ inline fs::path golden_file(const std::string& name) {
   return fs::path(PERGOLA_GOLDEN_DIR) / "torch_files" / name;
 }
 
+// The tensor itself, or, of a dtype that LibTorch keeps and computes nothing with, integers with
+// its bits.
+inline at::Tensor computable(const at::Tensor& tensor) {
+  const at::ScalarType dtype = tensor.scalar_type();
+  if (dtype == at::kBits16) return tensor.view(at::kShort);
+  const bool packed = at::isBitsType(dtype) || dtype == at::kFloat4_e2m1fn_x2;
+  return packed ? tensor.view(at::kByte) : tensor;
+}
+
 // Little-endian.
 inline std::string number(std::uint64_t value, int width) {
   std::string bytes;

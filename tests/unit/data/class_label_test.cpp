@@ -88,6 +88,31 @@ TEST_F(ClassLabelTest, TakesNumbersOfTrainAsTheyAre) {
   EXPECT_EQ(target(*processor, of_number(8)), 8);
 }
 
+// "01" and "1" are two words; as numbers they would be one class, and the row's own word none.
+TEST_F(ClassLabelTest, NumbersWithZerosInFrontAreWords) {
+  const auto codes = fitted({"002", "001"});
+  EXPECT_EQ(codes->facts(),
+            Value(Value::Table{{"num_final_outputs", 2}, {"answers", Value::Array{"001", "002"}}}));
+  EXPECT_EQ(target(*codes, of_words({"001"})), 0);
+  const auto mixed = fitted({"2", "01"});
+  EXPECT_EQ(mixed->facts().find("num_final_outputs")->as_integer(), 2);
+  EXPECT_EQ(target(*mixed, of_words({"01"})), 0);
+  EXPECT_EQ(target(*mixed, of_words({"2"})), 1);
+}
+
+TEST_F(ClassLabelTest, NoClassAtAllIsAnErrorOfTheData) {
+  const std::string expected =
+      "there are no classes: no row of the training split has a label or an answer of more than "
+      "spaces, commas and question marks; correct the rows, or list the classes in the vocab_file "
+      "of processor 'class_label'";
+  for (const Strings& texts : {Strings{}, Strings{"", " ?"}}) {
+    EXPECT_EQ(error_of(ErrorKind::kData, [&] { static_cast<void>(fitted(texts)); }), expected);
+  }
+  const auto restored = make();
+  restored->load_state_dict(Value::Table{{"words", Value::Array{}}, {"takes_numbers", false}});
+  EXPECT_EQ(error(*restored, of_number(0)), expected);
+}
+
 TEST_F(ClassLabelTest, RefusesANumberBeyondTheClasses) {
   const auto processor = make(folder_.write("classes.txt", "cat\ndog\n").string());
   EXPECT_EQ(error(*processor, of_number(2)),
