@@ -161,8 +161,8 @@ std::string PretrainedReport::summary() const {
 
 PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& path,
                                  const PretrainedOptions& options) {
-  const Weights weights = read_weights(path);
-  const StateDict own = state_dict(model);
+  Weights weights = read_weights(path);
+  StateDict own = state_dict(model);
   Fitted fitted =
       fit(weights.state, own, options.mapping, renamings_of(model, options.hugging_face));
   if (fitted.state.empty()) {
@@ -176,7 +176,11 @@ PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& 
       options.resize_positions ? resize_position_tables(fitted.state, own) : StateDict();
   check_shapes(fitted.state, own, path, weights.format);
   check_dtypes(fitted.state, own, path);
-  LoadReport loaded = model.load_state_dict(fitted.state, Strict::kNo);
+  // So that the model may take the memory of those that fit.
+  weights.state.clear();
+  own.clear();
+  LoadReport loaded = model.load_state_dict(std::move(fitted.state), Strict::kNo);
+  own = state_dict(model);
   const std::size_t filled = count_filled(own, options.hugging_face, loaded.missing_keys);
   PretrainedReport report = make_report(own, loaded, fitted, resized);
   report.matched = filled;

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <set>
+#include <utility>
 
 namespace pergola {
 namespace {
@@ -18,14 +19,13 @@ using Differences = std::vector<std::vector<std::string>>;
 
 // What of a state fits a model, by the model's key, and what does not.
 struct Match {
-  std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // into, from
+  std::map<std::string, at::Tensor> tensors;
   LoadReport report;
   Differences shapes;  // that differ
 };
 
-Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state) {
+Match match(const StateDict& own, std::map<std::string, at::Tensor> rest) {
   Match result;
-  std::map<std::string, at::Tensor> rest = state;
   for (const auto& [key, into] : own) {
     const auto found = rest.find(key);
     if (found == rest.end()) {
@@ -33,7 +33,7 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
       continue;
     }
     if (found->second.sizes() == into.sizes()) {
-      result.copies.emplace_back(into, found->second);
+      result.tensors.emplace(key, std::move(found->second));
     } else {
       result.shapes.push_back({key, concat(found->second.sizes()), concat(into.sizes())});
     }
@@ -44,18 +44,39 @@ Match match(const StateDict& own, const std::map<std::string, at::Tensor>& state
 }
 
 // The state under the names that the model has now. Throws Error{kCheckpoint} for two of one name.
-std::map<std::string, at::Tensor> renamed(const StateDict& state, const BaseModel& model) {
+std::map<std::string, at::Tensor> renamed(StateDict state, const BaseModel& model) {
   std::map<std::string, at::Tensor> result;
   std::vector<std::string> clashes;
-  for (const auto& [key, tensor] : state) {
+  for (auto& [key, tensor] : state) {
     const std::string name = model.format_state_key(key);
-    if (!result.emplace(name, tensor).second) {
+    if (!result.emplace(name, std::move(tensor)).second) {
       clashes.push_back(concat(key, " is a second '", name, "'"));
     }
   }
   if (clashes.empty()) return result;
   throw Error(ErrorKind::kCheckpoint, "the weights do not fit the model: ", join(clashes),
               "; use a checkpoint of the same model and config");
+}
+
+// The parameters and buffers themselves; those of state_dict() share their memory.
+std::map<std::string, at::Tensor> tensors_of(const torch::nn::Module& module) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& item : module.named_parameters()) tensors.emplace(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) tensors.emplace(item.key(), item.value());
+  return tensors;
+}
+
+// Whether the memory of `from` may become that of `into`: both fill theirs alone and alike, and
+// nobody else has `from`, whose values would change with the model's. Memory that is not LibTorch's
+// (at::from_blob) cannot be resized.
+bool may_replace(const at::Tensor& into, const at::Tensor& from) {
+  const auto fills_alone = [](const at::Tensor& tensor) {
+    return tensor.has_storage() && tensor.storage().use_count() == 1 &&
+           tensor.storage().resizable() && tensor.is_contiguous() &&
+           tensor.storage().nbytes() == tensor.nbytes();
+  };
+  return from.use_count() == 1 && fills_alone(from) && fills_alone(into) &&
+         from.scalar_type() == into.scalar_type() && from.device() == into.device();
 }
 
 // Each parameter once, under its first name: torch lists those of a submodule that is registered
@@ -121,14 +142,13 @@ ModelOutput BaseModel::test_step(const SampleList& batch, std::int64_t /*batch_i
 
 std::string BaseModel::format_state_key(const std::string& key) const { return key; }
 
-LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
-  const StateDict own = pergola::state_dict(*this);
-  Match found = match(own, renamed(state, *this));
+LoadReport BaseModel::load_state_dict(StateDict state, Strict strict) {
+  Match found = match(pergola::state_dict(*this), renamed(std::move(state), *this));
+  std::map<std::string, at::Tensor> own = tensors_of(*this);
   Differences& rows = found.shapes;
   if (strict == Strict::kYes) {
-    std::map<std::string, at::Tensor> shapes(own.begin(), own.end());
     for (const std::string& key : found.report.missing_keys) {
-      rows.push_back({key, "missing", concat(shapes.at(key).sizes())});
+      rows.push_back({key, "missing", concat(own.at(key).sizes())});
     }
     for (const std::string& key : found.report.unexpected_keys) {
       rows.push_back({key, "unexpected", "-"});
@@ -142,15 +162,23 @@ LoadReport BaseModel::load_state_dict(const StateDict& state, Strict strict) {
                 "; use a checkpoint of the same model and config", columns(rows));
   }
   const at::NoGradGuard no_grad;
-  for (auto& [into, from] : found.copies) into.copy_(from);
+  for (const auto& [key, from] : found.tensors) {
+    at::Tensor& into = own.at(key);
+    if (may_replace(into, from)) {
+      into.set_data(from);
+    } else {
+      into.copy_(from);
+    }
+  }
   return found.report;
 }
 
 LoadReport BaseModel::from_pretrained(const std::string& path) {
-  const StateDict state = read_weights(path);
-  const LoadReport report = load_state_dict(state, Strict::kNo);
-  if (!state.empty() && report.unexpected_keys.size() == state.size()) {
-    throw Error(ErrorKind::kCheckpoint, "none of the ", state.size(), " weights in ", path,
+  StateDict state = read_weights(path);
+  const std::size_t count = state.size();
+  const LoadReport report = load_state_dict(std::move(state), Strict::kNo);
+  if (count > 0 && report.unexpected_keys.size() == count) {
+    throw Error(ErrorKind::kCheckpoint, "none of the ", count, " weights in ", path,
                 " is the model's: the first is ", report.unexpected_keys.front(),
                 "; use weights of this model, or override format_state_key()");
   }

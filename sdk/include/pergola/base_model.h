@@ -63,8 +63,10 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // Copies `state` into the model's parameters and buffers, each key renamed by format_state_key.
   // Throws Error{kCheckpoint} when shapes differ, two keys get the same name, or, with
   // Strict::kYes, any key is missing or unexpected; all of them are listed and nothing has changed.
-  // A submodule that is registered twice has two keys; the later one wins.  [main-thread & built]
-  LoadReport load_state_dict(const StateDict& state, Strict strict);
+  // A submodule that is registered twice has two keys; the later one wins. Tensors that the caller
+  // gives up (`std::move(state)`) are not copied but take the place of the model's memory, where
+  // they are alike in dtype, device and layout and nobody else sees either.  [main-thread & built]
+  LoadReport load_state_dict(StateDict state, Strict strict);
 
   // Reads the weights in `path`, a file or folder in any form that the host knows (safetensors,
   // PyTorch's, Hugging Face's folders), and takes those that the model has: load_state_dict with

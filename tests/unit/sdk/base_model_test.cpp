@@ -183,6 +183,48 @@ TEST_F(BaseModelTest, LoadingMakesNoFurtherCopyOfTheWeights) {
   EXPECT_EQ(allocated->bytes, 0);
 }
 
+// Where each of the model's weights is.
+std::vector<const void*> places(const BaseModel& model) {
+  std::vector<const void*> all;
+  for (const auto& [name, tensor] : state_dict(model)) all.push_back(tensor.const_data_ptr());
+  return all;
+}
+
+TEST_F(BaseModelTest, TensorsThatAreGivenUpBecomeTheModels) {
+  const std::vector<at::Tensor> parameters = model_.parameters();  // as an optimizer has them
+  StateDict given = copy(state_dict(model_));
+  given[1].second.fill_(3);
+  std::vector<const void*> expected;
+  for (const auto& [name, tensor] : given) expected.push_back(tensor.const_data_ptr());
+  model_.load_state_dict(std::move(given), Strict::kYes);
+  EXPECT_EQ(places(model_), expected);
+  EXPECT_TRUE(parameters[0].requires_grad());
+  parameters[0].sum().backward();
+  EXPECT_EQ(model_.parameters()[0].grad()[0][0].item<float>(), 1.0F);
+  EXPECT_EQ(parameters[0][0][0].item<float>(), 3.0F);
+}
+
+// A tensor that the caller keeps, one of another dtype, one that does not fill its memory, one over
+// the caller's memory; and a parameter that somebody has a view of.
+TEST_F(BaseModelTest, TensorsThatSomebodyElseSeesAreCopied) {
+  const std::vector<const void*> before = places(model_);
+  const at::Tensor view = model_.parameters()[0].detach().view({-1});
+  const at::Tensor kept = torch::full({2}, 5.0);
+  const auto load = [&](at::Tensor bias) {
+    StateDict state = {{"mean", kept}, {"linear.weight", torch::full({3, 2}, 6.0)}};
+    state.emplace_back("linear.bias", std::move(bias));
+    model_.load_state_dict(std::move(state), Strict::kYes);
+    EXPECT_EQ(places(model_), before);
+    EXPECT_EQ(model_.parameters()[1][2].item<float>(), 7.0F);
+  };
+  load(torch::full({3}, 7.0, torch::kDouble));
+  load(torch::full({4}, 7.0).narrow(0, 1, 3));
+  load(torch::full({1}, 7.0).expand({3}));
+  std::vector<float> callers(3, 7);
+  load(at::from_blob(callers.data(), {3}));
+  EXPECT_EQ(view[0].item<float>(), 6.0F);
+}
+
 TEST_F(BaseModelTest, OldKeysAreRenamed) {
   const StateDict old = {{"mean", torch::zeros({2})},
                          {"old.weight", torch::full({3, 2}, 4.0)},
