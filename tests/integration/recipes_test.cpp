@@ -4,7 +4,9 @@
 #include "fixtures/npy_bytes.h"
 #include "integration/run_test.h"
 
+#include <algorithm>
 #include <random>
+#include <sstream>
 
 namespace pergola::test {
 namespace {
@@ -261,10 +263,9 @@ TEST_F(RecipesTest, HatefulMemes) {
 TEST_F(RecipesTest, PublishedFilesThatAreNotAreNamed) {
   EXPECT_THAT(convert("nlvr2").err, HasSubstr("published has no file of nlvr2's train split"));
   write("published/train.json", "{\"identifier\": \"a\"}\n");
-  EXPECT_THAT(convert("nlvr2").err,
-              HasSubstr("has another form than nlvr2's: KeyError('sentence')"));
-  write("published/train.json", "{\"identifier\n");
-  EXPECT_THAT(convert("nlvr2").err, HasSubstr("train.json cannot be read as the published file"));
+  EXPECT_THAT(convert("nlvr2").err, HasSubstr("train.json:1: 'sentence' is missing"));
+  write("published/train.json", "[1]\n");
+  EXPECT_THAT(convert("nlvr2").err, HasSubstr("train.json:1 cannot be read as the published file"));
   EXPECT_THAT(listing("data/nlvr2"), ::testing::IsEmpty());
 
   write("published/train.jsonl", R"({"id": 1, "img": "img/1.png", "text": "a", "label": 0})");
@@ -273,6 +274,94 @@ TEST_F(RecipesTest, PublishedFilesThatAreNotAreNamed) {
   const Result again = convert("hateful_memes");
   EXPECT_EQ(again.exit_code, 1);
   EXPECT_THAT(again.err, HasSubstr("train.jsonl is there already, and is not replaced"));
+}
+
+// One line on stderr that has the words, no traceback; and nothing in the folder.
+TEST_F(RecipesTest, WhatARowLacksIsToldWithItsPlace) {
+  const auto expect_refused = [&](const std::string& data_set, const std::string& words) {
+    const Result result = convert(data_set);
+    EXPECT_EQ(result.exit_code, 1) << words;
+    EXPECT_THAT(result.err, ::testing::StartsWith("tools/convert_annotations: published/"));
+    EXPECT_THAT(result.err, HasSubstr(words));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_THAT(listing("data/" + data_set), ::testing::IsEmpty());
+  };
+  const std::string meme = R"({"id": 1, "img": "img/1.png", "text": "a", "label": 0})";
+  const std::string first = meme + "\n\n";
+  write("published/train.jsonl", first + R"({"id": 2, "img": "2.png", "text": "a \ud83d b"})");
+  expect_refused("hateful_memes", "train.jsonl:3: a text has half of a surrogate pair");
+  write("published/train.jsonl", first + R"({"id": 2, "img")" + "\n" + meme);
+  expect_refused("hateful_memes",
+                 "train.jsonl:3: no JSON, Expecting ':' delimiter at column 16; is this");
+  write("published/train.jsonl", first + "{\"id\": \"\xff\"}");
+  expect_refused("hateful_memes", "train.jsonl:3 cannot be read as the published file: 'utf-8'");
+  write("published/train.jsonl", first + std::string(100000, '['));
+  expect_refused("hateful_memes", "train.jsonl:3: JSON that is nested too deeply");
+
+  const std::string questions = "published/v2_OpenEnded_mscoco_train2014_questions.json";
+  const std::string annotations = "published/v2_mscoco_train2014_annotations.json";
+  const auto annotate = [&](int question, const std::string& answer) {
+    write(annotations, R"({"annotations": [{"question_id": )" + std::to_string(question) +
+                           R"(, "answers": [], "multiple_choice_answer": ")" + answer + "\"}]}");
+  };
+  annotate(3, "a");
+  for (const char* image : {"\"7\"", "true", "-1", "7.0", "null"}) {
+    write(questions, std::string(R"({"questions": [{"question_id": 3, "question": "a", )") +
+                         R"("image_id": )" + image + "}]}");
+    expect_refused("vqa2", questions + ", questions[0]: the image_id is ");
+  }
+  write(questions, R"({"questions": [{"question_id": 3, "question": "a", "image_id": 7}]})");
+  annotate(4, "a");
+  expect_refused("vqa2", annotations + " has no annotation of question_id 3, which " + questions +
+                             " has; take both files from one release");
+  annotate(3, R"(\ud83d)");
+  expect_refused("vqa2", "annotations[0]: a text has half of a surrogate pair");
+  write(annotations, R"({"annotations": )" + std::string(100000, '['));
+  expect_refused("vqa2", annotations + ": JSON that is nested too deeply");
+  write(annotations, R"({"annotations": {}})");
+  expect_refused("vqa2", annotations + " cannot be read as the published file: 'annotations'");
+  write(annotations, "{\n\n 1}");
+  expect_refused("vqa2", " at line 3, column 2; is this");
+}
+
+TEST_F(RecipesTest, LabelsOfNlvr2AreTrueOrFalse) {
+  const auto row = [](const std::string& label) {
+    return R"({"identifier": "a-0-1", "sentence": "a", "label": )" + label + "}\n";
+  };
+  write("published/train.json", row("true") + row("false") + row(R"("TRUE")") + row(R"("false")"));
+  expect_success(convert("nlvr2"));
+  std::istringstream lines(text("data/nlvr2/train.jsonl"));
+  std::vector<int> labels;
+  for (std::string line; std::getline(lines, line);) {
+    labels.push_back(Json::parse(line).at("label").get<int>());
+  }
+  EXPECT_EQ(labels, (std::vector<int>{1, 0, 1, 0}));
+
+  std::filesystem::remove_all(path("data/nlvr2"));
+  for (const char* label : {"1", "0", "null", "\"yes\"", "\"\""}) {
+    write("published/train.json", row("true") + row(label));
+    EXPECT_THAT(convert("nlvr2").err, HasSubstr("train.json:2: the label is ")) << label;
+    EXPECT_THAT(listing("data/nlvr2"), ::testing::IsEmpty());
+  }
+}
+
+TEST_F(RecipesTest, AllFilesAreWrittenOrNone) {
+  const std::string meme = R"({"id": 1, "img": "img/1.png", "text": "a", "label": 0})";
+  for (const char* split : {"train", "dev_unseen", "test_unseen"}) {
+    write(std::string("published/") + split + ".jsonl", meme);
+  }
+  write("data/hateful_memes/test.jsonl", "mine");
+  EXPECT_THAT(convert("hateful_memes").err, HasSubstr("test.jsonl is there already"));
+  EXPECT_EQ(listing("data/hateful_memes"), Words{"test.jsonl"});
+  EXPECT_EQ(text("data/hateful_memes/test.jsonl"), "mine");
+
+  std::filesystem::remove(path("data/hateful_memes/test.jsonl"));
+  std::filesystem::create_directory(path("data/hateful_memes/val.jsonl.part"));
+  EXPECT_EQ(convert("hateful_memes").exit_code, 1);
+  EXPECT_EQ(listing("data/hateful_memes"), Words{"val.jsonl.part/"});
+  std::filesystem::remove(path("data/hateful_memes/val.jsonl.part"));
+  expect_success(convert("hateful_memes"));
+  EXPECT_EQ(listing("data/hateful_memes"), (Words{"test.jsonl", "train.jsonl", "val.jsonl"}));
 }
 
 }  // namespace
