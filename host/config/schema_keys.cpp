@@ -70,7 +70,7 @@ constexpr KeySpec kKeys[] = {
      "Parameters not to train, as patterns of names: * is any text, ? a character. Buffers still "
      "move."},
     {"training.exit_on_nan_losses", kBoolean, "true",
-     "Stop, with exit code 6, when a loss is not a number."},
+     "Stop, with exit code 6, when a loss is not a finite number."},
     {"training.lr_scheduler", kBoolean, "false", "Change the learning rate as `scheduler` says."},
     {"training.lr_steps", kIntegers, "[]",
      "Scheduler `pythia`: the updates at which the rate is multiplied by lr_ratio."},

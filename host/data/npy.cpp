@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -255,6 +256,10 @@ Regions read_regions(const fs::path& file, std::int64_t wanted) {
     refuse(file, "has become shorter while it was read; restore the file");
   }
   if (is_half(header)) filled.copy_(read);
+  // A sum is one pass and tells nearly always; that of large numbers may be infinite, too.
+  if (!std::isfinite(filled.sum().item<float>()) && !filled.isfinite().all().item<bool>()) {
+    refuse(file, "has a number that is nan or infinite; restore the file, or remove the row");
+  }
   result.features_RD.narrow(0, count, wanted - count).zero_();
   return result;
 }

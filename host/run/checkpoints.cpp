@@ -89,20 +89,35 @@ Value saved_config(const Value& state, const std::filesystem::path& folder) {
   throw Error(ErrorKind::kCheckpoint, file, " has no config; use another checkpoint");
 }
 
+namespace {
+
+// Whether the run whose config is `root` began with the checkpoint, or run, at `path`.
+bool began_with(const Value& root, const std::filesystem::path& path) {
+  const Value* const from = root.find("checkpoint.pretrained");
+  if (from == nullptr || !from->is_string()) return false;
+  const std::filesystem::path rest =
+      std::filesystem::path(from->as_string()).lexically_relative(path);
+  return !rest.empty() && *rest.begin() != "..";
+}
+
+}  // namespace
+
 SavedModel read_saved_model(const std::filesystem::path& path,
                             const std::filesystem::path& run_dir) {
   std::error_code error;
-  std::filesystem::path folder = checkpoint_at(path);
-  if (!std::filesystem::exists(path, error)) folder = checkpoint_at(run_dir);
+  const bool is_there = std::filesystem::exists(path, error);
+  const std::filesystem::path folder = checkpoint_at(is_there ? path : run_dir);
+  const auto refuse = [&](const char* problem) {
+    return Error(ErrorKind::kConfig, "model.pretrained = '", path.string(), problem,
+                 ", so it does not say which model it is of; name a checkpoint or a run, or say ",
+                 "whose weights the path has: model = {type = \"name\", pretrained = \"path\"}");
+  };
   if (!std::filesystem::exists(folder / kManifestFile, error)) {
-    const char* const problem =
-        std::filesystem::exists(path, error) ? "' is no checkpoint of Pergola" : "' does not exist";
-    throw Error(ErrorKind::kConfig, "model.pretrained = '", path.string(), problem,
-                ", so it does not say which model it is of; name a checkpoint or a run, or say ",
-                "whose weights the path has: model = {type = \"name\", pretrained = \"path\"}");
+    throw refuse(is_there ? "' is no checkpoint of Pergola" : "' does not exist");
   }
   const Value state = load_checkpoint(folder, CheckpointParts::kState).state;
   const Value root = saved_config(state, folder);
+  if (!is_there && !began_with(root, path)) throw refuse("' does not exist");
   const Value* const model = root.find("model");
   if (model == nullptr || !model->is_string()) {
     throw Error(ErrorKind::kCheckpoint, (folder / kStateFile).string(),

@@ -6,6 +6,8 @@
 #include "host/support/log.h"
 #include "pergola/error.h"
 
+#include <cmath>
+
 namespace pergola::host {
 namespace {
 
@@ -19,6 +21,16 @@ std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const Ru
               replaced ? "; it was being overwritten when its process died, and `pergola train` "
                          "with --resume puts the old run back"
                        : "; name one with --checkpoint, or train first");
+}
+
+void check_losses(const Numbers& numbers, const std::filesystem::path& checkpoint) {
+  for (const auto& [key, number] : numbers) {
+    if (!key.ends_with("/total_loss") || std::isfinite(number)) continue;
+    throw Error(ErrorKind::kNan, key, " is not a finite number with the weights of ",
+                checkpoint.string(),
+                "; look for nan and inf in the data and in these weights, or take another "
+                "checkpoint; training.exit_on_nan_losses = false goes on all the same");
+  }
 }
 
 }  // namespace
@@ -45,10 +57,12 @@ RunResult evaluate(const EvaluateRequest& request) {
     result.files.push_back(predictions);
   }
   result.metrics = session.evaluate(request.split, predictions);
+  if (config.training.exit_on_nan_losses) check_losses(result.metrics, result.checkpoint);
   result.status = "finished";
   const Value* update = content.state.find("progress.update");
   if (update != nullptr) result.updates = update->as_integer();
-  log::info("[", request.split, "] ", format_numbers(result.metrics));
+  log::info("[", request.split, "] ",
+            result.metrics.empty() ? "no loss and no metric" : format_numbers(result.metrics));
   return result;
 }
 

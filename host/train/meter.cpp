@@ -75,8 +75,7 @@ void LossMeter::check_finite(std::int64_t update) const {
   }
   if (bad.empty()) return;
   throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", join(bad),
-              "; try a smaller optimizer.params.lr or training.clip_gradients = true; "
-              "training.exit_on_nan_losses = false goes on all the same");
+              kNotFiniteAdvice);
 }
 
 Value LossMeter::state_dict() const {

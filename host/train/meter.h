@@ -17,6 +17,12 @@
 
 namespace pergola::host {
 
+// What to try when a loss is NaN or infinite.
+inline constexpr const char* kNotFiniteAdvice =
+    "; look for nan and inf in the data, or try a smaller optimizer.params.lr, or "
+    "training.clip_gradients = true with a training.max_grad_l2_norm; "
+    "training.exit_on_nan_losses = false goes on all the same";
+
 class LossMeter {
  public:
   // Takes in the losses of one micro-batch of so many samples.

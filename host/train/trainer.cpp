@@ -207,9 +207,7 @@ void Trainer::check_validation(const Numbers& numbers) const {
   for (const auto& [key, number] : numbers) {
     if (!key.ends_with("/total_loss") || std::isfinite(number)) continue;
     throw Error(ErrorKind::kNan, "not a finite number in the validation at update ",
-                state_.progress.update, ": ", key,
-                "; try a smaller optimizer.params.lr or training.clip_gradients = true; "
-                "training.exit_on_nan_losses = false goes on all the same");
+                state_.progress.update, ": ", key, kNotFiniteAdvice);
   }
 }
 

@@ -124,17 +124,25 @@ TEST_F(PredictOwnRows, ClassesOfRegionFeaturesWithBertsVocabulary) {
 TEST_F(PredictOwnRows, ScoresThatAreNotFiniteAreAnErrorAndNoAnswer) {
   write_rows([](int i) { return Json{{"features", name(i, ".npy")}, {"label", i % 2}}; });
   const std::string width = "model_config.visual_bert.visual_embedding_dim=0";
-  expect_success(train({"model_config.visual_bert.losses=[\"cross_entropy\"]", width}, "own"));
+  const std::string losses = "model_config.visual_bert.losses=[\"cross_entropy\"]";
+  expect_success(train({losses, width}, "own"));
   const std::string predictions = text("run/predictions/image_text_test.json");
-  const std::string infinite(npy_of({1, INFINITY, 2}, 3));
-  write("inf.npy", infinite);
-  expect_error(ask({"--text", "what colour is it?", "--features", "inf.npy"}, "run"), kNan,
+  write("asked.npy", npy_of({1, 0, 2}, 3));
+  const std::string checkpoint = "run/checkpoints/best";
+  std::string weights = text(checkpoint + "/model.safetensors");
+  weights.replace(weights.size() - 4, 4, "\x00\x00\xc0\x7f", 4);  // nan
+  replace_in_checkpoint(checkpoint, "model.safetensors", weights);
+  expect_error(ask({"--text", "what colour is it?", "--features", "asked.npy"}, "run"), kNan,
                {"the scores of model 'visual_bert' are not finite numbers: the highest is nan in 1 "
                 "of 1 sample, with the weights of run/checkpoints/",
                 "look for nan and inf in the input (features above all), and in these weights"});
-  replace("data/image_text/regions/17.npy", infinite);
   expect_error(pergola({"predict", "own.toml", "--run-dir", "run", width}), kNan,
-               {"the highest is nan in 1 of 4 samples of a batch"});
+               {"the highest is nan in 4 of 4 samples of a batch"});
+  for (const std::string command : {"validate", "test"}) {
+    expect_error(
+        pergola({command, "own.toml", "--run-dir", "run", width, losses}), kNan,
+        {"/total_loss is not a finite number with the weights of run/checkpoints/best; look for"});
+  }
   EXPECT_EQ(text("run/predictions/image_text_test.json"), predictions);  // and no half of another
 }
 
@@ -171,7 +179,11 @@ TEST_F(PredictOwnRows, OtherWordsOrClassesAreRefusedWithTheFileThatTheyAreOf) {
   expect_error(pergola(predict), kCheckpoint,
                {"other words than answer_processor of data set 'image_text' has: number 1 was "
                 "\"dog\" and is \"elk\" now (2 words then, 2 now)",
-                "dataset_config.image_text.annotations.train = \"train.jsonl\""});
+                "dataset_config.image_text.annotations.train = \"train.jsonl\", env.data_dir = "});
+  predict.push_back("dataset_config.image_text.data_dir=" + path("data/image_text").string());
+  expect_error(pergola(predict), kCheckpoint,
+               {"annotations.train = \"train.jsonl\", dataset_config.image_text.data_dir = \"" +
+                path("data/image_text").string() + "\")"});
 }
 
 TEST_F(PredictOwnRows, SoftAnswersOfPixelsWithMaskedTokens) {

@@ -39,12 +39,17 @@ class PredictTest : public RunTest {
   void change_state(const std::function<void(Json& state)>& change) const {
     Json state = json("carried/state.json");
     change(state);
-    replace("carried/state.json", state.dump());
-    Json manifest = json("carried/MANIFEST.json");
-    manifest["files"]["state.json"] = {
-        {"size", text("carried/state.json").size()},
-        {"xxh3_128", host::xxh3_file(path("carried/state.json"), ErrorKind::kCheckpoint)}};
-    replace("carried/MANIFEST.json", manifest.dump());
+    replace_in_checkpoint("carried", "state.json", state.dump());
+  }
+  // Another content of a checkpoint's file, with a manifest that fits.
+  void replace_in_checkpoint(const std::string& folder, const std::string& file,
+                             const std::string& content) const {
+    const std::string name = folder + "/" + file;
+    replace(name, content);
+    Json manifest = json(folder + "/MANIFEST.json");
+    manifest["files"][file] = {{"size", content.size()},
+                               {"xxh3_128", host::xxh3_file(path(name), ErrorKind::kCheckpoint)}};
+    replace(folder + "/MANIFEST.json", manifest.dump());
   }
 };
 

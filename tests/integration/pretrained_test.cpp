@@ -39,7 +39,7 @@ TEST_F(PretrainedRunTest, ATrainingStartsFromTheWeightsOfACheckpoint) {
       result.err,
       AllOf(HasSubstr("[pretrained] first/checkpoints/last: took 3 of the model's 3 weights "
                       "(Pergola checkpoint); 0 missing in it, 0 left out of it"),
-            Not(HasSubstr("keeps its initial values"))));
+            Not(HasSubstr("what is missing"))));
 }
 
 TEST_F(PretrainedRunTest, ConvertedWeightsAreTheSame) {
@@ -57,7 +57,8 @@ TEST_F(PretrainedRunTest, WhatTheFileDoesNotHaveIsAWarningWithATable) {
                                    {"checkpoint.pretrained_state_mapping={words = \"words\"}"});
   expect_success(result);
   EXPECT_THAT(result.err, AllOf(HasSubstr("took 1 of the model's 3 weights"),
-                                HasSubstr("what the file does not have keeps its initial values:"),
+                                HasSubstr("what is missing in the file begins with values that the "
+                                          "model gives it:"),
                                 HasSubstr("  missing  ")));
   EXPECT_FALSE(same_bytes(weights("first"), weights("run")));
 }
@@ -178,12 +179,18 @@ TEST_F(RunTest, AModelComesWholeFromACheckpoint) {
                 HasSubstr("took 62 of the model's 62 weights (Pergola checkpoint); 0 missing"));
     EXPECT_THAT(text("run/config.toml"), HasSubstr("hidden_size = 8\n"));  // and no default
   }
-  // The run needs it no more.
-  write("second.toml", common_config() + "model = { pretrained = \"gone\" }\n");
+  // The run needs it no more, and another cannot begin.
+  write("second.toml", common_config() + "model = { pretrained = \"first\" }\n");
+  std::filesystem::rename(path("first"), path("moved"));
   expect_success(pergola({"test", "second.toml", "--run-dir", "run"}));
   expect_success(train({"--resume", "training.max_updates=2", "run_type=train"}, "second"));
   expect_error(pergola({"train", "second.toml", "--run-dir", "third"}), kConfig,
-               {"model.pretrained = 'gone' does not exist, so it does not say which model"});
+               {"model.pretrained = 'first' does not exist, so it does not say which model"});
+  std::filesystem::rename(path("moved"), path("first"));
+  // A run that began with something else does not stand in for a path that is misspelt.
+  write("second.toml", common_config() + "model = { pretrained = \"frist\" }\n");
+  expect_error(train({"--overwrite"}, "second"), kConfig,
+               {"model.pretrained = 'frist' does not exist"});
   write("second.toml", common_config() + "model = { pretrained = \"first/log.txt\" }\n");
   expect_error(pergola({"train", "second.toml", "--run-dir", "third"}), kConfig,
                {"model.pretrained = 'first/log.txt' is no checkpoint of Pergola",

@@ -8,6 +8,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 namespace pergola::host {
 namespace {
 
@@ -138,6 +140,15 @@ TEST_F(NpyTest, RefusesADamagedHeader) {
                      kSave))
         << header;
   }
+}
+
+// The sum of the last ones is infinite, too, and they are not.
+TEST_F(NpyTest, RefusesNumbersThatAreNotFinite) {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    EXPECT_EQ(error(npy_of({1, bad, 2}, 3)),
+              "has a number that is nan or infinite; restore the file, or remove the row");
+  }
+  EXPECT_NO_THROW((void)read(npy_of({3e38F, 3e38F, -3e38F}, 3)));
 }
 
 TEST_F(NpyTest, RefusesTruncatedFilesBeforeMemoryIsTaken) {
