@@ -69,11 +69,15 @@ std::int64_t integer_or_0(const Value& config, const char* key) {
   return given ? found->second.as_integer() : 0;
 }
 
-// The published models' rule stands only where the config leaves their sizes as they are.
+// The published models' rule, head_size, stands only where the config leaves their sizes as they
+// are. Models without that rule and without such a key have no heads.
 void add_heads(const HuggingFaceFormat& format, const Value& config, HuggingFaceExport& exported) {
   const std::int64_t width = integer_or_0(exported.config, "hidden_size");
   std::int64_t heads = integer_or_0(config, kHeads);
-  if (heads == 0 && integer_or_0(config, "hidden_size") == 0 && width % format.head_size == 0) {
+  if (heads == 0) heads = integer_or_0(format.constants, kHeads);
+  if (format.head_size == 0 && heads == 0 && !config.as_table().contains(kHeads)) return;
+  if (heads == 0 && format.head_size > 0 && integer_or_0(config, "hidden_size") == 0 &&
+      width % format.head_size == 0) {
     heads = width / format.head_size;
     exported.guessed_heads = true;
   }
@@ -124,7 +128,7 @@ void fill_config(const HuggingFaceFormat& format, const Sizes& sizes, const Valu
       filled[key] = size;
     }
   }
-  if (format.head_size > 0) add_heads(format, config, exported);
+  add_heads(format, config, exported);
   filled["model_type"] = format.model_type;
   filled["architectures"] = Value::Array{exported.architecture};
   filled["torch_dtype"] = dtype_name(exported.state);

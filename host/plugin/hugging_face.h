@@ -37,9 +37,11 @@ struct HuggingFaceFormat {
   std::string model_type;
   std::vector<std::string> config;          // keys of config.json that the model's config has too
   Value constants = Value(Value::Table{});  // keys of config.json that are always the same
-  std::int64_t head_size = 0;  // num_attention_heads, where nobody says it, by hidden_size; 0: none
-  std::string note;            // what users of the written folder must know; may be empty
-  std::vector<std::string> skip;             // last parts of the model's names: no weights there
+  // num_attention_heads by hidden_size, where nobody says it; 0: then somebody must, if the model's
+  // config has that key.
+  std::int64_t head_size = 0;
+  std::string note;               // what users of the written folder must know; may be empty
+  std::vector<std::string> skip;  // last parts of the model's names: no weights there
   std::map<std::string, std::string> parts;  // of names: the model's, theirs
   SizeSources sizes;
   std::vector<HuggingFaceClass> classes;  // the first that fits is written; all are read

@@ -7,10 +7,13 @@
 #include "host/checkpoint/store.h"
 #include "host/checkpoint/weights.h"
 #include "host/run/checkpoints.h"
+#include "host/support/files.h"
+#include "host/support/json.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
 #include <system_error>
 
 namespace pergola::host {
@@ -20,6 +23,8 @@ namespace fs = std::filesystem;
 
 // Names that one line shows.
 constexpr std::size_t kMostNames = 24;
+constexpr std::uintmax_t kMostConfigBytes = 16'000'000;
+constexpr const char* kHeads = "num_attention_heads";
 
 // Whatever is there, a folder, a device or the weights themselves, is not ours to replace.
 void expect_nothing_at(const std::filesystem::path& to, const char* kind) {
@@ -182,6 +187,52 @@ Value typed(const std::string& key, const Value& value, const Value& fallback) {
               "; expected ", fallback.type_name(), ", such as its default ", to_string(fallback));
 }
 
+// What the config.json of Hugging Face's folder says under keys that the model's config has too,
+// and what its class means. An empty table where `from` is no such folder.
+Value config_of_theirs(const fs::path& from, const ConfigurableManifest& manifest) {
+  const HuggingFaceFormat& format = *manifest.hugging_face;
+  const fs::path file = from / "config.json";
+  Value config = Value::Table{};
+  std::error_code error;
+  if (!is_hugging_face_folder(from) || !fs::exists(file, error)) return config;
+  const Value theirs = from_json(read_file(file, ErrorKind::kCheckpoint, kMostConfigBytes),
+                                 file.string(), ErrorKind::kCheckpoint);
+  if (!theirs.is_table()) {
+    throw Error(ErrorKind::kCheckpoint, file.string(), " is ", theirs.type_name(),
+                "; expected a table, with keys such as model_type");
+  }
+  const Value* const classes = theirs.find("architectures");
+  for (const HuggingFaceClass& each : format.classes) {
+    if (classes == nullptr || *classes != Value(Value::Array{each.name})) continue;
+    config = each.when;
+    break;
+  }
+  for (const auto& [key, value] : theirs.as_table()) {
+    const bool is_known = key == kHeads || std::ranges::count(format.config, key) > 0;
+    if (is_known && manifest.config.as_table().contains(key)) config[key] = value;
+  }
+  return config;
+}
+
+// Shapes tell the sizes: other words are of another model. 0 is for what nobody says.
+void check_words(const std::vector<Override>& words, const Value& config, const Value& exported) {
+  for (const Override& word : words) {
+    const auto said = config.as_table().find(word.key);
+    auto shown = exported.as_table().find(word.key);
+    if (said == config.as_table().end() || said->second == Value(0)) continue;
+    Value size = shown == exported.as_table().end() ? said->second : shown->second;
+    if (word.key == "num_labels") {
+      shown = exported.as_table().find("id2label");
+      if (shown != exported.as_table().end()) {
+        size = static_cast<std::int64_t>(shown->second.as_table().size());
+      }
+    }
+    if (size == said->second) continue;
+    throw Error(ErrorKind::kConfig, word.key, " = ", to_string(said->second), " behind OUT, but ",
+                "the weights show ", to_string(size), "; leave that word out");
+  }
+}
+
 // The defaults, under what the model was trained with, under `words`.
 Value full_config(const ConfigurableManifest& manifest, const std::string& model,
                   const Value& trained, const std::vector<Override>& words) {
@@ -217,15 +268,20 @@ std::string convert_to_hugging_face(const fs::path& from, const fs::path& to,
                                     const std::vector<Override>& words) {
   expect_nothing_at(to, "a folder");
   const ConfigurableManifests models = known_models(catalog);
-  Source source = read_source(checkpoint_at(from));
+  const fs::path folder = checkpoint_at(from);
+  Source source = read_source(folder);
   const bool is_told = !source.model.empty();
   if (!is_told) source.model = recognise(source, from, models, catalog);
   const ConfigurableManifest& manifest = manifest_of(source.model, models, catalog);
   const HuggingFaceFormat& format = *manifest.hugging_face;
-  if (!is_told) source.state = with_own_names(format, std::move(source.state));
+  if (!is_told) {
+    source.state = with_own_names(format, std::move(source.state));
+    source.config = config_of_theirs(folder, manifest);
+  }
+  const Value config = full_config(manifest, source.model, source.config, words);
   const HuggingFaceExport exported =
-      export_hugging_face(format, source.state,
-                          full_config(manifest, source.model, source.config, words), source.words);
+      export_hugging_face(format, source.state, config, source.words);
+  check_words(words, config, exported.config);
   const std::uint64_t bytes = write_hugging_face(to, exported);
   if (!exported.left_out.empty()) {
     log::warning("[convert] ", exported.architecture, " has no place for ",
@@ -233,12 +289,13 @@ std::string convert_to_hugging_face(const fs::path& from, const fs::path& to,
                  " weights, which were left out: ", listed(exported.left_out));
   }
   if (!is_told) {
-    log::warning("[convert] the file has no config: taken as '", source.model,
-                 "' with its defaults",
-                 exported.guessed_heads
-                     ? concat(" and ", to_string(*exported.config.find("num_attention_heads")),
-                              " attention heads of ", format.head_size)
-                     : "",
+    log::warning("[convert] ",
+                 source.config.as_table().empty() ? "the file has no config: taken as '"
+                                                  : "taken by its config.json as '",
+                 source.model, "' with its defaults",
+                 exported.guessed_heads ? concat(" and ", to_string(*exported.config.find(kHeads)),
+                                                 " attention heads of ", format.head_size)
+                                        : "",
                  "; key=value words behind OUT say what was different");
   }
   if (!format.note.empty()) log::info("[convert] ", format.note);

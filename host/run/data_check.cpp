@@ -60,9 +60,13 @@ std::string origin(const std::string& processor, const RunConfig& config) {
   }
   const Value* const rows = table.find("annotations.train");
   const bool named = rows != nullptr && rows->is_string();
+  const Value* const folder = table.find("data_dir");
+  const bool has_folder = folder != nullptr && folder->is_string() && !folder->as_string().empty();
   return concat("the training split of data set '", config.dataset, "' (",
                 named ? concat(place, ".annotations.train = ", to_string(*rows), ", ") : "",
-                "env.data_dir = ", config.env.data_dir.string(), ")");
+                has_folder ? concat(place, ".data_dir = ", to_string(*folder))
+                           : concat("env.data_dir = ", config.env.data_dir.string()),
+                ")");
 }
 
 }  // namespace

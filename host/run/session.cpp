@@ -171,8 +171,9 @@ void Session::load_pretrained() {
       });
   log::info("[pretrained] ", checkpoint.pretrained->string(), ": ", report.summary());
   if (!report.missing.empty()) {
-    log::warning("[pretrained] what the file does not have keeps its initial values:",
-                 report.table);
+    log::warning(
+        "[pretrained] what is missing in the file begins with values that the model gives it:",
+        report.table);
   }
 }
 

@@ -311,6 +311,41 @@ TEST_F(ConvertTest, AFileMayHaveHuggingFacesNames) {
                 "older names become today's in a run that starts from it"});
 }
 
+// What no shape tells is in config.json; the class is one of two that have the same weights.
+TEST_F(ConvertTest, AFolderOfHuggingFacesIsReadWithItsConfig) {
+  train_model(std::string(kLinear) + "pooler_strategy = \"vqa\"\nhidden_act = \"relu\"\n");
+  expect_success(convert());
+  const auto convert_folder = [&](const std::string& to, const Words& more = {}) {
+    Words words = {"checkpoint", "convert", "--to", "hf", "out", to};
+    words.insert(words.end(), more.begin(), more.end());
+    return pergola(words);
+  };
+  const Result result = convert_folder("again");
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[convert] taken by its config.json as 'visual_bert' with"));
+  EXPECT_TRUE(same_bytes("out/model.safetensors", "again/model.safetensors"));
+  for (const char* key :
+       {"architectures", "num_attention_heads", "hidden_act", "hidden_dropout_prob"}) {
+    EXPECT_EQ(json("again/config.json").at(key), json("out/config.json").at(key)) << key;
+  }
+  expect_success(convert_folder("words", {"num_attention_heads=4"}));
+  EXPECT_EQ(json("words/config.json").at("num_attention_heads"), 4);
+  replace("out/config.json", "[]");
+  expect_error(convert_folder("bad"), kCheckpoint, {"out/config.json is an array; expected a"});
+  std::filesystem::remove(path("out/config.json"));
+  expect_error(convert_folder("bad"), kConfig, {"as the word num_attention_heads=N behind OUT"});
+}
+
+TEST_F(ConvertTest, WordsThatTheWeightsContradictAreRefused) {
+  train_model(std::string(kLinear) + "pooler_strategy = \"vqa\"\n");
+  expect_error(convert("run", {"hidden_size=32"}), kConfig,
+               {"hidden_size = 32 behind OUT, but the weights show 8; leave that word out"});
+  expect_error(convert("run", {"num_labels=5"}), kConfig,
+               {"num_labels = 5 behind OUT, but the weights show 3; leave that word out"});
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
+  expect_success(convert("run", {"hidden_size=8", "num_labels=3", "hidden_act=relu"}));
+}
+
 // A BERT alone may be the text's of several models.
 TEST_F(ConvertTest, AFileThatFitsSeveralModelsIsRefused) {
   train_model(std::string(kClassifies) + "modal_hidden_size = 3\nlosses = [\"cross_entropy\"]\n",

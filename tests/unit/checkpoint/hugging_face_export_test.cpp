@@ -13,6 +13,7 @@
 namespace pergola::host::checkpoint_test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -125,6 +126,34 @@ TEST(HuggingFaceExportTest, HeadsAreGuessedOnlyWhereTheSizesAreThePublishedOnes)
                  "give the number that the model was trained with as the word "
                  "num_attention_heads=N behind OUT");
   }
+}
+
+TEST(HuggingFaceExportTest, WithoutAHeadSizeTheHeadsAreThoseOfTheConfig) {
+  HuggingFaceFormat format = tiny_format();
+  Value config = tiny_config();
+  config["num_attention_heads"] = 2;
+  const auto said = export_hugging_face(format, tiny_state(), config);
+  EXPECT_FALSE(said.guessed_heads);
+  ASSERT_NE(said.config.find("num_attention_heads"), nullptr);
+  EXPECT_EQ(*said.config.find("num_attention_heads"), Value(2));
+  for (const int wrong : {0, 3}) {
+    config["num_attention_heads"] = wrong;
+    try {
+      static_cast<void>(export_hugging_face(format, tiny_state(), config));
+      ADD_FAILURE() << "accepted " << wrong;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+      EXPECT_THAT(
+          error.what(),
+          AllOf(HasSubstr(concat("num_attention_heads = ", wrong, " does not fit hidden_size = 4")),
+                HasSubstr("as the word num_attention_heads=N behind OUT")));
+    }
+  }
+  // All models of that type have as many.
+  format.constants["num_attention_heads"] = 1;
+  config["num_attention_heads"] = 0;
+  EXPECT_EQ(*export_hugging_face(format, tiny_state(), config).config.find("num_attention_heads"),
+            Value(1));
 }
 
 TEST(HuggingFaceExportTest, WeightsThatAreNotThereAreNamed) {
