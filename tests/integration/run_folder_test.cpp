@@ -279,7 +279,7 @@ TEST_F(RunFolderTest, LossThatIsNotANumberEndsTheRunAndKeepsTheLastCheckpoint) {
   EXPECT_EQ(result.exit_code, kNan) << result;
   EXPECT_THAT(result.err,
               HasSubstr("error: not a finite number at update 5: train/easy_vqa/cross_entropy; "
-                        "try a smaller optimizer.params.lr"));
+                        "look for nan and inf in the data, or try a smaller optimizer.params.lr"));
   EXPECT_TRUE(same_bytes(weights(), "before"));
   const Json summary = json("run/summary.json");
   EXPECT_EQ(summary.at("status"), "nan");
