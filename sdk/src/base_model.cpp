@@ -19,7 +19,7 @@ using Differences = std::vector<std::vector<std::string>>;
 
 // What of a state fits a model, by the model's key, and what does not.
 struct Match {
-  std::map<std::string, at::Tensor> tensors;
+  StateDict tensors;  // in the model's order
   LoadReport report;
   Differences shapes;  // that differ
 };
@@ -33,7 +33,7 @@ Match match(const StateDict& own, std::map<std::string, at::Tensor> rest) {
       continue;
     }
     if (found->second.sizes() == into.sizes()) {
-      result.tensors.emplace(key, std::move(found->second));
+      result.tensors.emplace_back(key, std::move(found->second));
     } else {
       result.shapes.push_back({key, concat(found->second.sizes()), concat(into.sizes())});
     }

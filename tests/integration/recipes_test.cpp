@@ -276,6 +276,22 @@ TEST_F(RecipesTest, PublishedFilesThatAreNotAreNamed) {
   EXPECT_THAT(again.err, HasSubstr("train.jsonl is there already, and is not replaced"));
 }
 
+// The host lowers A to Z alone: of the vocabulary's "é" and a row's "É" it would make two answers.
+TEST_F(RecipesTest, AnswersOfVqaAreInTheHostsForm) {
+  Json annotations = Json::array();
+  for (int i = 0; i < 12; ++i) {
+    annotations.push_back({{"question_id", 3},
+                           {"answers", Json::array({{{"answer", "a"}}})},
+                           {"multiple_choice_answer", " \u00c9, Yes?"}});
+  }
+  write("published/v2_mscoco_train2014_annotations.json",
+        Json({{"annotations", annotations}}).dump());
+  write("published/v2_OpenEnded_mscoco_train2014_questions.json",
+        R"({"questions": [{"question_id": 3, "question": "a", "image_id": 7}]})");
+  expect_success(convert("vqa2"));
+  EXPECT_EQ(text("data/vqa2/answers.txt"), "\u00c9 yes\n");
+}
+
 // One line on stderr that has the words, no traceback; and nothing in the folder.
 TEST_F(RecipesTest, WhatARowLacksIsToldWithItsPlace) {
   const auto expect_refused = [&](const std::string& data_set, const std::string& words) {

@@ -225,6 +225,32 @@ TEST_F(BaseModelTest, TensorsThatSomebodyElseSeesAreCopied) {
   EXPECT_EQ(view[0].item<float>(), 6.0F);
 }
 
+// One layer of two names, the later of which is first in the alphabet.
+class TwiceModel final : public BaseModel {
+ public:
+  TwiceModel() : BaseModel(Config()) {}
+  void build() override {
+    const torch::nn::Linear layer(torch::nn::LinearOptions(1, 1).bias(false));
+    register_module("z", layer);
+    register_module("a", layer);
+  }
+  ModelOutput forward(const SampleList& /*batch*/) override { return {}; }
+};
+
+TEST(BaseModelNamesTest, TheLaterOfTwoNamesWins) {
+  TwiceModel model;
+  model.build();
+  const auto state = [] {
+    return StateDict{{"a.weight", torch::full({1, 1}, 1.0)},
+                     {"z.weight", torch::full({1, 1}, 2.0)}};
+  };
+  const StateDict kept = state();
+  model.load_state_dict(kept, Strict::kYes);
+  EXPECT_EQ(model.parameters()[0].item<float>(), 1.0F);
+  model.load_state_dict(StateDict(state()), Strict::kYes);
+  EXPECT_EQ(model.parameters()[0].item<float>(), 1.0F);
+}
+
 TEST_F(BaseModelTest, OldKeysAreRenamed) {
   const StateDict old = {{"mean", torch::zeros({2})},
                          {"old.weight", torch::full({3, 2}, 4.0)},
