@@ -81,6 +81,8 @@ ModelOutput FusionModel::forward(const SampleList& batch) {
               (text_classifier_->forward(text_BD) + modal_classifier_->forward(image_BI)) / 2};
 }
 
+bool FusionModel::enable_recompute() { return text_->enable_recompute(); }
+
 std::string FusionModel::format_state_key(const std::string& key) const {
   std::string current = key;
   replace_end(current, ".LayerNorm.gamma", ".LayerNorm.weight");

@@ -26,6 +26,9 @@ class FusionModel : public BaseModel {
   // [B, C]. Throws Error{kData} for another number of regions than num_features.
   ModelOutput forward(const SampleList& batch) override;
 
+  // True with a BERT: of its layers.
+  [[nodiscard]] bool enable_recompute() override;
+
   // `gamma` and `beta` of BERT's first release; Hugging Face's names are in plugin.toml.
   [[nodiscard]] std::string format_state_key(const std::string& key) const override;
   [[nodiscard]] std::vector<ParameterGroup> optimizer_parameters(

@@ -21,6 +21,11 @@ at::Tensor BertText::forward(const SampleList& batch) {
   return pooler_->forward(encoder_->forward(embeddings_->forward(words.ids, words.types), mask));
 }
 
+bool BertText::enable_recompute() {
+  encoder_->set_recompute(true);
+  return true;
+}
+
 // MMF's name: each of its three classes calls what it wraps `module`.
 BagOfWords::BagOfWords(const BagOfWordsConfig& config)
     : operator_(config.word_operator),

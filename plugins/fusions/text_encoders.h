@@ -14,6 +14,8 @@ class TextEncoder : public torch::nn::Module {
  public:
   // Reads the words as nn::read_bert_words does. → [B, D]
   [[nodiscard]] virtual at::Tensor forward(const SampleList& batch) = 0;
+  // As BaseModel's.
+  [[nodiscard]] virtual bool enable_recompute() { return false; }
 };
 
 // BERT's pooled output. State-dict names as Hugging Face's BertModel.
@@ -21,6 +23,7 @@ class BertText final : public TextEncoder {
  public:
   explicit BertText(const nn::BertConfig& config);
   [[nodiscard]] at::Tensor forward(const SampleList& batch) override;
+  [[nodiscard]] bool enable_recompute() override;
 
  private:
   std::shared_ptr<nn::BertEmbeddings> embeddings_;

@@ -152,6 +152,11 @@ ModelOutput Mmbt::forward(const SampleList& batch) {
 
 bool Mmbt::makes_losses() const { return options_.head == Head::kPretraining; }
 
+bool Mmbt::enable_recompute() {
+  encoder_->set_recompute(true);
+  return true;
+}
+
 std::string Mmbt::format_state_key(const std::string& key) const {
   std::string current = key;
   if (current.starts_with("base.")) current = "model." + current.substr(5);

@@ -29,6 +29,7 @@ class Mmbt final : public BaseModel {
   ModelOutput forward(const SampleList& batch) override;
 
   [[nodiscard]] bool makes_losses() const override;
+  [[nodiscard]] bool enable_recompute() override;  // of the encoder's layers
   // MMF's earlier `base.*`, and `gamma`, `beta` of BERT's first release.
   [[nodiscard]] std::string format_state_key(const std::string& key) const override;
   [[nodiscard]] std::vector<ParameterGroup> optimizer_parameters(

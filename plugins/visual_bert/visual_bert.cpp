@@ -167,6 +167,11 @@ ModelOutput VisualBert::forward(const SampleList& batch) {
 
 bool VisualBert::makes_losses() const { return options_.head == Head::kPretraining; }
 
+bool VisualBert::enable_recompute() {
+  encoder_->set_recompute(true);
+  return true;
+}
+
 std::string VisualBert::format_state_key(const std::string& key) const { return current_name(key); }
 
 void VisualBert::on_pretrained_loaded(const LoadReport& report) {

@@ -35,6 +35,7 @@ class VisualBert final : public BaseModel {
   ModelOutput forward(const SampleList& batch) override;
 
   [[nodiscard]] bool makes_losses() const override;
+  [[nodiscard]] bool enable_recompute() override;  // of the encoder's layers
 
   // Of MMF's earlier releases (state_names.h); Hugging Face's are in plugin.toml.
   [[nodiscard]] std::string format_state_key(const std::string& key) const override;

@@ -110,6 +110,8 @@ void BaseModel::init_losses(const Registry& registry) {
 
 bool BaseModel::makes_losses() const { return false; }
 
+bool BaseModel::enable_recompute() { return false; }
+
 ModelOutput BaseModel::operator()(const SampleList& batch) {
   ModelOutput output = forward(batch);
   if (!output.scores.defined() && !output.losses.has_value() && output.fields.empty()) {

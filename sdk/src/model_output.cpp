@@ -11,7 +11,8 @@ at::Tensor total_loss(const LossMap& losses) {
   PERGOLA_ASSERT(!losses.empty());
   at::Tensor total;
   for (const auto& [key, value] : losses) {
-    const at::Tensor mean = value.mean();
+    // What is its own mean already costs no operation, nor one of the backward pass.
+    const at::Tensor mean = value.dim() == 0 ? value : value.mean();
     total = total.defined() ? total + mean : mean;
   }
   return total;

@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/SDPBackend.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
 #include <limits>
@@ -13,6 +14,13 @@
 namespace pergola::nn {
 namespace {
 
+// 0 where no token is. In the type of the scores: under autocast the operator's inside would be in
+// another, which its backward pass refuses on a GPU.
+at::Tensor softmax(const at::Tensor& scores) {
+  const c10::impl::ExcludeDispatchKeyGuard without_autocast(c10::autocast_dispatch_keyset);
+  return at::_safe_softmax(scores, -1);
+}
+
 at::Tensor plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                  const TokenMask& mask, double dropout, at::Tensor* weights) {
   const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
@@ -20,7 +28,7 @@ at::Tensor plain(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   const at::Tensor scores_BHTT = (q * scale)
                                      .matmul(k.transpose(-2, -1))
                                      .masked_fill(mask.for_attention().logical_not(), kNone);
-  const at::Tensor weights_BHTT = at::_safe_softmax(scores_BHTT, -1);  // 0 where no token is
+  const at::Tensor weights_BHTT = softmax(scores_BHTT);
   if (weights != nullptr) *weights = weights_BHTT;
   return at::dropout(weights_BHTT, dropout, dropout > 0).matmul(v);
 }

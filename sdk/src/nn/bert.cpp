@@ -3,6 +3,7 @@
 
 #include "pergola/error.h"
 #include "pergola/nn/module.h"
+#include "pergola/nn/recompute.h"
 
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
@@ -141,7 +142,12 @@ at::Tensor BertEncoder::forward(const at::Tensor& hidden_BTD, const TokenMask& m
   for (const auto& layer : layers_) {
     at::Tensor weights;
     const bool wanted = trace != nullptr && kind_ == AttentionKind::kPlain;
-    hidden = layer->forward(hidden, mask, wanted ? &weights : nullptr);
+    if (recompute_ && !wanted) {
+      hidden = recompute(
+          [layer, mask](const at::Tensor& input) { return layer->forward(input, mask); }, hidden);
+    } else {
+      hidden = layer->forward(hidden, mask, wanted ? &weights : nullptr);
+    }
     if (trace == nullptr) continue;
     trace->hidden_states.push_back(packed ? mask.unpack(hidden) : hidden);
     if (wanted) trace->attentions.push_back(weights);

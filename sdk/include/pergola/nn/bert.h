@@ -117,8 +117,13 @@ class PERGOLA_API BertEncoder : public torch::nn::Module {
   [[nodiscard]] at::Tensor forward(const at::Tensor& hidden_BTD, const TokenMask& mask,
                                    BertTrace* trace = nullptr);
 
+  // Each layer keeps its input alone, and is computed again in the backward pass (recompute.h). Off
+  // at first. A trace with attentions needs the layers as they were, so they are kept then.
+  void set_recompute(bool recompute) noexcept { recompute_ = recompute; }
+
  private:
   AttentionKind kind_;
+  bool recompute_ = false;
   std::vector<std::shared_ptr<BertLayer>> layers_;  // shared: torch::nn children are
 };
 
