@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/checkpoint/digest.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace pergola::host {
+namespace {
 
-DigestWriter::DigestWriter(int fd, std::filesystem::path path) : fd_(fd), path_(std::move(path)) {}
+constexpr std::uint64_t kWriteback = std::uint64_t{16}
+                                     << 20;                 // bytes that the disk is given at once
+constexpr std::uint64_t kCached = std::uint64_t{64} << 20;  // the last bytes, which stay in memory
+
+}  // namespace
+
+// What is called here and in start_writeback() only hints: no result matters, what a hint costs is
+// paid anyway, and none takes an error away from the fsync that follows.
+DigestWriter::DigestWriter(int fd, std::filesystem::path path, std::uint64_t expected)
+    : fd_(fd), path_(std::move(path)) {
+  if (expected < kWriteback) return;
+  static_cast<void>(::fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(expected)));
+}
 
 void DigestWriter::write(std::string_view bytes) {
   // In pieces, so that the hash finds each one in the processor's cache.
@@ -16,8 +31,20 @@ void DigestWriter::write(std::string_view bytes) {
     hash_.update(piece.data(), piece.size());
     write_all(fd_, piece, path_);
     size_ += piece.size();
+    if (size_ - started_ >= kWriteback) start_writeback();
     bytes.remove_prefix(piece.size());
   }
+}
+
+// Left alone, the system would write nothing before the fsync, and keep all of a file that nobody
+// reads soon in place of what the training reads.
+void DigestWriter::start_writeback() {
+  static_cast<void>(::sync_file_range(fd_, static_cast<off_t>(started_),
+                                      static_cast<off_t>(size_ - started_), SYNC_FILE_RANGE_WRITE));
+  started_ = size_;
+  if (size_ <= kCached) return;
+  static_cast<void>(
+      ::posix_fadvise(fd_, 0, static_cast<off_t>(size_ - kCached), POSIX_FADV_DONTNEED));
 }
 
 FileDigest DigestWriter::digest() const { return {size_, hash_.digest()}; }

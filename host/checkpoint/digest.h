@@ -20,19 +20,24 @@ struct FileDigest {
   bool operator==(const FileDigest&) const = default;
 };
 
-// Writes to an open file and remembers what went through.
+// Writes to an open file and remembers what went through. The disk begins with what is there while
+// more is written, and the most of a large file does not stay in memory.
 class DigestWriter {
  public:
-  // `path` is for messages.  REQUIRES: fd stays open.
-  DigestWriter(int fd, std::filesystem::path path);
+  // `path` is for messages; `expected`, the bytes to come where that is known, lets the file system
+  // find a place for all of them at once.  REQUIRES: fd stays open.
+  DigestWriter(int fd, std::filesystem::path path, std::uint64_t expected = 0);
   // Throws Error{kCheckpoint} when the system refuses the bytes.
   void write(std::string_view bytes);
   [[nodiscard]] FileDigest digest() const;
 
  private:
+  void start_writeback();
+
   int fd_;
   std::filesystem::path path_;
   std::uint64_t size_ = 0;
+  std::uint64_t started_ = 0;  // bytes that the disk was told to begin with
   Xxh3 hash_;
 };
 

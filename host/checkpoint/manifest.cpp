@@ -46,6 +46,17 @@ FileDigest decode_digest(const Value& files, const char* name, const fs::path& f
   return {static_cast<std::uint64_t>(size->as_integer()), hash->as_string()};
 }
 
+// A manifest has no hash of its own. It needs none: there is one text for what it says, so that a
+// byte of any other value is noticed, be it white space or a letter of an ignored key.
+void check_is_canonical(const std::string& text, const Manifest& manifest, const fs::path& file) {
+  const std::string expected = encode_manifest(manifest);
+  if (text == expected) return;
+  const auto [found, written] = std::ranges::mismatch(text, expected);
+  throw Error(ErrorKind::kCheckpoint, file.string(), " is damaged: from byte ",
+              found - text.begin(), " on it is not the text that is written for what it says",
+              kOtherCheckpoint);
+}
+
 }  // namespace
 
 void refuse_folder_of_checkpoints(const fs::path& folder) {
@@ -78,7 +89,8 @@ Manifest read_manifest(const fs::path& folder) {
     throw Error(ErrorKind::kCheckpoint, folder.string(), " has no ", kManifestFile,
                 ": it is no checkpoint, or saving it was never finished", kOtherCheckpoint);
   }
-  const Value root = parse(read_file(file, ErrorKind::kCheckpoint, kMostBytes), file);
+  const std::string text = read_file(file, ErrorKind::kCheckpoint, kMostBytes);
+  const Value root = parse(text, file);
   check_format_version(root, file);
   const Value* files = member(root, "files", Value::Type::kTable);
   Manifest manifest;
@@ -89,6 +101,7 @@ Manifest read_manifest(const fs::path& folder) {
     throw Error(ErrorKind::kCheckpoint, file.string(), " is damaged: it lists ",
                 files->as_table().size(), " files, expected ", manifest.size(), kOtherCheckpoint);
   }
+  check_is_canonical(text, manifest, file);
   return manifest;
 }
 

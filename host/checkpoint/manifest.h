@@ -26,10 +26,12 @@ inline constexpr const char* kCheckpointFiles[] = {kModelFile, kTrainerFile, kSt
 
 using Manifest = std::map<std::string, FileDigest>;
 
+// The one text that says this: read_manifest takes no other.
 [[nodiscard]] std::string encode_manifest(const Manifest& manifest);
 
 // The manifest of `folder`; it lists exactly the three files.
-// Throws Error{kCheckpoint} when it is missing, damaged or of another format version.
+// Throws Error{kCheckpoint} when it is missing, damaged (not byte for byte what encode_manifest
+// writes) or of another format version.
 [[nodiscard]] Manifest read_manifest(const std::filesystem::path& folder);
 
 // A run's folder, or its checkpoints/, is taken for a checkpoint easily: throws Error{kCheckpoint}

@@ -2,16 +2,14 @@
 #include "host/checkpoint/safetensors.h"
 
 #include "host/checkpoint/input_file.h"
+#include "host/support/file_ops.h"
 #include "host/support/files.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <unordered_map>
@@ -81,8 +79,10 @@ FileDigest stream_safetensors(int fd, const StateDict& state, const SafetensorsM
   std::unordered_map<std::string_view, const at::Tensor*> tensors;
   for (const auto& [name, tensor] : state) tensors[name] = &tensor;
 
-  DigestWriter writer(fd, path);
-  writer.write(encode_header(header, path.string()));
+  const std::string text = encode_header(header, path.string());
+  const std::uint64_t data = header.tensors.empty() ? 0 : header.tensors.back().end;
+  DigestWriter writer(fd, path, text.size() + data);
+  writer.write(text);
   for (const auto& entry : header.tensors) {
     writer.write(bytes_of(tensors.at(entry.name)->detach().to(at::kCPU).contiguous()));
   }
@@ -91,19 +91,18 @@ FileDigest stream_safetensors(int fd, const StateDict& state, const SafetensorsM
 
 FileDigest write_safetensors(const fs::path& path, const StateDict& state,
                              const SafetensorsMetadata& metadata) {
-  fs::path temporary = path;
-  temporary += concat(".tmp-", ::getpid());
+  const fs::path temporary = temporary_path(path);
   try {
     const UniqueFd fd = create_file(temporary);
     FileDigest digest = stream_safetensors(fd.get(), state, metadata, path);
     sync_fd(fd.get(), path);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
+    if (const auto error = rename_path(temporary, path)) {
+      throw file_error(ErrorKind::kCheckpoint, "write", path, error.value());
     }
     sync_directory(path.has_parent_path() ? path.parent_path() : fs::path("."));
     return digest;
   } catch (...) {
-    ::unlink(temporary.c_str());
+    static_cast<void>(remove_file(temporary));
     throw;
   }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/checkpoint/staged_folder.h"
 
+#include "host/support/file_ops.h"
 #include "host/support/files.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstdio>
 #include <optional>
 #include <system_error>
 #include <vector>
@@ -72,23 +71,54 @@ void warn_if(const std::error_code& error, const char* action, const fs::path& f
                "; do it by hand");
 }
 
-void delete_or_warn(const fs::path& folder) {
-  std::error_code error;
-  fs::remove_all(folder, error);
-  warn_if(error, "remove", folder);
-}
+void delete_or_warn(const fs::path& folder) { warn_if(remove_tree(folder), "remove", folder); }
 
 void rename_folder(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    throw file_error(ErrorKind::kCheckpoint, "put the checkpoint at", to, errno);
+  if (const auto error = rename_path(from, to)) {
+    throw file_error(ErrorKind::kCheckpoint, "put the checkpoint at", to, error.value());
   }
 }
 
 // False when the file system has no such operation.
 bool exchange_folders(const fs::path& a, const fs::path& b) {
-  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return true;
-  if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) return false;
-  throw file_error(ErrorKind::kCheckpoint, "replace the checkpoint", b, errno);
+  const auto error = exchange_paths(a, b);
+  if (!error) return true;
+  if (error.value() == EINVAL || error.value() == ENOSYS || error.value() == EOPNOTSUPP) {
+    return false;
+  }
+  throw file_error(ErrorKind::kCheckpoint, "replace the checkpoint", b, error.value());
+}
+
+// Is what the names in `parent` lead to sure to be so on the disk? What carries a temporary name
+// here may there still carry the final one, and must not be emptied before.
+bool sync_or_warn(const fs::path& parent) {
+  try {
+    sync_directory(parent);
+    return true;
+  } catch (const Error& error) {
+    log::warning("[checkpoint] ", error.what(), "; what earlier saves left there stays");
+    return false;
+  }
+}
+
+enum class Names { kSynced, kMaybeNotSynced };
+
+void recover(const fs::path& parent, const std::function<bool(const std::string& name)>& owns,
+             Names names) {
+  std::error_code error;
+  for (const auto prefix : {kStagedPrefix, kAsidePrefix}) {
+    for (const auto& [path, name, writer] : leftovers(parent, prefix, error)) {
+      if (!owns(name) || is_other_live_process(writer)) continue;
+      if (prefix == kAsidePrefix && !fs::exists(parent / name, error)) {
+        warn_if(rename_path(path, parent / name), "put back", path);
+        names = Names::kMaybeNotSynced;
+        continue;
+      }
+      if (names == Names::kMaybeNotSynced && !sync_or_warn(parent)) return;
+      names = Names::kSynced;
+      delete_or_warn(path);
+    }
+  }
 }
 
 }  // namespace
@@ -112,23 +142,15 @@ fs::path present_folder(const fs::path& folder) { return find_folder(folder).val
 
 void recover_folders(const fs::path& parent,
                      const std::function<bool(const std::string& name)>& owns) {
-  std::error_code error;
-  for (const auto prefix : {kStagedPrefix, kAsidePrefix}) {
-    for (const auto& [path, name, writer] : leftovers(parent, prefix, error)) {
-      if (!owns(name) || is_other_live_process(writer)) continue;
-      if (prefix == kAsidePrefix && !fs::exists(parent / name, error)) {
-        fs::rename(path, parent / name, error);
-        warn_if(error, "put back", path);
-      } else {
-        delete_or_warn(path);
-      }
-    }
-  }
+  recover(parent, owns, Names::kMaybeNotSynced);
 }
 
 void discard_folder(const fs::path& folder) {
   const fs::path hidden = sibling(folder, kStagedPrefix);
-  rename_folder(folder, hidden);
+  if (const auto error = rename_path(folder, hidden)) {
+    throw file_error(ErrorKind::kCheckpoint, "remove the checkpoint", folder, error.value());
+  }
+  sync_directory(parent_of(folder));
   delete_or_warn(hidden);
 }
 
@@ -142,9 +164,9 @@ StagedFolder::StagedFolder(const fs::path& target, const SaveHooks& hooks)
                 ": a file of this name is there, expected a folder or nothing; move it away");
   }
   make_directories(parent_of(target_));
-  recover();
-  if (::mkdir(staged_.c_str(), 0777) != 0) {
-    throw file_error(ErrorKind::kCheckpoint, "make the folder", staged_, errno);
+  recover_folders(parent_of(target_), [this](const std::string& name) { return is_own(name); });
+  if (const auto failed = make_folder(staged_)) {
+    throw file_error(ErrorKind::kCheckpoint, "make the folder", staged_, failed.value());
   }
   hooks_.reached("folder made");
 }
@@ -153,10 +175,7 @@ StagedFolder::~StagedFolder() {
   if (!published_) delete_or_warn(staged_);
 }
 
-void StagedFolder::recover() const {
-  const std::string own = target_.filename().string();
-  recover_folders(parent_of(target_), [&](const std::string& name) { return name == own; });
-}
+bool StagedFolder::is_own(const std::string& name) const { return name == target_.filename(); }
 
 void StagedFolder::replace_target() {
   std::error_code error;
@@ -169,8 +188,7 @@ void StagedFolder::replace_target() {
     try {
       rename_folder(staged_, target_);
     } catch (const Error&) {
-      fs::rename(aside, target_, error);
-      warn_if(error, "put back", aside);
+      warn_if(rename_path(aside, target_), "put back", aside);
       throw;
     }
   }
@@ -180,13 +198,19 @@ void StagedFolder::replace_target() {
 
 void StagedFolder::publish() {
   PERGOLA_ASSERT(!published_);
+  const fs::path parent = parent_of(target_);
   sync_directory(staged_);
   hooks_.reached("folder synced");
+  std::error_code error;
+  const bool is_new = !fs::exists(target_, error);
   replace_target();
   hooks_.reached("folder in place");
-  sync_directory(parent_of(target_));
+  sync_directory(parent);
+  // When it is the first one there, a process that died may have made `parent` and not synced it.
+  if (is_new) sync_name(parent);
   hooks_.reached("place synced");
-  recover();
+  recover(
+      parent, [this](const std::string& name) { return is_own(name); }, Names::kSynced);
   hooks_.reached("old folder removed");
 }
 

@@ -33,8 +33,8 @@ struct SaveHooks {
 
 // Puts right what interrupted saves of the folders `parent`/<name>, for which owns(name), left
 // beside them: a copy that is the only one of its folder goes back to its place, everything else is
-// removed. What a process that is still alive may be writing stays. Failing is a warning in the log
-// only.
+// removed, once it is sure on the disk that it is not needed. What a process that is still alive
+// may be writing stays. Failing is a warning in the log only.
 void recover_folders(const std::filesystem::path& parent,
                      const std::function<bool(const std::string& name)>& owns);
 
@@ -61,7 +61,7 @@ class StagedFolder {
 
  private:
   void replace_target();
-  void recover() const;
+  [[nodiscard]] bool is_own(const std::string& name) const;
 
   std::filesystem::path target_;
   std::filesystem::path staged_;

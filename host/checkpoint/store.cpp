@@ -3,6 +3,7 @@
 
 #include "host/checkpoint/manifest.h"
 #include "host/checkpoint/staged_folder.h"
+#include "host/support/file_ops.h"
 #include "host/support/files.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
@@ -22,24 +23,45 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kUpdatePrefix = "update_";
+constexpr std::string_view kBestPrefix = "best_";
 
-std::optional<std::int64_t> update_number(const std::string& name) {
-  if (!name.starts_with(kUpdatePrefix)) return std::nullopt;
+// The number in a name such as "update_00001000".
+std::optional<std::int64_t> number_after(std::string_view prefix, const std::string& name) {
+  if (!name.starts_with(prefix)) return std::nullopt;
   std::int64_t number = 0;
   const char* end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + kUpdatePrefix.size(), end, number);
+  const auto parsed = std::from_chars(name.data() + prefix.size(), end, number);
   if (parsed.ec != std::errc() || parsed.ptr != end || number < 0) return std::nullopt;
   return number;
 }
 
+// Of "best" and "best_2", not of "best_02": a rank has one name.
+std::optional<std::int64_t> best_rank(const std::string& name) {
+  if (name == "best") return 1;
+  const auto rank = number_after(kBestPrefix, name);
+  return rank && *rank > 1 && name == concat(kBestPrefix, *rank) ? rank : std::nullopt;
+}
+
 // Some file systems have no hard links; the copy costs space, and the result is the same.
 void link_or_copy(const fs::path& from, const fs::path& to) {
-  if (::link(from.c_str(), to.c_str()) == 0) return;
-  if (errno == ENOENT) throw file_error(ErrorKind::kCheckpoint, "read", from, ENOENT);
+  const auto error = link_file(from, to);
+  if (!error) return;
+  if (error.value() == ENOENT) throw file_error(ErrorKind::kCheckpoint, "read", from, ENOENT);
+  copy_synced(from, to);
+}
+
+// The names in `folder`, of which there are none when it is not there.
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
   std::error_code error;
-  fs::copy_file(from, to, error);
-  if (error) throw file_error(ErrorKind::kCheckpoint, "write", to, error.value());
-  sync_file(to);
+  fs::directory_iterator it(folder, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw file_error(ErrorKind::kCheckpoint, "read", folder, error.value());
+  }
+  return names;
 }
 
 // What this user may not read may be whole: nothing to advise anybody to give up.
@@ -54,8 +76,13 @@ bool is_closed(const fs::path& folder) {
 
 }  // namespace
 
-CheckpointStore::CheckpointStore(const fs::path& run_dir, std::int64_t max_to_keep, SaveHooks hooks)
-    : root_(run_dir / "checkpoints"), max_to_keep_(max_to_keep), hooks_(std::move(hooks)) {}
+CheckpointStore::CheckpointStore(const fs::path& run_dir, Retention retention, SaveHooks hooks)
+    : root_(run_dir / "checkpoints"), retention_(retention), hooks_(std::move(hooks)) {}
+
+fs::path CheckpointStore::best(std::int64_t rank) const {
+  PERGOLA_ASSERT(rank >= 1);
+  return root_ / (rank == 1 ? std::string("best") : concat(kBestPrefix, rank));
+}
 
 fs::path CheckpointStore::update(std::int64_t number) const {
   const std::string digits = std::to_string(number);
@@ -66,18 +93,21 @@ fs::path CheckpointStore::update(std::int64_t number) const {
 
 std::vector<std::pair<std::int64_t, fs::path>> CheckpointStore::updates() const {
   std::vector<std::pair<std::int64_t, fs::path>> found;
-  std::error_code error;
-  fs::directory_iterator it(root_, error);
-  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
-    if (const auto number = update_number(it->path().filename().string())) {
-      found.emplace_back(*number, it->path());
+  for (const std::string& name : names_in(root_)) {
+    if (const auto number = number_after(kUpdatePrefix, name)) {
+      found.emplace_back(*number, root_ / name);
     }
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    throw file_error(ErrorKind::kCheckpoint, "read", root_, error.value());
   }
   std::ranges::sort(found, std::greater());
   return found;
+}
+
+std::int64_t CheckpointStore::lowest_best() const {
+  std::int64_t lowest = 0;
+  for (const std::string& name : names_in(root_)) {
+    lowest = std::max(lowest, best_rank(name).value_or(0));
+  }
+  return lowest;
 }
 
 void CheckpointStore::check_writable() const {
@@ -87,27 +117,56 @@ void CheckpointStore::check_writable() const {
     check_replaceable(folder);
     static_cast<void>(StagedFolder(folder, hooks_));
   }
+  tidy();
   if (is_new) fs::remove(root_, error);
 }
 
-void CheckpointStore::save_last(const CheckpointContent& content) const {
-  // Names that are not saved again, such as those that retain() was removing, are tidied here.
+// What a save that was killed left, of names too that are not saved again, such as those that
+// retain() was removing.
+void CheckpointStore::tidy() const {
   recover_folders(root_, [](const std::string& name) {
-    return name == "last" || name == "best" || update_number(name);
+    return name == "last" || best_rank(name) || number_after(kUpdatePrefix, name);
   });
+}
+
+void CheckpointStore::save_last(const CheckpointContent& content) const {
+  tidy();
   save_checkpoint(last(), content, hooks_);
 }
 
-void CheckpointStore::save_best() const { link_last(best()); }
-
-void CheckpointStore::save_update(std::int64_t number) const {
-  if (max_to_keep_ == 0) return;
-  link_last(update(number));
-  if (max_to_keep_ > 0) retain(number);
+// A checkpoint never loses its last name: those that rise are linked from the top down, so that a
+// rank is taken over after what was there has risen itself; those that fall, from the bottom up.
+void CheckpointStore::arrange_best(const std::vector<std::int64_t>& sources) const {
+  const auto count = static_cast<std::int64_t>(sources.size());
+  const auto source = [&](std::int64_t rank) {
+    return sources[static_cast<std::size_t>(rank - 1)];
+  };
+  for (std::int64_t rank = 1; rank <= count; ++rank) {
+    if (source(rank) > rank) link(best(source(rank)), best(rank));
+  }
+  for (std::int64_t rank = count; rank >= 1; --rank) {
+    if (source(rank) != kFromLast && source(rank) < rank) link(best(source(rank)), best(rank));
+  }
+  for (std::int64_t rank = 1; rank <= count; ++rank) {
+    if (source(rank) == kFromLast) link(last(), best(rank));
+  }
+  for (const std::string& name : names_in(root_)) {
+    if (best_rank(name).value_or(0) > count) discard_folder(root_ / name);
+  }
 }
 
-void CheckpointStore::link_last(const fs::path& target) const {
-  const fs::path source = present_folder(last());
+bool CheckpointStore::stays(std::int64_t number) const {
+  return retention_.keep_every > 0 && number % retention_.keep_every == 0;
+}
+
+void CheckpointStore::save_update(std::int64_t number) const {
+  if (retention_.max_to_keep == 0 && !stays(number)) return;
+  link(last(), update(number));
+  if (retention_.max_to_keep >= 0) retain(number);
+}
+
+void CheckpointStore::link(const fs::path& from, const fs::path& target) const {
+  const fs::path source = present_folder(from);
   StagedFolder staged(target, hooks_);
   // The manifest comes last here too: a folder with one has all the files.
   for (const char* name : kCheckpointFiles) {
@@ -118,9 +177,9 @@ void CheckpointStore::link_last(const fs::path& target) const {
 }
 
 void CheckpointStore::retain(std::int64_t newest) const {
-  std::int64_t kept = 1;  // the newest one itself, whatever its number
+  std::int64_t kept = stays(newest) ? 0 : 1;  // the newest one itself, whatever its number
   for (const auto& [number, folder] : updates()) {
-    if (number == newest || ++kept <= max_to_keep_) continue;
+    if (number == newest || stays(number) || ++kept <= retention_.max_to_keep) continue;
     discard_folder(folder);
     hooks_.reached("older checkpoint removed");
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The checkpoints of one run: <run>/checkpoints/{last,best,update_00001000}. `last` is written;
-// `best` and `update_*` are hard links to the files of the `last` that was saved before them, so
-// that a save costs one copy however many names it gets. Borrowed by one process at a time; not
-// thread-safe.
+// The checkpoints of one run: <run>/checkpoints/{last,best,best_2,update_00001000}. `last` is
+// written; `best`, the next best ones and `update_*` are hard links to the files of the `last` that
+// was saved before them, so that a save costs one copy however many names it gets. Borrowed by one
+// process at a time; one thread at a time.
 #pragma once
 
 #include "host/checkpoint/checkpoint.h"
@@ -27,29 +27,47 @@ struct ResumePoint {
 // else for itself. Throws Error{kCheckpoint} as find_weights does.
 [[nodiscard]] std::filesystem::path checkpoint_at(const std::filesystem::path& path);
 
+// Which update_* are kept.
+struct Retention {
+  std::int64_t max_to_keep = -1;  // the newest so many; -1: all, 0: none
+  std::int64_t keep_every = 0;    // and beside them each whose number is a multiple; 0: none
+};
+
 class CheckpointStore {
  public:
-  // Touches nothing on the disk. `max_to_keep`: how many update_* are kept; -1 keeps all, 0 none.
+  // Touches nothing on the disk.
   explicit CheckpointStore(const std::filesystem::path& run_dir, std::int64_t max_to_keep = -1,
-                           SaveHooks hooks = {});
+                           SaveHooks hooks = {})
+      : CheckpointStore(run_dir, Retention{max_to_keep}, std::move(hooks)) {}
+  CheckpointStore(const std::filesystem::path& run_dir, Retention retention, SaveHooks hooks = {});
 
   [[nodiscard]] std::filesystem::path last() const { return root_ / "last"; }
-  [[nodiscard]] std::filesystem::path best() const { return root_ / "best"; }
+  // best, best_2, best_3, ...  REQUIRES: rank >= 1.
+  [[nodiscard]] std::filesystem::path best(std::int64_t rank = 1) const;
   // update_00001000: eight digits or more.
   [[nodiscard]] std::filesystem::path update(std::int64_t number) const;
   // Those that are there, highest number first, verified or not. Throws Error{kCheckpoint} when the
   // folder is there and cannot be listed.
   [[nodiscard]] std::vector<std::pair<std::int64_t, std::filesystem::path>> updates() const;
+  // The highest rank of a best one that is there; 0: there is none. Throws likewise.
+  [[nodiscard]] std::int64_t lowest_best() const;
 
   // What is known before a training of whether its checkpoints can be saved: throws
   // Error{kCheckpoint} when `checkpoints` cannot be made or written, or when what is at `last` or
-  // `best` cannot be replaced. Leaves nothing.
+  // `best` cannot be replaced. Leaves nothing, also nothing of saves that were killed.
   void check_writable() const;
   // Each throws Error{kCheckpoint} as save_checkpoint does, and then what was there is as before.
   void save_last(const CheckpointContent& content) const;
-  // REQUIRES of both: save_last was called for the state that is to be kept.
-  void save_best() const;
-  // Then removes update_* beyond max_to_keep, lowest numbers first, never this one.
+  // REQUIRES of what follows: save_last was called for the state that is to be kept.
+  void save_best() const { arrange_best({kFromLast}); }
+  // Makes best, best_2, ... hold what `sources` says, in this order: the rank at which a checkpoint
+  // is now, or kFromLast. Those of lower ranks are removed. At every instant each name holds a
+  // whole checkpoint, `best` is there if it was, and so is each one that is to stay.
+  // REQUIRES: ranks that are now there, each higher than the one before it.
+  void arrange_best(const std::vector<std::int64_t>& sources) const;
+  static constexpr std::int64_t kFromLast = 0;
+  // Unless it is not one to be kept. Then removes update_* that are not kept beside this one,
+  // lowest numbers first.
   void save_update(std::int64_t number) const;
 
   // The newest checkpoint that is whole: `last`, then update_* from the highest number down.
@@ -63,13 +81,15 @@ class CheckpointStore {
   [[nodiscard]] std::optional<std::filesystem::path> find_weights() const;
 
  private:
+  void tidy() const;
   [[nodiscard]] std::string next_step_without_resume(
       const std::vector<std::filesystem::path>& candidates) const;
-  void link_last(const std::filesystem::path& target) const;
+  void link(const std::filesystem::path& from, const std::filesystem::path& target) const;
   void retain(std::int64_t newest) const;
+  [[nodiscard]] bool stays(std::int64_t number) const;
 
   std::filesystem::path root_;
-  std::int64_t max_to_keep_;
+  Retention retention_;
   SaveHooks hooks_;
 };
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/files.h"
 
+#include "host/support/file_ops.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +17,8 @@ namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kTemporary = ".tmp-";
 
 const char* next_step(int error) {
   switch (error) {
@@ -43,15 +49,6 @@ const char* next_step(int error) {
   }
 }
 
-// open(2) that no signal interrupts.
-int open_retrying(const fs::path& path, int flags) {
-  int fd = -1;
-  do {
-    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
-  } while (fd < 0 && errno == EINTR);
-  return fd;
-}
-
 fs::path parent_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
@@ -68,7 +65,7 @@ class FileRemover {
   FileRemover(const FileRemover&) = delete;
   FileRemover& operator=(const FileRemover&) = delete;
   ~FileRemover() {
-    if (!path_.empty()) ::unlink(path_.c_str());
+    if (!path_.empty()) static_cast<void>(remove_file(path_));
   }
   void keep() noexcept { path_.clear(); }
 
@@ -89,7 +86,7 @@ UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
 int UniqueFd::release() noexcept { return std::exchange(fd_, -1); }
 
 void UniqueFd::reset() noexcept {
-  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  if (fd_ >= 0) file_ops().close(std::exchange(fd_, -1));
 }
 
 std::string describe_errno(int error) { return std::generic_category().message(error); }
@@ -101,7 +98,7 @@ Error file_error(ErrorKind kind, std::string_view action, const fs::path& path, 
 
 UniqueFd open_file(const fs::path& path, ErrorKind kind) {
   // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-  UniqueFd fd(open_retrying(path, O_RDONLY | O_NONBLOCK));
+  UniqueFd fd(open_path(path, O_RDONLY | O_NONBLOCK));
   if (!fd) throw file_error(kind, "read", path, errno);
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) throw file_error(kind, "read", path, errno);
@@ -141,54 +138,98 @@ std::string read_file(const fs::path& path, ErrorKind kind, std::uintmax_t limit
 }
 
 UniqueFd create_file(const fs::path& path, ErrorKind kind) {
-  UniqueFd fd(open_retrying(path, O_WRONLY | O_CREAT | O_TRUNC));
+  UniqueFd fd(open_path(path, O_WRONLY | O_CREAT | O_TRUNC));
   if (!fd) throw file_error(kind, "write", path, errno);
   return fd;
 }
 
 void write_all(int fd, std::string_view content, const fs::path& path, ErrorKind kind) {
   while (!content.empty()) {
-    const ssize_t count = ::write(fd, content.data(), content.size());
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      throw file_error(kind, "write", path, errno);
-    }
+    const ssize_t count = file_ops().write(fd, content.data(), content.size());
+    if (count < 0 && errno == EINTR) continue;
+    // A disk that takes nothing and says nothing would keep us here for ever.
+    if (count <= 0) throw file_error(kind, "write", path, count < 0 ? errno : EIO);
     content.remove_prefix(static_cast<std::size_t>(count));
   }
 }
 
+fs::path temporary_path(const fs::path& path) {
+  return path.parent_path() / concat(path.filename().string(), kTemporary, ::getpid());
+}
+
+void remove_leftovers(const fs::path& folder) noexcept {
+  std::error_code error;
+  fs::directory_iterator it(folder, error);
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const std::size_t mark = name.rfind(kTemporary);
+    if (mark == std::string::npos || !it->is_regular_file(error)) continue;
+    pid_t writer = 0;
+    const char* const end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + mark + kTemporary.size(), end, writer);
+    if (parsed.ec != std::errc() || parsed.ptr != end || writer <= 0) continue;
+    const bool lives = ::kill(writer, 0) == 0 || errno == EPERM;
+    if (!lives) static_cast<void>(remove_file(it->path()));
+  }
+}
+
 void write_file_atomic(const fs::path& path, std::string_view content, ErrorKind kind) {
-  fs::path temporary = path;
-  temporary += concat(".tmp-", ::getpid());
+  const fs::path temporary = temporary_path(path);
   FileRemover remover(temporary);
   // The user knows the file by its own name, so that is what the messages say.
-  const UniqueFd fd(open_retrying(temporary, O_WRONLY | O_CREAT | O_TRUNC));
+  const UniqueFd fd(open_path(temporary, O_WRONLY | O_CREAT | O_TRUNC));
   if (!fd) throw file_error(kind, "write", path, errno);
   write_all(fd.get(), content, path, kind);
   sync_fd(fd.get(), path, kind);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw file_error(kind, "write", path, errno);
+  if (const auto error = rename_path(temporary, path)) {
+    throw file_error(kind, "write", path, error.value());
+  }
   remover.keep();
   sync_directory(parent_of(path), kind);
 }
 
+void copy_synced(const fs::path& from, const fs::path& to, ErrorKind kind) {
+  constexpr std::size_t kPiece = std::size_t{1} << 20;
+  const UniqueFd source = open_file(from, kind);
+  const UniqueFd target = create_file(to, kind);
+  std::string piece(kPiece, '\0');
+  while (true) {
+    const ssize_t count = ::read(source.get(), piece.data(), piece.size());
+    if (count == 0) break;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw file_error(kind, "read", from, errno);
+    write_all(target.get(), {piece.data(), static_cast<std::size_t>(count)}, to, kind);
+  }
+  sync_fd(target.get(), to, kind);
+}
+
 void sync_fd(int fd, const fs::path& path, ErrorKind kind) {
-  if (::fsync(fd) != 0) throw file_error(kind, "bring to the disk", path, errno);
+  if (const auto error = sync_content(fd)) {
+    throw file_error(kind, "bring to the disk", path, error.value());
+  }
 }
 
 void sync_file(const fs::path& path, ErrorKind kind) {
-  const UniqueFd fd(open_retrying(path, O_RDONLY));
+  const UniqueFd fd(open_path(path, O_RDONLY));
   if (!fd) throw file_error(kind, "bring to the disk", path, errno);
   sync_fd(fd.get(), path, kind);
 }
 
 void sync_directory(const fs::path& path, ErrorKind kind) {
-  const UniqueFd fd(open_retrying(path, O_RDONLY | O_DIRECTORY));
+  const UniqueFd fd(open_path(path, O_RDONLY | O_DIRECTORY));
   if (!fd) throw file_error(kind, "bring to the disk", path, errno);
   // Some network file systems cannot sync a folder and say so with EINVAL; renames last there
   // anyway.
-  if (::fsync(fd.get()) != 0 && errno != EINVAL) {
-    throw file_error(kind, "bring to the disk", path, errno);
+  const auto error = sync_content(fd.get());
+  if (error && error != std::errc::invalid_argument) {
+    throw file_error(kind, "bring to the disk", path, error.value());
   }
+}
+
+void sync_name(const fs::path& path, ErrorKind kind) {
+  const fs::path parent = parent_of(path);
+  // A folder that may be written but not read cannot be opened for that.
+  if (::faccessat(AT_FDCWD, parent.c_str(), R_OK, AT_EACCESS) == 0) sync_directory(parent, kind);
 }
 
 void make_directories(const fs::path& path, ErrorKind kind) {
@@ -196,11 +237,17 @@ void make_directories(const fs::path& path, ErrorKind kind) {
   if (fs::is_directory(path, error)) return;
   const fs::path parent = parent_of(path);
   if (path.has_parent_path() && !fs::exists(parent, error)) make_directories(parent, kind);
-  fs::create_directory(path, error);
+  error = make_folder(path);
+  // Another process may have made it meanwhile; and "a/b/" is "a/b", which was made just now.
+  std::error_code ignored;
+  if (error == std::errc::file_exists && fs::is_directory(path, ignored)) return;
   if (error) throw file_error(kind, "make the folder", path, error.value());
-  // A new folder is lost in a power cut until the one above it is synced. One that may be written
-  // but not read cannot be opened for that.
-  if (::faccessat(AT_FDCWD, parent.c_str(), R_OK, AT_EACCESS) == 0) sync_directory(parent, kind);
+  try {
+    sync_name(path, kind);
+  } catch (const Error&) {
+    static_cast<void>(remove_folder(path));  // the next call would take it for one that lasts
+    throw;
+  }
 }
 
 std::uintmax_t free_space(const fs::path& path, ErrorKind kind) {
@@ -209,9 +256,11 @@ std::uintmax_t free_space(const fs::path& path, ErrorKind kind) {
   while (!fs::exists(existing, error) && existing.has_relative_path()) {
     existing = existing.parent_path();
   }
-  const fs::space_info info = fs::space(existing, error);
-  if (error) throw file_error(kind, "find the free space of", existing, error.value());
-  return info.available;
+  struct statvfs info {};
+  while (file_ops().statvfs(existing.c_str(), &info) != 0) {
+    if (errno != EINTR) throw file_error(kind, "find the free space of", existing, errno);
+  }
+  return std::uintmax_t{info.f_bavail} * info.f_frsize;
 }
 
 }  // namespace pergola::host

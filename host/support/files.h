@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Files, written so that a crash or a full disk leaves the old content or the new one and nothing
 // in between. Every failure is an Error of the caller's kind: the path, the system's reason, and
-// what to do about it. No state; thread-safe.
+// what to do about it. What writes goes through file_ops(); a signal or a write of only a part
+// is no failure. No state; thread-safe.
 #pragma once
 
 #include "pergola/error.h"
@@ -60,15 +61,29 @@ inline constexpr std::uintmax_t kMostFileBytes = 4'000'000'000;
 void write_all(int fd, std::string_view content, const std::filesystem::path& path,
                ErrorKind kind = ErrorKind::kCheckpoint);
 
+// Where what is to be at `path` is written first: "<path>.tmp-<process>".
+[[nodiscard]] std::filesystem::path temporary_path(const std::filesystem::path& path);
+// Removes such files from `folder` that processes which are no more have left; those of others
+// stay. Failing is passed over.
+void remove_leftovers(const std::filesystem::path& folder) noexcept;
+
 // Replaces the file at `path` by `content`: readers see the old or the new content, whole, and
 // after the return the new one is on the disk. On failure the old file is untouched.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content,
                        ErrorKind kind = ErrorKind::kCheckpoint);
 
+// Copies a regular file; the copy's content is on the disk when this returns, its name is not yet.
+// On failure a part of the copy may be left.
+void copy_synced(const std::filesystem::path& from, const std::filesystem::path& to,
+                 ErrorKind kind = ErrorKind::kCheckpoint);
+
 // Brings what was written to the disk: a file's content, a folder's list of names.
 void sync_fd(int fd, const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 void sync_file(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 void sync_directory(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
+// The name of a new file or folder, which is lost in a power cut until the folder above it is
+// synced; nothing when this user may not read that folder.
+void sync_name(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 
 // Makes a folder and those above it, durably; one that is there already is fine.
 void make_directories(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);

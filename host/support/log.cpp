@@ -2,8 +2,10 @@
 #include "host/support/log.h"
 
 #include "host/support/files.h"
+#include "host/support/json.h"
 #include "host/support/printable.h"
 #include "pergola/suggest.h"
+#include "pergola/value.h"
 
 #include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
@@ -13,6 +15,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -77,6 +81,42 @@ std::unique_ptr<spdlog::formatter> make_formatter(const char* pattern, bool colo
   return formatter;
 }
 
+const char* level_name(spdlog::level::level_enum level) {
+  switch (level) {
+    case spdlog::level::debug:
+      return "debug";
+    case spdlog::level::warn:
+      return "warning";
+    case spdlog::level::err:
+      return "error";
+    default:
+      return "info";
+  }
+}
+
+std::string json_line(const spdlog::details::log_msg& message) {
+  std::string_view text(message.payload.data(), message.payload.size());
+  std::string_view area;
+  const std::size_t end = text.find("] ");
+  if (text.starts_with('[') && end != std::string_view::npos) {
+    area = text.substr(1, end - 1);
+    text.remove_prefix(end + 2);
+  }
+  using Milliseconds = std::chrono::milliseconds;
+  const auto time = std::chrono::floor<Milliseconds>(message.time.time_since_epoch());
+  return to_json(Value::Table{{"area", std::string(area)},
+                              {"level", level_name(message.level)},
+                              {"message", std::string(text)},
+                              {"time", static_cast<double>(time.count()) / 1000}}) +
+         '\n';
+}
+
+// The convention of no-color.org.
+bool colours_are_wanted() {
+  const char* no_color = std::getenv("NO_COLOR");
+  return no_color == nullptr || *no_color == '\0';
+}
+
 // write(2) of everything; false when the system refuses.
 bool write_quietly(int fd, std::string_view text) noexcept {
   while (!text.empty()) {
@@ -96,21 +136,32 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
   void restart() {
     const std::lock_guard<std::mutex> lock(mutex_);
     is_terminal_ = stderr_is_terminal();
-    set_formatter_(make_formatter("[%H:%M:%S] %*%v", is_terminal_));
+    errors_only_ = false;
+    use_colours(LogColours::kYes);
     status_.clear();
     files_.clear();
   }
 
-  void add_file(const std::filesystem::path& path, UniqueFd fd) {
+  void set_colours(LogColours colours) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    files_.push_back(File{path, std::move(fd)});
+    use_colours(colours);
+  }
+
+  void show_errors_only() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    errors_only_ = true;
+  }
+
+  void add_file(const std::filesystem::path& path, UniqueFd fd, LogFileFormat format) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    files_.push_back(File{path, std::move(fd), format});
   }
 
   void show_status(std::string_view text) {
     const std::lock_guard<std::mutex> lock(mutex_);
     // One that is wrapped could not be cleared any more, and each redrawing would leave a line.
     text = text.substr(0, terminal_width() - 1);
-    if (!is_terminal_ || text == status_) return;
+    if (!is_terminal_ || errors_only_ || text == status_) return;
     status_ = text;
     write_quietly(STDERR_FILENO, std::string(kClearLine) + status_);
   }
@@ -119,7 +170,14 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
   struct File {
     std::filesystem::path path;
     UniqueFd fd;
+    LogFileFormat format;
   };
+
+  // REQUIRES: the lock.
+  void use_colours(LogColours colours) {
+    const bool coloured = colours == LogColours::kYes && is_terminal_ && colours_are_wanted();
+    set_formatter_(make_formatter("[%H:%M:%S] %*%v", coloured));
+  }
 
   // One write for each line, so that lines of other programs do not come between.
   void sink_it_(const spdlog::details::log_msg& raw) override {
@@ -127,6 +185,11 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
     const std::string text = printable_lines({raw.payload.data(), raw.payload.size()});
     spdlog::details::log_msg message = raw;
     message.payload = text;
+    if (!errors_only_ || message.level >= spdlog::level::err) write_stderr(message);
+    if (!files_.empty()) write_files(message);
+  }
+
+  void write_stderr(const spdlog::details::log_msg& message) {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
     std::string out;
@@ -134,14 +197,16 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
     out.append(line.data(), line.size());
     out += status_;
     write_quietly(STDERR_FILENO, out);
-    if (!files_.empty()) write_files(message);
   }
 
   void write_files(const spdlog::details::log_msg& message) {
-    spdlog::memory_buf_t line;
-    file_formatter_->format(message, line);
+    spdlog::memory_buf_t text;
+    file_formatter_->format(message, text);
     for (File& file : files_) {
-      if (!file.fd || write_quietly(file.fd.get(), {line.data(), line.size()})) continue;
+      const std::string line = file.format == LogFileFormat::kJson
+                                   ? json_line(message)
+                                   : std::string(text.data(), text.size());
+      if (!file.fd || write_quietly(file.fd.get(), line)) continue;
       const std::string reason = describe_errno(errno);
       file.fd.reset();
       write_quietly(STDERR_FILENO, concat("warning: [log] cannot write ", file.path.string(), ": ",
@@ -152,6 +217,7 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override {}  // nothing is buffered
 
   bool is_terminal_ = false;
+  bool errors_only_ = false;  // on stderr
   std::string status_;
   std::vector<File> files_;
   std::unique_ptr<spdlog::formatter> file_formatter_ =
@@ -184,6 +250,15 @@ void init_log(LogLevel level) {
   set_log_sink(&take_sdk_line);
 }
 
+void set_log_level(LogLevel level) { the_log().logger.set_level(to_spdlog(level)); }
+
+void show_errors_only() {
+  clear_status_line();
+  the_log().sink->show_errors_only();
+}
+
+void set_log_colours(LogColours colours) { the_log().sink->set_colours(colours); }
+
 LogLevel parse_log_level(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
   if (name == "info") return LogLevel::kInfo;
@@ -194,10 +269,10 @@ LogLevel parse_log_level(const std::string& name) {
               closest(name, names).empty() ? "" : did_you_mean(name, names));
 }
 
-void add_log_file(const std::filesystem::path& path) {
+void add_log_file(const std::filesystem::path& path, LogFileFormat format) {
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!fd) throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
-  the_log().sink->add_file(path, std::move(fd));
+  the_log().sink->add_file(path, std::move(fd), format);
 }
 
 void set_status_line(std::string_view text) { the_log().sink->show_status(text); }

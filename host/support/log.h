@@ -16,16 +16,29 @@
 namespace pergola::host {
 
 // Starts the log, at this level and above; takes the SDK's lines over. Called again, it changes the
-// level and forgets the log files. Before the first call the level is info.
+// level and forgets the log files and what was set below. Before the first call the level is info.
 void init_log(LogLevel level);
+// Changes the level alone.
+void set_log_level(LogLevel level);
+// From now on stderr gets errors alone, and no status line; log files get what they got before.
+void show_errors_only();
+
+// Whether levels have colours where stderr is a terminal and the variable NO_COLOR is not set (or
+// empty), which is so unless this says no.
+enum class LogColours { kNo, kYes };
+void set_log_colours(LogColours colours);
 
 // "debug", "info", "warning" or "error"; otherwise Error{kConfig} with the closest one.
 [[nodiscard]] LogLevel parse_log_level(const std::string& name);
 
+// Lines as on stderr, with the date; or JSON objects {"area", "level", "message", "time"}, where
+// time is seconds since 1970 as in metrics.jsonl and area what a message has in front, in brackets.
+enum class LogFileFormat { kText, kJson };
+
 // From now on lines are appended to this file as well, each flushed at once. Throws
 // Error{kCheckpoint} when it cannot be opened. When it cannot be written later (a full disk), that
 // is said once on stderr.
-void add_log_file(const std::filesystem::path& path);
+void add_log_file(const std::filesystem::path& path, LogFileFormat format = LogFileFormat::kText);
 
 // Shows `text` (one line of ASCII, no newline) below the log, in place of the last such line; log
 // lines appear above it. What the terminal has no room for is cut off. Nothing happens when stderr

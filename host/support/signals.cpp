@@ -48,6 +48,7 @@ void handle(int signal_number, void (*handler)(int)) noexcept {
 void handle_stop_signals(void (*handler)(int)) noexcept {
   handle(SIGINT, handler);
   handle(SIGTERM, handler);
+  handle(SIGUSR1, handler);
   struct sigaction hang_up {};
   ::sigaction(SIGHUP, nullptr, &hang_up);
   if (hang_up.sa_handler != SIG_IGN) handle(SIGHUP, handler);

@@ -75,7 +75,7 @@ class InterruptedSaveTest : public testing::TestWithParam<SweepCase> {
 
   // The steps of the operation, from a save that is left alone.
   [[nodiscard]] std::vector<std::string> steps() const {
-    const TempFolder run;
+    const TempFolder run(memory_or_disk());
     operation().prepare(plain_store(run.path()));
     std::vector<std::string> seen;
     operation().save(CheckpointStore(
@@ -133,7 +133,7 @@ TEST_P(InterruptedSaveTest, AKillAfterAnyStepLeavesAWholeCheckpoint) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     SCOPED_TRACE(all[i]);
     saved |= all[i] == "folder in place";
-    const TempFolder run;
+    const TempFolder run(memory_or_disk());
     operation().prepare(plain_store(run.path()));
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
@@ -154,7 +154,7 @@ TEST_P(InterruptedSaveTest, AnErrorInAnyStepLeavesAWholeCheckpoint) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     SCOPED_TRACE(all[i]);
     saved |= all[i] == "folder in place";
-    const TempFolder run;
+    const TempFolder run(memory_or_disk());
     operation().prepare(plain_store(run.path()));
     EXPECT_THROW(save_until(run.path(), i, [] { throw Stopped(); }), Stopped);
     check_run(run.path(), saved);

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -63,8 +64,7 @@ inline bool same_tensor(const at::Tensor& a, const at::Tensor& b) {
 inline bool same_state(const StateDict& a, const StateDict& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [name, tensor] : a) {
-    const auto it =
-        std::find_if(b.begin(), b.end(), [&](const auto& p) { return p.first == name; });
+    const auto it = std::ranges::find(b, name, [](const auto& p) { return p.first; });
     if (it == b.end() || !same_tensor(tensor, it->second)) return false;
   }
   return true;

@@ -2,6 +2,7 @@
 #include "host/support/files.h"
 
 #include "fixtures/temp_folder.h"
+#include "host/support/file_ops.h"
 #include "unit/support/error_of.h"
 
 #include <fcntl.h>
@@ -9,29 +10,13 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <iterator>
 #include <vector>
-
-namespace {
-
-// What was brought to the disk, in order.
-std::vector<std::filesystem::path>& synced() {
-  static std::vector<std::filesystem::path> paths;
-  return paths;
-}
-
-}  // namespace
-
-// Stands before that of the C library.
-extern "C" int fsync(int fd) {
-  synced().push_back(std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)));
-  return static_cast<int>(::syscall(SYS_fsync, fd));
-}
 
 namespace pergola::host {
 namespace {
@@ -41,6 +26,35 @@ using ::testing::ElementsAre;
 using testing::error_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+
+// The system, but what was brought to the disk is noted in order, and the next calls may fail.
+class WatchedOps : public FileOps {
+ public:
+  int fsync(int fd) override {
+    synced.push_back(fs::read_symlink("/proc/self/fd/" + std::to_string(fd)));
+    return refused(sync_error) ? -1 : FileOps::fsync(fd);
+  }
+  ssize_t write(int fd, const void* bytes, std::size_t size) override {
+    if (interruptions-- > 0) return refused(EINTR) ? -1 : 0;
+    return takes_nothing ? 0 : FileOps::write(fd, bytes, std::min(size, most_bytes));
+  }
+  int rename(const char* from, const char* to) override {
+    if (interruptions-- > 0) return refused(EINTR) ? -1 : 0;
+    return FileOps::rename(from, to);
+  }
+
+  std::vector<fs::path> synced;
+  int sync_error = 0;
+  int interruptions = 0;
+  std::size_t most_bytes = 1'000'000;
+  bool takes_nothing = false;
+
+ private:
+  static bool refused(int error) {
+    errno = error;
+    return error != 0;
+  }
+};
 
 class FilesTest : public ::testing::Test {
  protected:
@@ -130,6 +144,14 @@ TEST_F(FilesTest, ReplacesAFileWholeAndLeavesNothingElse) {
   EXPECT_EQ(files_in_folder(), 1);
 }
 
+TEST_F(FilesTest, WhatReplacesAFileOutlastsAPowerCut) {
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
+  write_file_atomic(folder_ / "f", "new");
+  const fs::path root = fs::canonical(folder_.path());
+  EXPECT_THAT(ops.synced, ElementsAre(root / concat("f.tmp-", ::getpid()), root));
+}
+
 TEST_F(FilesTest, WritesIntoTheWorkingFolderToo) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_.path());
@@ -170,13 +192,66 @@ TEST_F(FilesTest, MakesFoldersAndIsContentWithThoseThatAreThere) {
 
 TEST_F(FilesTest, MakesFoldersThatOutlastAPowerCut) {
   // The name of a new folder is in the one above it.
-  synced().clear();
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
   make_directories(folder_ / "a/b");
   const fs::path root = fs::canonical(folder_.path());
-  EXPECT_THAT(synced(), ElementsAre(root, root / "a"));
-  synced().clear();
+  EXPECT_THAT(ops.synced, ElementsAre(root, root / "a"));
+  ops.synced.clear();
   make_directories(folder_ / "a/b");
-  EXPECT_THAT(synced(), IsEmpty());
+  EXPECT_THAT(ops.synced, IsEmpty());
+}
+
+TEST_F(FilesTest, AFolderThatMayNotOutlastAPowerCutIsNotTakenForOneThatDoes) {
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
+  ops.sync_error = EIO;
+  EXPECT_EQ(error_of([&] { make_directories(folder_ / "a"); }, ErrorKind::kCheckpoint),
+            "cannot bring to the disk " + folder_.path().string() +
+                ": Input/output error; check the disk");
+  EXPECT_FALSE(fs::exists(folder_ / "a"));
+}
+
+TEST_F(FilesTest, SignalsAndShortWritesAreNoFailures) {
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
+  ops.interruptions = 3;
+  ops.most_bytes = 2;
+  write_file_atomic(folder_ / "f", "12345");
+  EXPECT_EQ(folder_.read("f"), "12345");
+  ops.interruptions = 3;
+  EXPECT_FALSE(rename_path(folder_ / "f", folder_ / "g"));
+  EXPECT_EQ(folder_.read("g"), "12345");
+}
+
+TEST_F(FilesTest, AWriteThatTakesNothingIsAFailure) {
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
+  ops.takes_nothing = true;
+  EXPECT_EQ(error_of([&] { write_file_atomic(folder_ / "f", "12345"); }, ErrorKind::kCheckpoint),
+            "cannot write " + path("f") + ": Input/output error; check the disk");
+  EXPECT_EQ(files_in_folder(), 0);
+}
+
+TEST_F(FilesTest, CopiesAFileAndSyncsItsContent) {
+  // More than one piece of the copy, which is 1 MiB.
+  const std::string content(1'500'000, 'x');
+  folder_.write("from", content);
+  WatchedOps ops;
+  const ScopedFileOps scope(ops);
+  copy_synced(folder_ / "from", folder_ / "to");
+  EXPECT_TRUE(folder_.read("to") == content);
+  EXPECT_THAT(ops.synced, ElementsAre(fs::canonical(folder_ / "to")));
+}
+
+TEST_F(FilesTest, RemovesATreeAndNotWhatItsLinksLeadTo) {
+  folder_.write("kept/f", "x");
+  folder_.write("tree/a/b", "x");
+  fs::create_directory_symlink(folder_ / "kept", folder_ / "tree/a/link");
+  EXPECT_FALSE(remove_tree(folder_ / "tree"));
+  EXPECT_FALSE(remove_tree(folder_ / "tree"));
+  EXPECT_FALSE(fs::exists(folder_ / "tree"));
+  EXPECT_EQ(folder_.read("kept/f"), "x");
 }
 
 TEST_F(FilesTest, MakesFoldersInTheWorkingFolderAndWithASlashBehind) {
@@ -209,6 +284,20 @@ TEST_F(FilesTest, SyncsFilesAndFolders) {
   EXPECT_EQ(error_of([&] { sync_directory(folder_ / "f"); }, ErrorKind::kCheckpoint),
             "cannot bring to the disk " + path("f") +
                 ": Not a directory; a part of the path is a file where a folder is expected");
+}
+
+// No process has a number that high: the kernel's limit is 2^22.
+TEST_F(FilesTest, LeftoversAreThoseOfProcessesThatAreNoMore) {
+  for (const char* name : {"a.json.tmp-2000000000", "a.json", "b.tmp-x", "c.tmp-1"}) {
+    folder_.write(name, "x");
+  }
+  std::filesystem::create_directory(folder_ / "d.tmp-2000000000");
+  remove_leftovers(folder_.path());
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "a.json.tmp-2000000000"));
+  for (const char* name : {"a.json", "b.tmp-x", "c.tmp-1", "d.tmp-2000000000"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_ / name)) << name;
+  }
+  remove_leftovers(folder_ / "nowhere");
 }
 
 TEST_F(FilesTest, UniqueFdClosesOnceAndMoves) {

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 #include <vector>
@@ -21,6 +22,7 @@
 namespace pergola::host {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
@@ -206,6 +208,57 @@ TEST_F(LogTest, ATerminalHasColoursAndAWidth) {
                 log::warning("[a] careful");
               }),
               HasSubstr("\x1b[33mwarning: \x1b[0m[a] careful\n"));
+}
+
+TEST_F(LogTest, NoColourIsShownWhereTheUserWantsNone) {
+  const auto careful = [] { log::warning("[a] careful"); };
+  const auto without = [&] {
+    set_log_colours(LogColours::kNo);
+    careful();
+  };
+  EXPECT_THAT(terminal_of(without), EndsWith("] warning: [a] careful\n"));
+  ::setenv("NO_COLOR", "1", /*overwrite=*/1);
+  EXPECT_THAT(terminal_of(careful), EndsWith("] warning: [a] careful\n"));
+  ::unsetenv("NO_COLOR");
+}
+
+TEST_F(LogTest, ErrorsAloneAreShownWhileTheLogFileGetsAll) {
+  const auto quiet = [&] {
+    add_log_file(folder_ / "log.txt");
+    show_errors_only();
+    set_status_line("10%");
+    log::warning("[a] careful");
+    log::error("[b] wrong");
+  };
+  EXPECT_THAT(terminal_of(quiet), Not(AnyOf(HasSubstr("10%"), HasSubstr("careful"))));
+  EXPECT_THAT(folder_.read("log.txt"), HasSubstr("warning: [a] careful\n"));
+  EXPECT_THAT(lines_of(quiet), EndsWith("] error: [b] wrong\n"));
+}
+
+TEST_F(LogTest, TheLevelChangesWithoutLosingTheLogFile) {
+  EXPECT_EQ(lines_of([&] {
+              add_log_file(folder_ / "log.txt");
+              set_log_level(LogLevel::kError);
+              log::warning("[a] careful");
+              EXPECT_FALSE(log::enabled(LogLevel::kWarning));
+            }),
+            "");
+  EXPECT_EQ(folder_.read("log.txt"), "");
+}
+
+TEST_F(LogTest, AJsonLogFileHasOneObjectForEachLine) {
+  const std::string on_stderr = lines_of([&] {
+    add_log_file(folder_ / "log.txt", LogFileFormat::kJson);
+    log::warning("[data] a \"quoted\" word,\nand a second line");
+    log::info("no area");
+  });
+  EXPECT_THAT(folder_.read("log.txt"),
+              MatchesRegex("\\{\"area\":\"data\",\"level\":\"warning\",\"message\":\"a "
+                           "\\\\\"quoted\\\\\" word,\\\\nand a second line\","
+                           "\"time\":[0-9]{10}(\\.[0-9]{1,3})?\\}\n"
+                           "\\{\"area\":\"\",\"level\":\"info\",\"message\":\"no area\","
+                           "\"time\":[0-9.]+\\}\n"));
+  EXPECT_THAT(on_stderr, HasSubstr("] warning: [data] a \"quoted\" word,\nand a second line\n"));
 }
 
 TEST_F(LogTest, LevelsHaveNames) {

@@ -85,7 +85,7 @@ TEST_F(SignalsDeathTest, StopIfAskedThrowsWhatCame) {
 }
 
 class EarlyStop : public SignalsDeathTest, public ::testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(Signals, EarlyStop, ::testing::Values(SIGINT, SIGTERM, SIGHUP));
+INSTANTIATE_TEST_SUITE_P(Signals, EarlyStop, ::testing::Values(SIGINT, SIGTERM, SIGHUP, SIGUSR1));
 
 TEST_P(EarlyStop, EndsTheProcessWithASentence) {
   EXPECT_EXIT(
