@@ -1,64 +1,116 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/checkpoint_callback.h"
 
+#include "host/model/guard.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
 namespace pergola::host {
 namespace {
 
-// What state_dict() gave; the one of no validation when that is not there.
-BestResult read_best(const Value& state) {
-  const Value* update = state.find("best_update");
-  const Value* value = state.find("best_value");
-  if (update == nullptr || value == nullptr || value->is_null()) return {};
-  return {update->as_integer(), value->as_float()};
+// Nothing but the optimizer's step changes these, so they may be copied while the next update's
+// gradients are computed. Weights are other people's to change: a model may do so in its forward.
+constexpr std::string_view kOptimizerState = "optimizer/";
+
+std::vector<std::optional<BestResult>> optional_results(const std::vector<BestResult>& results) {
+  return {results.begin(), results.end()};
+}
+
+std::string updates_of(const std::vector<BestResult>& results) {
+  std::vector<std::string> numbers;
+  for (const BestResult& result : results) numbers.push_back(std::to_string(result.update));
+  return join(numbers);
 }
 
 }  // namespace
 
 CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore store,
-                                       const TrainingConfig& config, Value identity)
+                                       const RunConfig& config, Value identity)
     : trainer_(trainer),
       store_(std::move(store)),
-      interval_(config.checkpoint_interval),
-      monitor_(config.monitor),
-      identity_(std::move(identity)) {}
+      interval_(config.training.checkpoint_interval, trainer.updates_per_epoch(),
+                Interval::Zero::kNever),
+      monitor_(config.training.monitor),
+      in_background_(config.checkpoint.save_in_background),
+      has_average_(config.training.ema.enabled),
+      identity_(std::move(identity)),
+      best_(config.training.monitor, config.checkpoint.keep_best) {}
 
 void CheckpointCallback::on_train_start(TrainerState& state) {
-  if (best_.update < 0) return;
-  const BestResult saved = saved_best();
-  if (saved == best_) return;
-  if (best_.update == state.progress.update) {
-    // The process ended between saving `last` and `best`, which were of the same update.
-    save_last(state);
-    store_.save_best();
-    log::info("[checkpoint] saved the best of update ", best_.update, ", which was missing");
-    return;
+  interval_.restart();
+  if (best_.results().empty()) return;
+  const auto restored = best_.results();
+  std::vector<std::optional<BestResult>> there;
+  const std::int64_t lowest = std::max(store_.lowest_best(), std::int64_t{1});
+  for (std::int64_t rank = 1; rank <= lowest; ++rank) there.push_back(result_at(rank));
+  if (there == optional_results(restored)) return;
+
+  // Those of the folder count, whatever the checkpoint says that was resumed: it may be older.
+  std::vector<BestResult> kept;
+  for (const auto& result : there) {
+    if (result && std::ranges::find(kept, *result) == kept.end()) kept.push_back(*result);
   }
-  // What was resumed is older than `best`, or `best` is damaged: these weights are not there.
-  log::warning("[checkpoint] ", store_.best().string(), " is not of update ", best_.update,
-               ", the best one of the checkpoint that was resumed; ",
-               saved.update < 0 ? "the next validation makes a new one"
-                                : concat("it is of update ", saved.update, ", and is kept"));
-  best_ = saved;
+  const auto current = best_.of_update(state.progress.update);
+  best_.assign(std::move(kept));
+  if (current) best_.add(*current);
+  warn_of_other_best(restored);
+  agree_on_best(there);
 }
 
-BestResult CheckpointCallback::saved_best() const {
-  try {
-    const CheckpointContent best = load_checkpoint(store_.best(), CheckpointParts::kModel);
-    const Value* saved = best.state.find("callbacks.checkpoint");
-    return saved == nullptr ? BestResult() : read_best(*saved);
-  } catch (const Error&) {  // missing or damaged
-    return {};
+// What best_ is now, the folder is afterwards.
+void CheckpointCallback::agree_on_best(const std::vector<std::optional<BestResult>>& there) {
+  Names names;
+  names.best = sources_of(best_.results(), there);
+  if (names.best.empty()) return;
+  if (std::ranges::find(names.best, CheckpointStore::kFromLast) == names.best.end()) {
+    write_names(names);
+    return;
+  }
+  // The process ended between saving `last` and `best`, which were of the same update.
+  names.line =
+      concat("saved the best of update ", trainer_.state().progress.update, ", which was missing");
+  save(Where::kHere, std::move(names));
+}
+
+void CheckpointCallback::warn_of_other_best(const std::vector<BestResult>& restored) const {
+  const BestResult best = best_.front();
+  if (best != restored.front()) {
+    log::warning("[checkpoint] ", store_.best().string(), " is not of update ",
+                 restored.front().update, ", the best one of the checkpoint that was resumed; ",
+                 best.update < 0 ? "the next validation makes a new one"
+                                 : concat("it is of update ", best.update, ", and is kept"));
+  } else if (best_.results() != restored) {
+    log::warning("[checkpoint] the best ones in the run's folder are of updates ",
+                 updates_of(best_.results()), ", in the checkpoint that was resumed they are of ",
+                 updates_of(restored), "; those in the folder are kept");
   }
 }
+
+std::optional<BestResult> CheckpointCallback::result_at(std::int64_t rank) const {
+  try {
+    const CheckpointContent saved = load_checkpoint(store_.best(rank), CheckpointParts::kState);
+    const Value* const state = saved.state.find("callbacks.checkpoint");
+    const Value* const update = saved.state.find("progress.update");
+    if (state == nullptr || update == nullptr) return std::nullopt;
+    BestList list(monitor_, std::numeric_limits<std::int64_t>::max());
+    list.load_state_dict(*state);
+    return list.of_update(update->as_integer());
+  } catch (const Error&) {  // missing or damaged
+    return std::nullopt;
+  }
+}
+
+void CheckpointCallback::on_update_start(TrainerState& /*state*/) { saver_.check(); }
+
+void CheckpointCallback::on_step_start(TrainerState& /*state*/) { saver_.wait_for_copy(); }
 
 void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
   saved_update_ = -1;  // what a stop saved before this validation does not have its result
@@ -73,16 +125,21 @@ void CheckpointCallback::on_validation_end(TrainerState& state, const Numbers& m
     throw Error(ErrorKind::kConfig, "training.early_stop.criteria asks for ", monitor_.criteria,
                 ", which the validation does not have", did_you_mean(monitor_.criteria, keys));
   }
-  const double value = found->second;
-  if (!std::isfinite(value)) {
+  if (!std::isfinite(found->second)) {
     unmeasured_ = true;
-    warn_of_no_number(metrics, value, state.progress.update);
+    warn_of_no_number(metrics, found->second, state.progress.update);
     return;
   }
-  const bool better = monitor_.minimize ? value < best_.value : value > best_.value;
-  if (best_.update >= 0 && !better) return;
-  best_ = {state.progress.update, value};
-  improved_ = true;
+  take_best(state.progress.update, found->second);
+}
+
+void CheckpointCallback::take_best(std::int64_t update, double value) {
+  const auto before = optional_results(best_.results());
+  const auto rank = best_.add({update, value});
+  if (!rank) return;
+  new_best_ = sources_of(best_.results(), before);
+  best_line_ = concat(*rank == 1 ? "best so far: " : concat("best_", *rank, ": "),
+                      monitor_.criteria, " ", value, " at update ", update);
 }
 
 void CheckpointCallback::warn_of_no_number(const Numbers& metrics, double value,
@@ -100,41 +157,89 @@ void CheckpointCallback::warn_of_no_number(const Numbers& metrics, double value,
 
 void CheckpointCallback::on_update_complete(TrainerState& state) {
   const std::int64_t update = state.progress.update;
-  const bool improved = std::exchange(improved_, false);
-  const bool interval = interval_ > 0 && update % interval_ == 0;
-  if (!improved && !interval && !state.should_stop && stop_signal() == 0) return;
-  save_last(state);
-  if (interval) store_.save_update(update);
-  if (improved) {
-    store_.save_best();
-    log::info("[checkpoint] best so far: ", monitor_.criteria, " ", best_.value, " at update ",
-              update);
+  const bool is_last = state.should_stop || stop_signal() != 0 || update >= state.max_updates;
+  Names names;
+  names.best = std::exchange(new_best_, {});
+  names.line = std::exchange(best_line_, {});
+  if (interval_.due(state.progress)) {
+    names.update = update;
+    interval_.restart();
   }
+  if (!names.update && names.best.empty() && !state.should_stop && stop_signal() == 0) {
+    if (!is_last) get_memory_ready();
+    return;
+  }
+  save(is_last ? Where::kHere : Where::kInBackground, std::move(names));
 }
 
 void CheckpointCallback::on_train_end(TrainerState& state) {
-  save_last(state);
-  if (best_.update >= 0 || !unmeasured_) return;
+  saver_.end();
+  save(Where::kHere, {});
+  if (best_.front().update >= 0 || !unmeasured_) return;
   log::info("[checkpoint] there is no best checkpoint: no validation had a finite ",
             monitor_.criteria, "; the last one, of update ", state.progress.update,
             ", is used in its place");
 }
 
-void CheckpointCallback::save_last(const TrainerState& state) {
-  if (saved_update_ == state.progress.update) return;
+void CheckpointCallback::on_exception(TrainerState& /*state*/,
+                                      const std::string& /*message*/) noexcept {
+  saver_.finish();
+}
+
+// The optimizer has its state after the first update, and the first save comes later, mostly.
+void CheckpointCallback::get_memory_ready() {
+  if (!in_background_ || std::exchange(memory_ready_, true)) return;
+  StateDict optimizer;
+  const auto state =
+      guarded("state_dict() of the optimizer", [&] { return trainer_.optimizer().state_dict(); });
+  for (const auto& [name, tensor] : state) optimizer.emplace_back(name, tensor);
+  const StateDict model = pergola::state_dict(*trainer_.state().model);
+  const std::uint64_t weights = has_average_ ? 2 * copy_size(model) : copy_size(model);
+  const bool on_gpu = trainer_.device().is_cuda();
+  saver_.prepare(weights + copy_size(optimizer),
+                 on_gpu ? ContentCopy::Memory::kPinned : ContentCopy::Memory::kPageable);
+}
+
+// Saves `last`, unless it is saved, and the names.
+void CheckpointCallback::save(Where where, Names names) {
+  const std::int64_t update = trainer_.state().progress.update;
+  if (!in_background_) where = Where::kHere;
+  if (where == Where::kHere || saved_update_ == update) saver_.join();
+  if (saved_update_ == update) {
+    write_names(names);
+    return;
+  }
   trainer_.check_losses();  // a run that went wrong must not replace the last good checkpoint
   CheckpointContent content = trainer_.content();
-  for (const auto& [key, value] : identity_.as_table()) content.state[key] = value;
-  store_.save_last(content);
-  saved_update_ = state.progress.update;
-  after_save_();
+  saved_update_ = update;
+  auto write = [this, names = std::move(names)](CheckpointContent saved) {
+    for (const auto& [key, value] : identity_.as_table()) saved.state[key] = value;
+    before_save_();
+    store_.save_last(saved);
+    after_save_();
+    write_names(names);
+  };
+  if (where == Where::kHere) {
+    write(std::move(content));
+  } else {
+    memory_ready_ = true;
+    saver_.submit(std::move(content), kOptimizerState, std::move(write));
+  }
 }
 
-Value CheckpointCallback::state_dict() const {
-  return Value::Table{{"best_update", best_.update}, {"best_value", best_.value}};
+void CheckpointCallback::write_names(const Names& names) const {
+  if (names.update) store_.save_update(*names.update);
+  if (!names.best.empty()) store_.arrange_best(names.best);
+  if (!names.line.empty()) log::info("[checkpoint] ", names.line);
 }
 
-void CheckpointCallback::load_state_dict(const Value& state) { best_ = read_best(state); }
+void CheckpointCallback::load_state_dict(const Value& state) {
+  best_.load_state_dict(state);
+  const Value* const update = state.find("best_update");
+  if (!best_.results().empty() || update == nullptr || update->as_integer() < 0) return;
+  log::info("[checkpoint] the best so far, of update ", update->as_integer(),
+            ", is by another training.early_stop.criteria or minimize; it does not count");
+}
 
 void CheckpointCallback::set_resumed_from_last() {
   saved_update_ = trainer_.state().progress.update;

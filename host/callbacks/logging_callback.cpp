@@ -3,18 +3,28 @@
 
 #include "host/support/log.h"
 
+#include <ATen/core/Tensor.h>
+
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 namespace pergola::host {
+namespace {
+
+// Rates are small, and differ in digits far behind the point; the rest reads best with four.
+const char* format_of(const std::string& key, double number) {
+  if (key == "lr") return "%.5g";
+  return number != 0 && std::abs(number) < 1e-3 ? "%.3e" : "%.4f";
+}
+
+}  // namespace
 
 std::string format_numbers(const Numbers& numbers) {
   std::string text;
   for (const auto& [key, number] : numbers) {
     char digits[32];
-    // Learning rates are small; the rest reads best with four decimals.
-    const bool small = number != 0 && std::abs(number) < 1e-3;
-    std::snprintf(digits, sizeof(digits), small ? "%.3e" : "%.4f", number);
+    std::snprintf(digits, sizeof(digits), format_of(key, number), number);
     if (!text.empty()) text += ", ";
     text += key + " " + digits;
   }
@@ -22,16 +32,30 @@ std::string format_numbers(const Numbers& numbers) {
 }
 
 LoggingCallback::LoggingCallback(Trainer& trainer, std::filesystem::path metrics_file,
-                                 std::unique_ptr<MetricList> metrics)
-    : trainer_(trainer), metrics_file_(std::move(metrics_file)), metrics_(std::move(metrics)) {}
+                                 std::unique_ptr<MetricList> metrics, const FlopOptions& flops)
+    : trainer_(trainer),
+      metrics_file_(std::move(metrics_file)),
+      metrics_(std::move(metrics)),
+      throughput_(trainer.times(), trainer.device(), flops) {}
 
 void LoggingCallback::on_train_start(TrainerState& state) {
-  log_.emplace(metrics_file_, state.progress.update);
-  rate_.start(state.progress.update);
+  using LastValidation = MetricsLog::LastValidation;
+  log_.emplace(metrics_file_, state.progress.update,
+               trainer_.validation_pending() ? LastValidation::kPending : LastValidation::kDone);
+  throughput_.start(state.progress.update);
+}
+
+void LoggingCallback::on_update_start(TrainerState& /*state*/) {
+  throughput_.begin_update(trainer_.samples_this_run());
+}
+
+void LoggingCallback::on_step_start(TrainerState& /*state*/) {
+  throughput_.end_passes(trainer_.samples_this_run());
 }
 
 void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch,
                                     const ModelOutput& output) {
+  throughput_.end_passes(trainer_.samples_this_run());
   if (!trainer_.log_due()) return;
   Numbers numbers = trainer_.meter().take();
   if (metrics_ != nullptr) {
@@ -40,22 +64,39 @@ void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch
     numbers.merge(metrics_->compute(batch.dataset_type(), batch.dataset_name()));
   }
   numbers["lr"] = trainer_.lr();
-  log_->write(state.progress, "train", numbers);
+  if (state.grad_norm.defined()) numbers["grad_norm"] = state.grad_norm.item<double>();
+  if (trainer_.scaler() != nullptr) numbers["loss_scale"] = trainer_.scaler()->current_scale();
+  const SystemFacts system =
+      throughput_.take(state.progress.update, state.max_updates, trainer_.samples_this_run());
+  const Numbers system_numbers = system.numbers();
+  log_->write(state.progress, "train", numbers, system_numbers);
+  Numbers all = numbers;
+  for (const auto& [key, number] : system_numbers) all["system/" + key] = number;
+  hand_out(state.progress, "train", all);
   std::erase_if(numbers, [](const auto& entry) { return entry.first.ends_with("/avg"); });
   log::info("[train] update ", state.progress.update, "/", state.max_updates, ": ",
-            format_numbers(numbers), ", ",
-            std::llround(rate_.samples_per_second(trainer_.samples_this_run())), " samples/s, ",
-            rate_.time_left(state.progress.update, state.max_updates), " left");
+            format_numbers(numbers), ", ", system.text());
 }
 
 void LoggingCallback::on_validation_end(TrainerState& state, const Numbers& metrics) {
   log_->write(state.progress, "val", metrics);
+  hand_out(state.progress, "val", metrics);
   log::info("[val] update ", state.progress.update, ": ", format_numbers(metrics));
 }
 
 void LoggingCallback::log_evaluation(const Progress& weights, const std::string& split,
                                      const std::string& checkpoint, const Numbers& metrics) {
   log_->write_final(weights, split, checkpoint, metrics);
+  hand_out(weights, split, metrics);
+}
+
+void LoggingCallback::sync() const {
+  if (log_) log_->sync();
+}
+
+void LoggingCallback::hand_out(const Progress& progress, const std::string& split,
+                               const Numbers& numbers) {
+  for (MetricsSink* sink : sinks_) sink->write(progress, split, numbers);
 }
 
 }  // namespace pergola::host

@@ -20,10 +20,16 @@ double Rate::samples_per_second(std::int64_t samples_this_run) const {
   return samples_this_run == 0 ? 0.0 : static_cast<double>(samples_this_run) / seconds();
 }
 
-std::string Rate::time_left(std::int64_t update, std::int64_t max_updates) const {
+double Rate::seconds_left(std::int64_t update, std::int64_t max_updates) const {
   const auto done = static_cast<double>(update - first_update_);
-  if (done <= 0) return "?";
-  return format_duration(seconds() / done * static_cast<double>(max_updates - update));
+  if (done <= 0) return -1;
+  const auto left = static_cast<double>(std::max<std::int64_t>(max_updates - update, 0));
+  return seconds() / done * left;
+}
+
+std::string Rate::time_left(std::int64_t update, std::int64_t max_updates) const {
+  const double left = seconds_left(update, max_updates);
+  return left < 0 ? "?" : format_duration(left);
 }
 
 std::string format_duration(double seconds) {

@@ -15,7 +15,9 @@ class Rate {
 
   // Samples a second since the start; 0 before the first.
   [[nodiscard]] double samples_per_second(std::int64_t samples_this_run) const;
-  // "0:01:12" until `max_updates`, at the speed so far.
+  // Until `max_updates`, at the speed so far; below 0 before the first update.
+  [[nodiscard]] double seconds_left(std::int64_t update, std::int64_t max_updates) const;
+  // The same as "0:01:12", or "?".
   [[nodiscard]] std::string time_left(std::int64_t update, std::int64_t max_updates) const;
 
  private:

@@ -25,6 +25,11 @@ po::options_description describe(Options options) {
   auto add = all.add_options();
   add("help,h", "this text");
   add("log-level", po::value<std::string>(), "debug, info, warning or error");
+  if (options == Options::kReport) {
+    add("output", po::value<std::string>(), "the HTML file; default: RUN/report.html");
+    add("samples", po::value<std::string>(), "rows of each prediction file; default: 40");
+    return all;
+  }
   add("plugin-path", po::value<List>(), "a folder with plugins, or a plugin; repeatable");
   if (options == Options::kPlugins) return all;
   if (options == Options::kConvert) {
@@ -84,13 +89,16 @@ void add_override(const po::variables_map& values, const char* option, const cha
   arguments.overrides.push_back(string_override(key, text));
 }
 
-std::int64_t parse_top(const std::string& text) {
+// "--top 5", of `things`.
+std::int64_t parse_count(const po::variables_map& values, const char* option, const char* things,
+                         std::int64_t least) {
+  const auto& text = values[option].as<std::string>();
   std::int64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error == std::errc() && stop == end && number > 0) return number;
-  throw Error(ErrorKind::kConfig, "--top ", text,
-              " is not a number of answers; expected a whole number from 1");
+  if (error == std::errc() && stop == end && number >= least) return number;
+  throw Error(ErrorKind::kConfig, "--", option, " ", text, " is not a number of ", things,
+              "; expected a whole number from ", least);
 }
 
 // What makes one sample.
@@ -102,7 +110,13 @@ void read_sample(const po::variables_map& values, Arguments& arguments) {
   }
   if (values.count("image") != 0) arguments.images = values["image"].as<List>();
   if (values.count("features") != 0) arguments.features = values["features"].as<List>();
-  if (values.count("top") != 0) arguments.top = parse_top(values["top"].as<std::string>());
+  if (values.count("top") != 0) arguments.top = parse_count(values, "top", "answers", 1);
+}
+
+void read_report(const po::variables_map& values, Arguments& arguments) {
+  if (values.count("output") != 0) arguments.output = values["output"].as<std::string>();
+  if (values.count("samples") == 0) return;
+  arguments.samples = static_cast<std::size_t>(parse_count(values, "samples", "samples", 0));
 }
 
 }  // namespace
@@ -134,8 +148,10 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
     arguments.help = true;
     return arguments;
   }
-  if (values.count("log-level") != 0)
+  if (values.count("log-level") != 0) {
     init_log(parse_log_level(values["log-level"].as<std::string>()));
+    arguments.log_level = true;
+  }
   if (values.count("plugin-path") != 0) arguments.plugin_path = values["plugin-path"].as<List>();
   add_override(values, "run-dir", "env.save_dir", arguments);
   add_override(values, "device", "training.device", arguments);
@@ -144,6 +160,7 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   if (values.count("to") != 0) arguments.to = values["to"].as<std::string>();
   if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
   read_sample(values, arguments);
+  read_report(values, arguments);
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
   arguments.progress = values.count("no-progress") == 0;

@@ -4,6 +4,7 @@
 
 #include "host/config/overrides.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,20 +24,24 @@ struct Arguments {
   std::vector<std::string> images;
   std::vector<std::string> features;
   std::optional<std::int64_t> top;
-  std::optional<std::string> to;  // --to
+  std::optional<std::string> to;       // --to
+  std::optional<std::string> output;   // --output
+  std::optional<std::size_t> samples;  // --samples
   bool resume = false;
   bool overwrite = false;
   bool progress = true;
-  bool help = false;  // the help was printed; the command has nothing left to do
+  bool log_level = false;  // --log-level was given, and is in force
+  bool help = false;       // the help was printed; the command has nothing left to do
 };
 
 // Which options a command takes: those of the ones before it as well, up to kConfig; kConvert those
-// of kPlugins.
-enum class Options { kPlugins, kConvert, kConfig, kTrain, kEvaluate, kPredict };
+// of kPlugins. kReport has its own.
+enum class Options { kReport, kPlugins, kConvert, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
 // is unknown, with the closest one, or that lacks its value, for an empty word, for a value
-// that no config or text can hold, and a --top that is no number above 0; sets the log level.
+// that no config or text can hold, and a --top or --samples that is no such number; sets the log
+// level.
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
                                         const std::string& usage, Options options);
 

@@ -14,6 +14,8 @@ int train_command(const Words& words);
 int validate_command(const Words& words);
 int test_command(const Words& words);
 int predict_command(const Words& words);
+int tune_command(const Words& words);
+int report_command(const Words& words);
 int plugins_command(const Words& words);
 int list_command(const Words& words);
 int config_command(const Words& words);

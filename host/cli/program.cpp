@@ -20,9 +20,10 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"train", train_command},     {"validate", validate_command},     {"test", test_command},
-    {"predict", predict_command}, {"plugins", plugins_command},       {"list", list_command},
-    {"config", config_command},   {"checkpoint", checkpoint_command}, {"doctor", doctor_command}};
+    {"train", train_command},           {"validate", validate_command}, {"test", test_command},
+    {"predict", predict_command},       {"tune", tune_command},         {"report", report_command},
+    {"plugins", plugins_command},       {"list", list_command},         {"config", config_command},
+    {"checkpoint", checkpoint_command}, {"doctor", doctor_command}};
 
 constexpr const char* kHelp =
     R"(pergola trains multimodal models that come as plugins.
@@ -32,6 +33,8 @@ constexpr const char* kHelp =
   pergola test      CONFIG [key=value ...]   the same on the test split
   pergola predict   CONFIG [key=value ...]   a prediction file for a split
   pergola predict   --checkpoint DIR --text "..." --image FILE | --features FILE   one sample's answer, as JSON
+  pergola tune      lr | batch_size CONFIG [key=value ...]   a learning rate, or a batch size, to begin with
+  pergola report    RUN                      a run as one HTML page: curves, config, predictions
   pergola plugins   list | inspect FILE      which plugins there are, and what is in one
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
   pergola config    show CONFIG [key=value ...]   every value, and where it came from

@@ -6,6 +6,7 @@
 #include "host/run/plugins.h"
 #include "host/run/predict_sample.h"
 #include "host/support/json.h"
+#include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
 
@@ -16,9 +17,22 @@
 namespace pergola::host {
 namespace {
 
+// What `training` says about the log; --log-level wins over logger_level.
+void set_up_log(const Config& training, const Arguments& arguments) {
+  if (!arguments.log_level) {
+    const std::string level =
+        training.get_choice("logger_level", "info", {"debug", "info", "warning", "error"});
+    set_log_level(parse_log_level(level));
+  }
+  if (training.get<bool>("should_not_log")) show_errors_only();
+  if (!training.get<bool>("colored_logs")) set_log_colours(LogColours::kNo);
+}
+
 ConfigAndPlugins load(Arguments& arguments, const std::string& usage) {
   const std::string file = take_config(arguments, usage);
-  return load_config(file, arguments.overrides, arguments.plugin_path);
+  ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
+  set_up_log(loaded.config.root.table("training"), arguments);
+  return loaded;
 }
 
 // Lines of "name value", so that a shell script can read them.

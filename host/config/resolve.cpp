@@ -2,6 +2,7 @@
 #include "host/config/resolve.h"
 
 #include "host/config/aliases.h"
+#include "host/config/config_text.h"
 #include "host/config/includes.h"
 #include "host/config/interpolate.h"
 #include "host/config/merge.h"
@@ -19,11 +20,12 @@ namespace {
 
 // model_config and `model`, or dataset_config and `dataset`: the two go the same way.
 struct Section {
-  const char* table;    // "model_config"
-  const char* key;      // "model"
-  const Value& chosen;  // the name behind that key, with its origin
-  const char* always;   // a key of each table that the host itself reads, or ""
-  const char* nobody;   // why a name is unknown
+  const char* table;                       // "model_config"
+  const char* key;                         // "model"
+  const Value& value;                      // what is behind that key, with its origin
+  const std::vector<std::string>& chosen;  // the names that are
+  const char* always;                      // a key of each table that the host itself reads, or ""
+  const char* nobody;                      // why a name is unknown
   const std::function<std::optional<Value>(const std::string&)>& defaults_of;
   const std::function<std::string(const std::string&)>& hint;
   std::map<std::string, Value> defaults = {};  // of each name that the config has
@@ -52,8 +54,10 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
 
 // Gets the defaults of the chosen name, and of all that the user has tables for.
 void collect_defaults(Section& section, const Value& user, const std::vector<Override>& overrides) {
-  add_defaults(section, section.chosen.as_string(),
-               concat(section.key, " = ", to_string(section.chosen), at_origin(section.chosen)));
+  for (const std::string& name : section.chosen) {
+    add_defaults(section, name,
+                 concat(section.key, " = ", to_string(section.value), at_origin(section.value)));
+  }
   const Value* table = user.find(section.table);
   if (table != nullptr && table->is_table()) {
     for (const auto& [name, value] : table->as_table()) {
@@ -91,15 +95,14 @@ void check_section(const Value& root, const Section& section) {
   }
 }
 
-// `key` of the first stage, which must be a string.
-Value required_name(const Value& root, const char* key, const std::string& source,
-                    const char* command) {
+// `key` of the first stage, which must be there.
+Value required(const Value& root, const char* key, const std::string& source, const char* command) {
   const Value value = resolve_references_at(root, key);
   if (value.is_null()) {
     throw Error(ErrorKind::kConfig, source, " does not say which ", key, " to use; add ", key,
                 " = \"name\", and see `", command, "` for the names");
   }
-  if (value.is_string()) return value;
+  if (value.is_string() || (value.is_array() && key == std::string("dataset"))) return value;
   throw Error(ErrorKind::kConfig, key, " = ", to_string(value), at_origin(value), " is ",
               value.type_name(), "; expected a string");
 }
@@ -151,6 +154,7 @@ Value escaped(const Value& value) {
   if (copy.is_table()) {
     for (auto& [key, item] : copy.as_table()) item = escaped(item);
   }
+  copy.set_origin(value.origin());
   return copy;
 }
 
@@ -158,7 +162,9 @@ Value escaped(const Value& value) {
 
 std::string ResolvedConfig::show() const { return to_toml(root.value(), Origins::kShow); }
 
-std::string ResolvedConfig::to_file() const { return to_toml(escaped(root.value())); }
+std::string ResolvedConfig::to_file(Origins origins) const {
+  return to_toml(escaped(root.value()), origins);
+}
 
 ConfigDraft::ConfigDraft(const std::filesystem::path& file, std::vector<Override> overrides,
                          const SavedModelReader& read)
@@ -170,17 +176,20 @@ ConfigDraft::ConfigDraft(Value user, const std::string& source, std::vector<Over
   expand_model_table(over_defaults(user_, overrides_), read, user_, overrides_);
   const Value root = over_defaults(user_, overrides_);
   check_keys(root);
-  model_ = required_name(root, "model", source, "pergola list models");
-  dataset_ = required_name(root, "dataset", source, "pergola list datasets");
+  model_ = required(root, "model", source, "pergola list models");
+  models_ = {model_.as_string()};
+  dataset_ = required(root, "dataset", source, "pergola list datasets");
+  datasets_ = dataset_names(Config(Value::Table{{"dataset", dataset_}}));
   plugin_path_ = plugin_path_of(root);
 }
 
 ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
   Section sections[] = {
-      {"model_config", "model", model_, "losses", "no plugin found has a model of that name",
-       provider.model_defaults, provider.model_hint},
-      {"dataset_config", "dataset", dataset_, "", "neither the host nor a plugin has that data set",
-       provider.dataset_defaults, provider.dataset_hint},
+      {"model_config", "model", model_, models_, "losses",
+       "no plugin found has a model of that name", provider.model_defaults, provider.model_hint},
+      {"dataset_config", "dataset", dataset_, datasets_, "",
+       "neither the host nor a plugin has that data set", provider.dataset_defaults,
+       provider.dataset_hint},
   };
   Value user = user_;
   std::vector<Override> overrides = overrides_;

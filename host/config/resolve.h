@@ -7,6 +7,7 @@
 
 #include "host/config/model_table.h"
 #include "host/config/overrides.h"
+#include "host/config/toml.h"
 #include "pergola/config.h"
 #include "pergola/value.h"
 
@@ -35,8 +36,9 @@ struct ResolvedConfig {
 
   // For `config show`: TOML, behind each value a comment with its origin.
   [[nodiscard]] std::string show() const;
-  // For config.toml: TOML that resolves to the same config again.
-  [[nodiscard]] std::string to_file() const;
+  // For config.toml and checkpoints: TOML that resolves to the same config again, with comments as
+  // in show() if asked for.
+  [[nodiscard]] std::string to_file(Origins origins = Origins::kHide) const;
 };
 
 // First stage: what the user wrote, over the built-in defaults. Immutable.
@@ -52,7 +54,7 @@ class ConfigDraft {
               const SavedModelReader& read = {});
 
   [[nodiscard]] const std::string& model() const { return model_.as_string(); }
-  [[nodiscard]] const std::string& dataset() const { return dataset_.as_string(); }
+  [[nodiscard]] const std::vector<std::string>& datasets() const noexcept { return datasets_; }
   // plugins.path, in its order.
   [[nodiscard]] const std::vector<std::filesystem::path>& plugin_path() const noexcept {
     return plugin_path_;
@@ -65,8 +67,10 @@ class ConfigDraft {
  private:
   Value user_;  // file over includes
   std::vector<Override> overrides_;
-  Value model_;    // a string
-  Value dataset_;  // a string
+  Value model_;                      // a string
+  Value dataset_;                    // a string, or an array of them
+  std::vector<std::string> models_;  // the names in them
+  std::vector<std::string> datasets_;
   std::vector<std::filesystem::path> plugin_path_;
 };
 

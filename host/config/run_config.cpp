@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/run_config.h"
 
+#include "host/config/config_text.h"
 #include "host/config/merge.h"
 #include "host/support/log.h"
-#include "host/support/printable.h"
 #include "pergola/suggest.h"
 
 #include <algorithm>
@@ -35,97 +35,9 @@ std::vector<std::string> run_type_words(const Config& root) {
   return words;
 }
 
-bool is_device(const std::string& text) {
-  if (text == "auto" || text == "cpu" || text == "cuda") return true;
-  constexpr std::string_view kPrefix = "cuda:";
-  const std::string_view rest =
-      std::string_view(text).substr(std::min(text.size(), kPrefix.size()));
-  return text.substr(0, kPrefix.size()) == kPrefix && !rest.empty() && rest.size() <= 2 &&
-         rest.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 bool was_set(const Config& config, std::string_view key) {
   const Value* value = config.value().find(key);
   return value != nullptr && value->origin() != "defaults";
-}
-
-std::string non_empty(const Config& config, std::string_view key) {
-  std::string text = config.get<std::string>(key);
-  if (text.empty()) throw config.error(key, "is empty; expected a name");
-  return text;
-}
-
-// A path that the run's config.toml can hold and that the system takes whole, not up to a NUL.
-std::string writable_path(const Config& config, std::string_view key) {
-  std::string text = non_empty(config, key);
-  if (printable(text) == text) return text;
-  throw config.error(key,
-                     "has control characters or bytes that are not UTF-8; expected a name without");
-}
-
-// Names the run's folder in env.save_dir's default, so it must not lead to another one.
-std::string parse_experiment_name(const Config& training) {
-  std::string name = writable_path(training, "experiment_name");
-  if (name.find('/') == std::string::npos && name != "." && name != "..") return name;
-  throw training.error("experiment_name",
-                       "is not the name of a folder; rename it to one without '/' that is neither "
-                       ". nor ..; where the run's folder is, env.save_dir or --run-dir says");
-}
-
-std::optional<double> parse_clip_norm(const Config& training) {
-  if (training.get<std::string>("clip_norm_mode") != "all") {
-    throw training.error("clip_norm_mode",
-                         "is not known; expected \"all\": the norm of all gradients together");
-  }
-  if (!training.get<bool>("clip_gradients")) return std::nullopt;
-  if (!training.has("max_grad_l2_norm")) {
-    throw training.error("clip_gradients",
-                         "needs training.max_grad_l2_norm, which is not set; set it to a number "
-                         "above 0, such as 0.25");
-  }
-  return training.get<double>("max_grad_l2_norm");
-}
-
-void parse_clipping(const Config& config, TrainingConfig& training) {
-  training.max_grad_l2_norm = parse_clip_norm(config);
-  training.clip_grad_value = config.find<double>("clip_grad_value");
-  if (!training.max_grad_l2_norm || !training.clip_grad_value) return;
-  throw config.error("clip_grad_value",
-                     "limits gradients by value, and training.clip_gradients by norm; take one of "
-                     "the two out");
-}
-
-// MMF's rule: validation is what is monitored, said or not.
-MonitorConfig parse_monitor(const Config& early_stop) {
-  MonitorConfig monitor{non_empty(early_stop, "criteria"), early_stop.get<bool>("minimize")};
-  if (monitor.criteria.substr(0, 4) != "val/") monitor.criteria.insert(0, "val/");
-  return monitor;
-}
-
-TrainingConfig parse_training(const Config& config) {
-  TrainingConfig training;
-  training.experiment_name = parse_experiment_name(config);
-  training.seed = config.get<std::int64_t>("seed");
-  training.device = config.get<std::string>("device");
-  if (!is_device(training.device)) {
-    throw config.error("device", "is not a device; expected auto, cpu, cuda or cuda:N");
-  }
-  training.num_threads = config.get<std::int64_t>("num_threads");
-  training.batch_size = config.get<std::int64_t>("batch_size");
-  training.update_frequency = config.get<std::int64_t>("update_frequency");
-  training.max_updates = config.get<std::int64_t>("max_updates");
-  training.max_epochs = config.find<double>("max_epochs");
-  training.log_interval = config.get<std::int64_t>("log_interval");
-  training.checkpoint_interval = config.get<std::int64_t>("checkpoint_interval");
-  training.evaluation_interval = config.get<std::int64_t>("evaluation_interval");
-  training.evaluate_metrics = config.get<bool>("evaluate_metrics");
-  training.num_workers = config.get<std::int64_t>("num_workers");
-  training.pin_memory = config.get<bool>("pin_memory");
-  parse_clipping(config, training);
-  training.exit_on_nan_losses = config.get<bool>("exit_on_nan_losses");
-  training.callbacks = config.typed_list("callbacks");
-  training.monitor = parse_monitor(config.table("early_stop"));
-  return training;
 }
 
 std::optional<ComponentConfig> parse_optimizer(const Config& root, const RunType& run_type) {
@@ -188,15 +100,49 @@ void flatten_mapping(const Config& table, const std::string& path,
   }
 }
 
+// `resume_file` with resume_pretrained is MMF's way to say `pretrained`.
+void parse_beginning(const Config& config, CheckpointConfig& checkpoint) {
+  if (config.has("resume_file")) checkpoint.resume_file = non_empty(config, "resume_file");
+  if (config.has("pretrained")) checkpoint.pretrained = non_empty(config, "pretrained");
+  const bool weights_alone = config.get<bool>("resume_pretrained");
+  if (weights_alone && !checkpoint.resume_file) {
+    throw config.error("resume_pretrained",
+                       "needs checkpoint.resume_file, the weights to begin with, which is not set");
+  }
+  if (!checkpoint.resume_file) return;
+  if (checkpoint.pretrained) {
+    throw config.error("resume_file",
+                       "is one thing to begin with, and checkpoint.pretrained another; take one of "
+                       "the two out");
+  }
+  if (weights_alone) std::swap(checkpoint.pretrained, checkpoint.resume_file);
+}
+
 CheckpointConfig parse_checkpoint(const Config& config) {
   CheckpointConfig checkpoint;
   checkpoint.resume = config.get<bool>("resume");
+  checkpoint.resume_best = config.get<bool>("resume_best");
+  parse_beginning(config, checkpoint);
+  const Config reset = config.table("reset");
+  checkpoint.reset = {reset.get<bool>("all"), reset.get<bool>("optimizer"),
+                      reset.get<bool>("counts"), reset.get<bool>("fp16_scaler")};
   checkpoint.max_to_keep = config.get<std::int64_t>("max_to_keep");
-  if (config.has("pretrained")) checkpoint.pretrained = non_empty(config, "pretrained");
+  checkpoint.keep_every = config.get<std::int64_t>("keep_every");
+  checkpoint.keep_best = config.get<std::int64_t>("keep_best");
+  checkpoint.save_in_background = config.get<bool>("save_in_background");
+  checkpoint.save_git_details = config.get<bool>("save_git_details");
   flatten_mapping(config.table("pretrained_state_mapping"), "",
                   checkpoint.pretrained_state_mapping);
   checkpoint.pretrained_resize_positions = config.get<bool>("pretrained_resize_positions");
   return checkpoint;
+}
+
+MultitaskingConfig parse_multitasking(const Config& config) {
+  return {config.get<bool>("enabled"),
+          config.get_choice(
+              "type", "size_proportional",
+              {"constant", "round_robin", "random", "size_proportional", "ratios", "temperature"}),
+          config.table("params")};
 }
 
 }  // namespace
@@ -224,18 +170,23 @@ RunType RunType::parse(const Config& root) {
 RunConfig RunConfig::parse(const Config& root) {
   RunConfig run;
   run.model = root.get<std::string>("model");
-  run.dataset = root.get<std::string>("dataset");
+  run.datasets = dataset_names(root);
+  run.dataset = run.datasets.front();
   run.run_type = RunType::parse(root);
-  run.training = parse_training(root.table("training"));
+  run.training = TrainingConfig::parse(root.table("training"));
   run.optimizer = parse_optimizer(root, run.run_type);
   run.scheduler = parse_scheduler(root);
   run.evaluation.metrics = root.typed_list("evaluation.metrics");
+  run.evaluation.use_cpu = root.get<bool>("evaluation.use_cpu");
   run.evaluation.predict = root.get<bool>("evaluation.predict");
   run.checkpoint = parse_checkpoint(root.table("checkpoint"));
+  run.multitasking = parse_multitasking(root.table("multitasking"));
   run.env.data_dir = non_empty(root, "env.data_dir");
   run.env.save_dir = writable_path(root, "env.save_dir");
   run.model_config = root.table(concat("model_config.", run.model));
-  run.dataset_config = root.table(concat("dataset_config.", run.dataset));
+  for (const std::string& name : run.datasets) {
+    run.dataset_configs[name] = root.table(concat("dataset_config.", name));
+  }
   return run;
 }
 

@@ -78,6 +78,7 @@ Error unknown_key(std::string_view parent, const std::string& name, const Value&
 }
 
 bool is_string(const Value& value) { return value.is_string(); }
+bool is_table(const Value& value) { return value.is_table(); }
 bool is_integer(const Value& value) { return value.type() == Value::Type::kInteger; }
 
 bool has_type(const Value& value, KeyType type) {
@@ -86,6 +87,10 @@ bool has_type(const Value& value, KeyType type) {
       return value.type() == Value::Type::kBoolean;
     case KeyType::kInteger:
       return is_integer(value);
+    case KeyType::kIntegerOrBoolean:
+      return is_integer(value) || value.type() == Value::Type::kBoolean;
+    case KeyType::kDuration:
+      return is_integer(value) || value.is_string();
     case KeyType::kFloat:
       return value.type() == Value::Type::kFloat || is_integer(value);
     case KeyType::kString:
@@ -94,6 +99,7 @@ bool has_type(const Value& value, KeyType type) {
       return value.is_string() || value.is_array();
     case KeyType::kStrings:
     case KeyType::kIntegers:
+    case KeyType::kTables:
     case KeyType::kTypedList:
       return value.is_array();
     case KeyType::kTable:
@@ -110,6 +116,7 @@ struct ElementRule {
 
 ElementRule element_rule(KeyType type) {
   if (type == KeyType::kIntegers) return {&is_integer, "an integer"};
+  if (type == KeyType::kTables) return {&is_table, "a table"};
   return {&is_string, "a string"};
 }
 
@@ -167,6 +174,10 @@ std::string_view type_text(KeyType type) noexcept {
       return "true or false";
     case KeyType::kInteger:
       return "an integer";
+    case KeyType::kIntegerOrBoolean:
+      return "an integer, true or false";
+    case KeyType::kDuration:
+      return "a number of updates, or text such as \"2 epochs\" or \"30 minutes\"";
     case KeyType::kFloat:
       return "a number";
     case KeyType::kString:
@@ -179,6 +190,8 @@ std::string_view type_text(KeyType type) noexcept {
       return "a string or an array of strings";
     case KeyType::kTypedList:
       return "an array of names or {type = \"name\", params = {...}}";
+    case KeyType::kTables:
+      return "an array of tables";
     case KeyType::kTable:
       return "a table";
   }

@@ -14,12 +14,15 @@ namespace pergola::host {
 enum class KeyType {
   kBoolean,
   kInteger,
-  kFloat,  // takes integers
+  kIntegerOrBoolean,
+  kFloat,     // takes integers
+  kDuration,  // an integer or a string; who reads it says which strings
   kString,
   kStrings,        // an array
   kIntegers,       // an array
   kStringOrArray,  // a string or an array of strings
   kTypedList,      // an array of names and of {type = "name", params = {...}}
+  kTables,         // an array of tables, checked by who reads it
   kTable,          // whatever is in it is checked by who reads it
 };
 

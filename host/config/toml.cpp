@@ -2,6 +2,7 @@
 #include "host/config/toml.h"
 
 #include "host/support/files.h"
+#include "host/support/printable.h"
 
 #include <stdexcept>
 
@@ -189,7 +190,9 @@ void write_table(std::string& out, const Value& table, const std::string& path, 
   for (const auto& [key, value] : table.as_table()) {
     if (value.is_table() || value.is_null()) continue;
     lines += concat(key_text(key), " = ", to_string(value));
-    if (origins == Origins::kShow && !value.origin().empty()) lines += "  # " + value.origin();
+    if (origins == Origins::kShow && !value.origin().empty()) {
+      lines += "  # " + printable(value.origin());  // of a file whose name may be anything
+    }
     lines += '\n';
   }
   const bool needs_header = !path.empty() && (!lines.empty() || table.as_table().empty());

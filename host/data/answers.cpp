@@ -5,6 +5,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace pergola::host {
 
 Answers::Answers(const Processor& processor, bool single_class) : single_class_(single_class) {
@@ -41,6 +44,25 @@ std::vector<Value> Answers::rows(const Report& report) const {
                                    {"probability", probability_BA[i][best].item<double>()}});
   }
   return rows;
+}
+
+void add_targets(const SampleList& batch, std::vector<Value>& rows) {
+  if (!batch.has("answers")) return;
+  const std::vector<Strings>* answers_B = nullptr;
+  try {
+    answers_B = &batch.string_lists("answers");
+  } catch (const Error&) {
+    return;
+  }
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Value::Array distinct;
+    for (const std::string& answer : (*answers_B)[i]) {
+      const bool is_new = std::ranges::find(distinct, Value(answer)) == distinct.end();
+      if (is_new && !answer.empty()) distinct.emplace_back(answer);
+    }
+    if (distinct.empty()) continue;
+    rows[i]["target"] = distinct.size() == 1 ? distinct.front() : Value(std::move(distinct));
+  }
 }
 
 }  // namespace pergola::host

@@ -34,4 +34,8 @@ class Answers {
   bool single_class_ = false;
 };
 
+// Adds `target` to each row of a batch: its answer, or an array of those that several people gave.
+// Nothing where the batch has no `answers`, or a processor has made something else of them.
+void add_targets(const SampleList& batch, std::vector<Value>& rows);
+
 }  // namespace pergola::host

@@ -275,6 +275,7 @@ std::vector<Value> EasyVqa::format_for_prediction(const Report& report) const {
   std::vector<Value> rows = answers_.rows(report);
   if (rows.empty() || !report.batch.has("question_id")) return rows;  // or of sample_from()
   const at::Tensor& ids_B = report.batch.tensor("question_id");
+  const fs::path images = fs::absolute(file_.path.parent_path() / "images");
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = ids_B[static_cast<std::int64_t>(i)].item<std::int64_t>();
     PERGOLA_ASSERT(row >= 0 && row < static_cast<std::int64_t>(file_.rows.size()));
@@ -282,7 +283,9 @@ std::vector<Value> EasyVqa::format_for_prediction(const Report& report) const {
     rows[i]["question_id"] = row;
     rows[i]["image_id"] = content.image;
     rows[i]["question"] = file_.questions[content.question];
+    rows[i]["image"] = (images / concat(content.image, ".png")).string();
   }
+  add_targets(report.batch, rows);
   return rows;
 }
 

@@ -54,8 +54,8 @@ class EasyVqa final : public Dataset {
   [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override;
   // Those of the processors.
   [[nodiscard]] Value facts() const override;
-  // {question_id, image_id, question, answer, probability}; {} when the answer processor tells no
-  // `answers`.
+  // {question_id, image_id, question, image, answer, probability, target}, `image` being the file
+  // and `target` what is right; {} when the answer processor tells no `answers`.
   [[nodiscard]] std::vector<Value> format_for_prediction(const Report& report) const override;
   [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores) const override;
   // The states of the processors, and the images' size.

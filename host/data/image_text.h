@@ -46,8 +46,9 @@ class ImageText final : public Dataset {
   // Those of the processors; image_height, image_width; image_feature_dim and visual_embedding_dim,
   // both D.
   [[nodiscard]] Value facts() const override;
-  // {id, answer, probability}, id being the line's number where the row has none; {} when the
-  // answer processor tells no `answers`.
+  // {id, text, image, answer, probability, target}: id is the line's number where the row has none,
+  // `image` the file, or an array of them, and `target` what is right; both only where there are
+  // such. {} when the answer processor tells no `answers`.
   [[nodiscard]] std::vector<Value> format_for_prediction(const Report& report) const override;
   [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores) const override;
   // The states of the processors, and how many images and features of which size a sample has.

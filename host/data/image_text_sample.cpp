@@ -14,9 +14,10 @@
 namespace pergola::host {
 namespace {
 
-std::vector<std::filesystem::path> find_all(const Strings& names,
-                                            const std::optional<DataFolder>& folder) {
-  std::vector<std::filesystem::path> files;
+namespace fs = std::filesystem;
+
+std::vector<fs::path> find_all(const Strings& names, const std::optional<DataFolder>& folder) {
+  std::vector<fs::path> files;
   for (const std::string& name : names) files.push_back(folder->find(name));
   return files;
 }
@@ -165,10 +166,17 @@ std::vector<Value> ImageText::format_for_prediction(const Report& report) const 
   const at::Tensor& row_B = report.batch.tensor("row");
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = row_B[static_cast<std::int64_t>(i)].item<std::int64_t>();
-    Value id = parse_image_text_row(lines_, row).id;
-    if (id.is_null()) id = lines_.line_number(row);
-    rows[i]["id"] = std::move(id);
+    ImageTextRow content = parse_image_text_row(lines_, row);
+    rows[i]["id"] = content.id.is_null() ? Value(lines_.line_number(row)) : std::move(content.id);
+    rows[i]["text"] = std::move(content.text);
+    Value::Array images;
+    for (const fs::path& file : find_all(content.images, image_folder_)) {
+      images.emplace_back(file.string());
+    }
+    if (images.empty()) continue;
+    rows[i]["image"] = images.size() == 1 ? images.front() : Value(std::move(images));
   }
+  add_targets(report.batch, rows);
   return rows;
 }
 

@@ -12,6 +12,7 @@
 #include <sched.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <mutex>
 
 namespace pergola::host {
@@ -84,6 +85,20 @@ void prepare_cpu(std::int64_t num_threads) {
   // full of denormal numbers, and each of them costs the CPU a hundred cycles.
   at::globalContext().setFlushDenormal(true);
   if (num_threads > 0) at::set_num_threads(static_cast<int>(num_threads));
+}
+
+void set_deterministic(bool deterministic, bool cudnn_benchmark) {
+  // cuBLAS adds up in an order of its own unless its workspace has a fixed size; a user's stays.
+  if (deterministic) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::Context& context = at::globalContext();
+  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+  context.setDeterministicCuDNN(deterministic);
+  context.setBenchmarkCuDNN(cudnn_benchmark && !deterministic);
+}
+
+std::string without_deterministic_form(const std::string& message) {
+  const std::size_t end = message.find(" does not have a deterministic implementation");
+  return end == std::string::npos ? "" : message.substr(0, end);
 }
 
 at::Tensor rng_state(c10::Device device) {

@@ -22,6 +22,19 @@ namespace pergola::host {
 // threads; 0 takes all cores. More than there are is a warning. Before any tensor work.
 void prepare_cpu(std::int64_t num_threads);
 
+// With `deterministic`, the same run gives the same bits on a GPU too: operations take their
+// deterministic form, which may be slower, memory that nobody has written yet is filled (together 2
+// to 6 % of a BERT's step on an H200), and operations that have no such form throw
+// (without_deterministic_form()). `cudnn_benchmark`: cuDNN tries its convolutions on each new shape
+// and takes the fastest; that is faster for shapes that stay, and another one in each run, so it is
+// off with `deterministic`. For the whole process; before any work on a GPU, because cuBLAS reads
+// an environment variable that this sets when it starts.
+void set_deterministic(bool deterministic, bool cudnn_benchmark);
+
+// The operation that LibTorch refused in `message` because it has no deterministic form;
+// "" when the message is another one.
+[[nodiscard]] std::string without_deterministic_form(const std::string& message);
+
 // The state of the generator that dropout and weight initialisation on this device draw from: uint8
 // [n] on the CPU.
 [[nodiscard]] at::Tensor rng_state(c10::Device device);

@@ -6,9 +6,10 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <set>
-#include <string>
-#include <vector>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -36,6 +37,60 @@ std::string suggestion(const std::string& pattern, const std::vector<std::string
   }
   const bool is_name = std::find(names.begin(), names.end(), near) != names.end();
   return "; did you mean '" + near + (is_name ? "" : ".*") + "'?";
+}
+
+using Parameters = torch::OrderedDict<std::string, at::Tensor>;
+
+const void* identity(const at::Tensor& parameter) { return parameter.unsafeGetTensorImpl(); }
+
+std::int64_t count_elements(const std::vector<at::Tensor>& parameters) {
+  std::int64_t elements = 0;
+  for (const at::Tensor& parameter : parameters) elements += parameter.numel();
+  return elements;
+}
+
+// "4 tensors with 18 elements"
+std::string describe(const std::vector<at::Tensor>& parameters) {
+  return concat(parameters.size(), parameters.size() == 1 ? " tensor" : " tensors", " with ",
+                count_elements(parameters), " elements");
+}
+
+// The parameters that an entry names and that training.freeze leaves, each once.
+std::vector<at::Tensor> named_parameters(const Parameters& all, const UnfreezeConfig& config) {
+  std::vector<at::Tensor> found;
+  std::set<const void*> seen;
+  for (std::size_t k = 0; k < config.parameters.size(); ++k) {
+    const std::string& pattern = config.parameters[k];
+    bool matched = false;
+    for (const auto& item : all) {
+      if (!matches(pattern, item.key())) continue;
+      matched = true;
+      if (!item.value().requires_grad() || !seen.insert(identity(item.value())).second) continue;
+      found.push_back(item.value());
+    }
+    if (matched) continue;
+    throw Error(ErrorKind::kConfig, config.where, ": parameters[", k, "] = \"", pattern,
+                "\" matches no parameter of the model", suggestion(pattern, all.keys()));
+  }
+  if (!found.empty()) return found;
+  throw Error(ErrorKind::kConfig, config.where,
+              ": all parameters that it names are frozen for the whole run by training.freeze; "
+              "take them out of one of the two");
+}
+
+std::int64_t to_updates(const UnfreezeConfig& config, std::int64_t updates_per_epoch) {
+  const double amount = config.after.amount;
+  switch (config.after.unit) {
+    case Duration::Unit::kUpdates:
+      return std::llround(amount);
+    case Duration::Unit::kEpochs:
+      // A tenth of 30 updates is 3.0000000000000004 of them.
+      return std::llround(std::ceil(amount * static_cast<double>(updates_per_epoch) - 1e-6));
+    case Duration::Unit::kSeconds:
+      break;
+  }
+  throw Error(ErrorKind::kConfig, config.where,
+              ": `after` is a time; expected updates or epochs, such as after = \"2 epochs\"");
 }
 
 }  // namespace
@@ -74,7 +129,7 @@ void freeze_parameters(BaseModel& model, const Config& training) {
       if (!matches(patterns[k], item.key())) continue;
       found = true;
       item.value().set_requires_grad(false);
-      if (!frozen.insert(item.value().unsafeGetTensorImpl()).second) continue;
+      if (!frozen.insert(identity(item.value())).second) continue;
       elements += item.value().numel();
     }
     if (found) continue;
@@ -86,6 +141,64 @@ void freeze_parameters(BaseModel& model, const Config& training) {
   }
   log::info("[model] frozen by training.freeze: ", frozen.size(), " tensors with ", elements,
             " elements; ", model.num_trained_parameters(), " elements are trained");
+}
+
+FreezeSchedule::FreezeSchedule(const BaseModel& model, const std::vector<UnfreezeConfig>& config,
+                               std::int64_t updates_per_epoch) {
+  const Parameters all = model.named_parameters();
+  std::map<const void*, std::size_t> last;  // the entry that frees a parameter last
+  std::vector<std::vector<at::Tensor>> named;
+  for (std::size_t k = 0; k < config.size(); ++k) {
+    named.push_back(named_parameters(all, config[k]));
+    entries_.push_back({config[k].where, to_updates(config[k], updates_per_epoch), {}, false});
+    for (const at::Tensor& parameter : named.back()) {
+      const auto [found, first] = last.emplace(identity(parameter), k);
+      if (!first && entries_[k].after > entries_[found->second].after) found->second = k;
+    }
+  }
+  for (std::size_t k = 0; k < config.size(); ++k) {
+    for (const at::Tensor& parameter : named[k]) {
+      if (last.at(identity(parameter)) == k) entries_[k].parameters.push_back(parameter);
+    }
+  }
+  check_begin(model);
+}
+
+// A loss that depends on no trained parameter has no backward pass.
+void FreezeSchedule::check_begin(const BaseModel& model) const {
+  std::int64_t left = model.num_trained_parameters();
+  const Entry* first = nullptr;  // to thaw
+  for (const Entry& entry : entries_) {
+    if (entry.after == 0) continue;
+    left -= count_elements(entry.parameters);
+    if (first == nullptr || entry.after < first->after) first = &entry;
+  }
+  if (first == nullptr || left > 0) return;
+  throw Error(ErrorKind::kConfig, first->where,
+              ": with the other entries of training.unfreeze and training.freeze it leaves no "
+              "parameter to train in the first ",
+              first->after, first->after == 1 ? " update" : " updates", "; freeze less");
+}
+
+void FreezeSchedule::apply(std::int64_t updates) {
+  for (Entry& entry : entries_) {
+    const bool frozen = updates < entry.after;
+    if (frozen == entry.frozen || entry.parameters.empty()) continue;
+    entry.frozen = frozen;
+    for (at::Tensor& parameter : entry.parameters) parameter.set_requires_grad(!frozen);
+    const std::string when = frozen ? concat(" are frozen in the first ", entry.after,
+                                             entry.after == 1 ? " update" : " updates")
+                                    : concat(" are trained from update ", updates + 1, " on");
+    log::info("[model] ", describe(entry.parameters), " of ", entry.where, when);
+  }
+}
+
+std::vector<std::string> FreezeSchedule::frozen_until_end(std::int64_t max_updates) const {
+  std::vector<std::string> places;
+  for (const Entry& entry : entries_) {
+    if (entry.after >= max_updates && !entry.parameters.empty()) places.push_back(entry.where);
+  }
+  return places;
 }
 
 }  // namespace pergola::host

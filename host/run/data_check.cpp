@@ -50,11 +50,12 @@ std::string difference(const Value& saved, const Value& now) {
 }
 
 // Of a processor's words.
-std::string origin(const std::string& processor, const RunConfig& config) {
-  const Value& table = config.dataset_config.value();
+std::string origin(const std::string& processor, const RunConfig& config,
+                   const std::string& dataset) {
+  const Value& table = config.dataset_configs.at(dataset).value();
   const std::string key = concat("processors.", processor, ".params.vocab_file");
   const Value* const file = table.find(key);
-  const std::string place = concat("dataset_config.", config.dataset);
+  const std::string place = concat("dataset_config.", dataset);
   if (file != nullptr && file->is_string() && !file->as_string().empty()) {
     return concat(to_string(*file), " (", place, ".", key, ")");
   }
@@ -62,7 +63,7 @@ std::string origin(const std::string& processor, const RunConfig& config) {
   const bool named = rows != nullptr && rows->is_string();
   const Value* const folder = table.find("data_dir");
   const bool has_folder = folder != nullptr && folder->is_string() && !folder->as_string().empty();
-  return concat("the training split of data set '", config.dataset, "' (",
+  return concat("the training split of data set '", dataset, "' (",
                 named ? concat(place, ".annotations.train = ", to_string(*rows), ", ") : "",
                 has_folder ? concat(place, ".data_dir = ", to_string(*folder))
                            : concat("env.data_dir = ", config.env.data_dir.string()),
@@ -71,7 +72,8 @@ std::string origin(const std::string& processor, const RunConfig& config) {
 
 }  // namespace
 
-void check_same_words(const Value& saved, const Value& now, const RunConfig& config) {
+void check_same_words(const Value& saved, const Value& now, const RunConfig& config,
+                      const std::string& dataset) {
   const Value* const old_states = saved.is_table() ? saved.find("processors") : nullptr;
   const Value* const states = now.is_table() ? now.find("processors") : nullptr;
   if (old_states == nullptr || states == nullptr || !old_states->is_table() ||
@@ -85,9 +87,9 @@ void check_same_words(const Value& saved, const Value& now, const RunConfig& con
     const std::string differs = difference(old_state, found->second);
     if (differs.empty()) continue;
     throw Error(ErrorKind::kCheckpoint, "the checkpoint was trained with other words than ", key,
-                " of data set '", config.dataset, "' has: ", differs,
+                " of data set '", dataset, "' has: ", differs,
                 ", so that its answers would mean others; the words come from ",
-                origin(key, config),
+                origin(key, config, dataset),
                 "; put back what was there when it was trained, or train anew");
   }
 }

@@ -6,12 +6,16 @@
 #include "host/config/run_config.h"
 #include "pergola/value.h"
 
+#include <string>
+
 namespace pergola::host {
 
-// `saved`: what a checkpoint has of its data set's state_dict(); `now`: the same of `config`'s.
+// `saved`: what a checkpoint has of a data set's state_dict(); `now`: the same of `dataset` in
+// `config`.
 // Compares what their `processors` keep, where `saved` has it: what else is in them shows in shapes
 // of weights and batches. Throws Error{kCheckpoint} that names the first word that differs, and
 // where the words come from.
-void check_same_words(const Value& saved, const Value& now, const RunConfig& config);
+void check_same_words(const Value& saved, const Value& now, const RunConfig& config,
+                      const std::string& dataset);
 
 }  // namespace pergola::host

@@ -52,12 +52,12 @@ RunResult evaluate(const EvaluateRequest& request) {
     // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere, where
     // a run may follow.
     RunFolder::mark_if_empty(config.env.save_dir);
-    predictions =
-        config.env.save_dir / "predictions" / (config.dataset + "_" + request.split + ".json");
-    result.files.push_back(predictions);
+    predictions = config.env.save_dir / "predictions";
   }
-  result.metrics = session.evaluate(request.split, predictions);
-  if (config.training.exit_on_nan_losses) check_losses(result.metrics, result.checkpoint);
+  Session::Evaluation evaluation = session.evaluate(request.split, predictions);
+  result.metrics = std::move(evaluation.numbers);
+  result.files = std::move(evaluation.files);
+  if (config.training.nan_guard.enabled) check_losses(result.metrics, result.checkpoint);
   result.status = "finished";
   const Value* update = content.state.find("progress.update");
   if (update != nullptr) result.updates = update->as_integer();

@@ -33,22 +33,27 @@ class OneSample final : public Dataset {
   SampleInputs inputs_;
 };
 
-// The data set's part of state.json.
+// What state.json has of the data sets.
 const Value& data_of(const CheckpointContent& content, const fs::path& folder) {
   const Value* const data = content.state.find("data");
-  if (data == nullptr) {
-    throw Error(ErrorKind::kCheckpoint, "the checkpoint ", folder.string(),
-                " has no vocabularies of its data set, because an older pergola saved it; save it ",
-                "anew where the data are: `pergola train CONFIG --resume` with a higher "
-                "training.max_updates or max_epochs; or predict a split: `pergola predict CONFIG "
-                "--checkpoint ",
-                folder.string(), "`");
-  }
-  if (data->is_table()) return *data;
-  const Value* const dataset = content.state.find("dataset");
-  throw Error(ErrorKind::kConfig, "data set ",
-              dataset == nullptr ? "of the checkpoint" : to_string(*dataset),
-              " makes no samples but its own: its class has no state_dict() and sample_from(); ",
+  if (data != nullptr) return *data;
+  throw Error(ErrorKind::kCheckpoint, "the checkpoint ", folder.string(),
+              " has no vocabularies of its data set, because an older pergola saved it; save it ",
+              "anew where the data are: `pergola train CONFIG --resume` with a higher "
+              "training.max_updates or max_epochs; or predict a split: `pergola predict CONFIG "
+              "--checkpoint ",
+              folder.string(), "`");
+}
+
+// The part of one data set; null where it has none.
+const Value* data_of(const Value& data, const Value& state, const std::string& dataset) {
+  const Value* const part = datasets_of(state).size() > 1 ? data.find(dataset) : &data;
+  return part != nullptr && part->is_table() ? part : nullptr;
+}
+
+[[noreturn]] void refuse_dataset(const std::string& dataset, const fs::path& folder) {
+  throw Error(ErrorKind::kConfig, "data set \"", dataset,
+              "\" makes no samples but its own: its class has no state_dict() and sample_from(); ",
               "predict a split: `pergola predict CONFIG --checkpoint ", folder.string(), "`");
 }
 
@@ -62,6 +67,7 @@ ConfigAndPlugins config_of(const CheckpointContent& content, const SampleRequest
 RunConfig for_prediction(const ConfigAndPlugins& loaded, const SampleRequest& request) {
   RunConfig config = RunConfig::parse(loaded.config.root);
   config.evaluation.metrics.clear();
+  config.multitasking = {};
   config.training.callbacks.clear();
   config.optimizer.reset();
   config.scheduler.reset();
@@ -74,10 +80,24 @@ RunConfig for_prediction(const ConfigAndPlugins& loaded, const SampleRequest& re
 
 // What it holds of the data is of no other data set.
 void check_dataset(const Value& state, const std::string& dataset) {
-  const Value* const saved = state.find("dataset");
-  if (saved == nullptr || *saved == Value(dataset)) return;
-  throw Error(ErrorKind::kCheckpoint, "the checkpoint is of data set ", to_string(*saved),
-              ", the config asks for '", dataset, "'; leave dataset as it was saved");
+  const std::vector<std::string> saved = datasets_of(state);
+  if (saved.empty() || std::ranges::find(saved, dataset) != saved.end()) return;
+  throw Error(ErrorKind::kCheckpoint, "the checkpoint is of data set ",
+              to_string(*state.find("dataset")), ", the config asks for '", dataset,
+              saved.size() == 1 ? "'; leave dataset as it was saved"
+                                : "'; set dataset to one of these, or leave it as it was saved");
+}
+
+// Adds the other data sets that the model was trained on, as far as the checkpoint has them: it was
+// built with what all of them know.
+void add_other_datasets(const Value& state, const Value& data, const Config& root,
+                        RunConfig& config) {
+  config.datasets = {config.dataset};
+  for (const std::string& name : datasets_of(state)) {
+    if (name == config.dataset || data_of(data, state, name) == nullptr) continue;
+    config.datasets.push_back(name);
+    config.dataset_configs[name] = root.table(concat("dataset_config.", name));
+  }
 }
 
 void warn_of_other_plugin(const Value& state, const Value& now) {
@@ -117,13 +137,19 @@ Value predict_sample(const SampleRequest& request) {
   const CheckpointContent content = load_checkpoint(folder, CheckpointParts::kModel);
   const Value& data = data_of(content, folder);
   const ConfigAndPlugins loaded = config_of(content, request, folder);
-  const RunConfig config = for_prediction(loaded, request);
+  RunConfig config = for_prediction(loaded, request);
   check_dataset(content.state, config.dataset);
+  if (data_of(data, content.state, config.dataset) == nullptr) {
+    refuse_dataset(config.dataset, folder);
+  }
+  add_other_datasets(content.state, data, loaded.config.root, config);
 
   Session session(config, loaded.catalog);
   session.check_identity(content.state);
   warn_of_other_plugin(content.state, session.identity(""));
-  session.restore_dataset(data);
+  for (const std::string& dataset : config.datasets) {
+    session.restore_dataset(dataset, *data_of(data, content.state, dataset));
+  }
   session.build_model("test", /*seed=*/0);
   session.load_weights(content, folder);
 

@@ -2,6 +2,7 @@
 #include "host/run/run_checks.h"
 
 #include "host/config/toml.h"
+#include "host/data/iteration_strategy.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -10,15 +11,23 @@
 #include <cmath>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace pergola::host {
 namespace {
 
-constexpr std::string_view kHostCallbacks[] = {"logging", "progress", "checkpoint"};
+constexpr std::string_view kHostCallbacks[] = {"unfreeze",   "nan_guard",   "spike_guard",
+                                               "logging",    "tensorboard", "progress",
+                                               "early_stop", "checkpoint"};
 
 // What decides which samples make an update, and what is done with their gradients.
-constexpr const char* kFixedKeys[] = {"training.batch_size", "training.update_frequency",
-                                      "training.freeze", "optimizer.type"};
+constexpr const char* kFixedKeys[] = {"training.batch_size",
+                                      "training.update_frequency",
+                                      "training.limit_train_batches",
+                                      "training.overfit_batches",
+                                      "training.freeze",
+                                      "training.unfreeze",
+                                      "optimizer.type"};
 
 // "training.seed = 7 (it was 1234)" when the two differ.
 void compare(const std::string& name, const Value* saved, const Value* now,
@@ -60,6 +69,18 @@ void compare_momentum(const Value& saved, const Value& now, std::vector<std::str
   compare("optimizer.params.momentum", &old_value, &value, differences);
 }
 
+// Of runs on several data sets.
+void compare_turns(const Value& saved, const Value& now, std::vector<std::string>& differences) {
+  const std::pair<const char*, Value> keys[] = {{"multitasking.enabled", true},
+                                                {"multitasking.type", "size_proportional"},
+                                                {"multitasking.params", Value::Table{}}};
+  for (const auto& [key, fallback] : keys) {
+    const Value old_value = value_of(saved, key, fallback);
+    const Value value = value_of(now, key, fallback);
+    compare(key, &old_value, &value, differences);
+  }
+}
+
 Value config_of(const Value& identity) {
   const Value* text = identity.find("config");
   if (text == nullptr) return Value(Value::Table{});
@@ -70,24 +91,44 @@ bool is_for(const std::string& dataset, const std::vector<std::string>& datasets
   return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
 }
 
-// A word of `datasets` may be a mistake, or the config one for several data sets.
-void tell_left_out(const std::string& what, const TypedConfig& entry,
-                   const std::vector<std::string>& datasets, const std::string& dataset) {
-  if (is_for(dataset, datasets)) return;
-  log::warning("[run] ", what, " '", entry.type, "' (", entry.where, ") is for data set ",
-               join(datasets, ", "), " alone and has no part in this run, whose data set is ",
-               dataset);
+// "data set a", "data sets a, b"
+std::string named(const std::vector<std::string>& datasets) {
+  return concat(datasets.size() == 1 ? "data set " : "data sets ", join(datasets, ", "));
 }
 
-// The losses of the config that are for its data set; tells of the others.
-std::vector<std::string> losses_of(const RunConfig& config) {
+// A word of `datasets` may be a mistake, or the config one for other data sets too.
+void tell_left_out(const std::string& what, const TypedConfig& entry,
+                   const std::vector<std::string>& datasets, const RunConfig& config) {
+  const auto takes_part = [&](const std::string& dataset) { return is_for(dataset, datasets); };
+  if (std::ranges::any_of(config.datasets, takes_part)) return;
+  const bool one = config.datasets.size() == 1;
+  log::warning("[run] ", what, " '", entry.type, "' (", entry.where, ") is for data set ",
+               join(datasets, ", "), " alone and has no part in this run, whose ",
+               one ? "data set is " : "data sets are ", join(config.datasets, ", "));
+}
+
+// The losses of the config that are for `dataset`.
+std::vector<std::string> losses_of(const RunConfig& config, const std::string& dataset) {
   std::vector<std::string> losses;
   for (const TypedConfig& entry : config.model_config.typed_list("losses")) {
-    const std::vector<std::string> datasets = LossConfig::parse(entry).datasets;
-    tell_left_out("loss", entry, datasets, config.dataset);
-    if (is_for(config.dataset, datasets)) losses.push_back(entry.type);
+    if (is_for(dataset, LossConfig::parse(entry).datasets)) losses.push_back(entry.type);
   }
   return losses;
+}
+
+// A metric must not have the name of a loss of the same data set.
+void check_metric_key(const TypedConfig& metric, const RunConfig& config) {
+  const auto datasets = metric.options.get<std::vector<std::string>>("datasets", {});
+  tell_left_out("metric", metric, datasets, config);
+  const std::string key = metric.options.get<std::string>("key", metric.type);
+  for (const std::string& dataset : config.datasets) {
+    const std::vector<std::string> losses = losses_of(config, dataset);
+    if (std::ranges::find(losses, key) == losses.end()) continue;
+    throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", key,
+                "' is the name of a loss, and their numbers would have one name; give it another "
+                "one: {type = \"",
+                metric.type, "\", key = \"...\"}");
+  }
 }
 
 }  // namespace
@@ -107,28 +148,28 @@ void check_callbacks(const std::vector<TypedConfig>& callbacks) {
 }
 
 void check_losses(const RunConfig& config, const BaseModel& model) {
-  const std::vector<std::string> losses = losses_of(config);
-  for (const TypedConfig& metric : config.evaluation.metrics) {
-    tell_left_out("metric", metric, metric.options.get<std::vector<std::string>>("datasets", {}),
-                  config.dataset);
-    const std::string key = metric.options.get<std::string>("key", metric.type);
-    if (std::ranges::find(losses, key) == losses.end()) continue;
-    throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", key,
-                "' is the name of a loss, and their numbers would have one name; give it another "
-                "one: {type = \"",
-                metric.type, "\", key = \"...\"}");
+  for (const TypedConfig& entry : config.model_config.typed_list("losses")) {
+    tell_left_out("loss", entry, LossConfig::parse(entry).datasets, config);
   }
-  if (model.makes_losses() || !losses.empty()) return;
-  throw Error(ErrorKind::kConfig, "there is nothing to train on: model_config.", config.model,
-              ".losses names no loss for data set '", config.dataset,
-              "', and the model does not say that it makes its own "
-              "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
+  for (const TypedConfig& metric : config.evaluation.metrics) check_metric_key(metric, config);
+  if (model.makes_losses()) return;
+  const auto strategy = config.datasets.size() == 1
+                            ? IterationStrategy()
+                            : IterationStrategy::parse(config.multitasking, config.datasets);
+  for (std::size_t i = 0; i < config.datasets.size(); ++i) {
+    const std::string& dataset = config.datasets[i];
+    if (!strategy.draws(i) || !losses_of(config, dataset).empty()) continue;
+    throw Error(ErrorKind::kConfig, "there is nothing to train on: model_config.", config.model,
+                ".losses names no loss for data set '", dataset,
+                "', and the model does not say that it makes its own "
+                "(makes_losses()); set losses = [\"logit_bce\"], or see `pergola list losses`");
+  }
 }
 
 void check_first_validation(const RunConfig& config, const Numbers& first, std::int64_t samples) {
   if (first.empty()) {
     log::warning("[run] there is nothing to measure in the validation, and so no best checkpoint: ",
-                 "the val split of data set ", config.dataset,
+                 "the val split of ", named(config.datasets),
                  samples == 0
                      ? " is empty"
                      : " gives no loss and no metric (without targets there are those losses alone "
@@ -138,7 +179,7 @@ void check_first_validation(const RunConfig& config, const Numbers& first, std::
   }
   const std::string& criteria = config.training.monitor.criteria;
   const auto total = first.find("val/total_loss");
-  if (config.training.exit_on_nan_losses && total != first.end() && !std::isfinite(total->second)) {
+  if (config.training.nan_guard.enabled && total != first.end() && !std::isfinite(total->second)) {
     std::vector<std::string> bad;
     for (const auto& [key, number] : first) {
       if (!std::isfinite(number)) bad.push_back(key);
@@ -167,6 +208,10 @@ void check_continuation(const Value& saved, const Value& now) {
   if (!saved_config.as_table().empty()) {
     compare_schedulers(saved_config, config, differences);
     compare_momentum(saved_config, config, differences);
+    const Value* const datasets = now.find("dataset");
+    if (datasets != nullptr && datasets->is_array()) {
+      compare_turns(saved_config, config, differences);
+    }
   }
   compare("training.seed", saved.find("seed"), now.find("seed"), differences);
   compare("the number of training samples", saved.find("train_samples"), now.find("train_samples"),

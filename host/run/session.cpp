@@ -3,12 +3,13 @@
 
 #include "host/checkpoint/pretrained.h"
 #include "host/checkpoint/weights.h"
+#include "host/data/loader.h"
 #include "host/data/registration.h"
+#include "host/device/autocast.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
 #include "host/model/guard.h"
-#include "host/run/data_check.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
 #include "host/train/predictions.h"
@@ -24,10 +25,19 @@ namespace pergola::host {
 namespace {
 
 c10::Device prepare_device(const TrainingConfig& config) {
+  set_deterministic(config.deterministic, config.cudnn_benchmark);  // before cuBLAS starts
   // The first CUDA call comes before any plugin: CUDA calls dlopen itself, and the two locks of the
   // loader can deadlock.
   const c10::Device device = select_device(config.device);
   prepare_cpu(config.num_threads);
+  apply_precision(config.precision, device);
+  if (config.precision == Precision::kTf32 && device.is_cpu()) {
+    log::warning("[device] training.precision = \"tf32\" has no effect on the CPU");
+  }
+  if (config.precision == Precision::kFp16 && device.is_cpu()) {
+    log::warning(
+        "[device] training.precision = \"fp16\" is slow on the CPU; \"bf16\" is faster there");
+  }
   log::info("[device] ", describe_device(device));
   return device;
 }
@@ -63,13 +73,17 @@ void add_losses(const std::vector<TypedConfig>& list, std::vector<Wanted>& wante
 }
 
 std::vector<Wanted> wanted_keys(const RunConfig& config) {
-  std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"},
-                                {Kind::kDataset, config.dataset, "dataset"}};
+  std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"}};
+  for (const std::string& dataset : config.datasets) {
+    wanted.push_back({Kind::kDataset, dataset, "dataset"});
+  }
   add_losses(config.model_config.typed_list("losses"), wanted);
-  const Config processors = config.dataset_config.table("processors");  // owns what it gives
-  for (const auto& [name, value] : processors.value().as_table()) {
-    const TypedConfig processor = processors.typed(name);
-    wanted.push_back({Kind::kProcessor, processor.type, processor.where});
+  for (const std::string& dataset : config.datasets) {
+    const Config processors = config.dataset_configs.at(dataset).table("processors");
+    for (const auto& [name, value] : processors.value().as_table()) {
+      const TypedConfig processor = processors.typed(name);
+      wanted.push_back({Kind::kProcessor, processor.type, processor.where});
+    }
   }
   add(Kind::kMetric, config.evaluation.metrics, wanted);
   add(Kind::kCallback, config.training.callbacks, wanted);
@@ -110,7 +124,10 @@ void publish_builtins(Registry& registry) {
 }
 
 Session::Session(RunConfig config, const PluginCatalog& catalog)
-    : config_(std::move(config)), device_(prepare_device(config_.training)), loader_(registry_) {
+    : config_(std::move(config)),
+      device_(prepare_device(config_.training)),
+      loader_(registry_),
+      data_(config_, registry_) {
   publish_builtins(registry_);
   load_plugins(catalog);
   set_weight_reader(read_own_weights);
@@ -138,14 +155,10 @@ void Session::load_plugins(const PluginCatalog& catalog) {
 }
 
 void Session::build_model(const std::string& split, std::int64_t seed) {
-  const Dataset& data = dataset(split);
-  facts_ = guarded(dataset_hook("facts()", config_.dataset), [&] { return data.facts(); });
-  if (!facts_.is_table()) {
-    throw Error(ErrorKind::kPlugin, dataset_hook("facts()", config_.dataset), " is ",
-                facts_.type_name(), "; expected a table, such as {num_final_outputs = 2}");
-  }
+  facts_ = data_.facts(split);
+  const Value facts = merge_facts(facts_, config_.model_config);
   at::manual_seed(static_cast<std::uint64_t>(seed));
-  model_ = host::build_model(registry_, config_.model, config_.model_config, facts_);
+  model_ = host::build_model(registry_, config_.model, config_.model_config, facts);
   guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
 }
 
@@ -177,79 +190,71 @@ void Session::load_pretrained() {
   }
 }
 
-std::unique_ptr<Dataset> Session::make_dataset(const std::string& split, const Value* state) {
-  const DatasetOptions options{config_.dataset,      split,     config_.dataset_config,
-                               config_.env.data_dir, registry_, state};
-  const std::string hook = dataset_hook("the constructor", config_.dataset);
-  return guarded(hook + " or of its processors",
-                 [&] { return registry_.make_dataset(options, "dataset"); });
-}
-
-void Session::restore_dataset(const Value& state) {
-  datasets_["test"] = make_dataset("test", &state);
-}
-
-Value Session::data_state(const std::string& split) {
-  const Dataset& data = dataset(split);
-  Value state =
-      guarded(dataset_hook("state_dict()", config_.dataset), [&] { return data.state_dict(); });
-  if (state.is_null() || state.is_table()) return state;
-  throw Error(ErrorKind::kPlugin, dataset_hook("state_dict()", config_.dataset), " is ",
-              state.type_name(), "; expected a table, or null");
+void Session::restore_dataset(const std::string& dataset, const Value& state) {
+  data_.restore(dataset, state);
 }
 
 void Session::check_data(const Value& state, const std::string& split) {
-  const Value* const saved = state.find("data");
-  if (saved != nullptr) check_same_words(*saved, data_state(split), config_);
+  data_.check_words(state, split);
 }
 
 const Dataset& Session::dataset(const std::string& split) {
-  std::unique_ptr<Dataset>& slot = datasets_[split];
-  if (slot == nullptr) {
-    std::unique_ptr<Dataset> made = make_dataset(split, /*state=*/nullptr);
-    const std::int64_t size =
-        guarded(dataset_hook("size()", config_.dataset), [&] { return made->size(); });
-    if (size < (split == "train" ? 1 : 0)) {
-      throw Error(ErrorKind::kData, "data set '", config_.dataset,
-                  "' has no samples to train on (its "
-                  "size() is ",
-                  size, "); look at dataset_config.", config_.dataset, " and env.data_dir");
-    }
-    log::info("[data] ", config_.dataset, " ", split, ": ", size, " samples");
-    slot = std::move(made);
-  }
-  return *slot;
+  return data_.split(config_.dataset, split);
 }
 
-std::unique_ptr<DataLoader> Session::loader(const std::string& split, std::uint64_t seed) {
-  const TrainingConfig& training = config_.training;
-  LoaderOptions options;
-  options.dataset_name = config_.dataset;
-  options.dataset_type = split;
-  options.batch_size = training.batch_size;
-  options.shuffle = split == "train" ? Shuffle::kYes : Shuffle::kNo;
-  options.num_workers = training.num_workers;
-  options.seed = seed;
-  const bool pin = training.pin_memory && device_.is_cuda();
-  options.pin_memory = pin ? PinMemory::kYes : PinMemory::kNo;
-  return std::make_unique<DataLoader>(dataset(split), options);
+PinMemory Session::pin_memory() const {
+  return config_.training.pin_memory && device_.is_cuda() ? PinMemory::kYes : PinMemory::kNo;
+}
+
+std::unique_ptr<BatchSource> Session::training_batches(std::uint64_t seed) {
+  return data_.training_batches(seed, pin_memory());
 }
 
 std::unique_ptr<MetricList> Session::metrics() const {
-  return std::make_unique<MetricList>(config_.evaluation.metrics, registry_, facts_);
+  const std::vector<TypedConfig>& wanted = config_.evaluation.metrics;
+  if (facts_.size() > 1) return std::make_unique<MetricList>(wanted, registry_, facts_);
+  return std::make_unique<MetricList>(wanted, registry_, facts());
 }
 
-Numbers Session::evaluate(const std::string& split, const std::filesystem::path& predictions) {
-  const std::unique_ptr<DataLoader> batches = loader(split, /*seed=*/0);
-  const std::unique_ptr<MetricList> split_metrics = metrics();
-  const Step step = split == "test" ? Step::kTest : Step::kValidation;
-  const EvaluationInput input{*model_, *batches, *split_metrics, device_, step};
-  if (predictions.empty()) return host::evaluate(input);
-  PredictionWriter writer(predictions);
-  Numbers numbers =
-      host::evaluate(input, [&](const Report& report) { writer.write(rows_of(split, report)); });
-  log::info("[predict] ", writer.finish(), " rows in ", predictions.string());
-  return numbers;
+EvaluationInput Session::evaluation_input(const std::string& split) {
+  SplitEvaluation& parts = evaluations_[split];
+  if (parts.metrics == nullptr) {
+    parts.loaders = data_.evaluation_batches(split, pin_memory());
+    parts.metrics = metrics();
+  }
+  EvaluationInput input{*model_, {}, *parts.metrics, device_};
+  for (const auto& loader : parts.loaders) input.loaders.push_back(loader.get());
+  input.step = split == "test" ? Step::kTest : Step::kValidation;
+  input.precision = config_.training.precision;
+  input.use_cpu = config_.evaluation.use_cpu;
+  return input;
+}
+
+Session::Evaluation Session::evaluate(const std::string& split,
+                                      const std::filesystem::path& predictions,
+                                      const EvaluationHooks& hooks) {
+  EvaluationInput input = evaluation_input(split);
+  input.hooks = hooks;
+  Evaluation result;
+  if (predictions.empty()) {
+    result.numbers = host::evaluate(input);
+    return result;
+  }
+  std::map<std::string, PredictionWriter> writers;  // of each data set
+  for (const auto& loader : evaluations_.at(split).loaders) {
+    const std::string& name = loader->options().dataset_name;
+    result.files.push_back(predictions / concat(name, "_", split, ".json"));
+    writers.emplace(name, result.files.back());
+  }
+  result.numbers = host::evaluate(input, [&](const Report& report) {
+    writers.at(report.batch.dataset_name()).write(rows_of(split, report));
+  });
+  std::size_t file = 0;
+  for (const auto& loader : evaluations_.at(split).loaders) {
+    const std::size_t rows = writers.at(loader->options().dataset_name).finish();
+    log::info("[predict] ", rows, " rows in ", result.files[file++].string());
+  }
+  return result;
 }
 
 // -inf takes an answer out. NaN and +inf, wherever in a row, are refused, and so is -inf in all of
@@ -271,8 +276,10 @@ void Session::check_scores(const at::Tensor& scores) const {
 
 std::vector<Value> Session::rows_of(const std::string& split, const Report& report) {
   check_scores(report.output.scores);
-  std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", config_.dataset),
-                                    [&] { return dataset(split).format_for_prediction(report); });
+  const std::string& name = report.batch.dataset_name();
+  const Dataset& data = data_.evaluated(name, split);
+  std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", name),
+                                    [&] { return data.format_for_prediction(report); });
   return guarded("format_for_prediction() of model '" + config_.model + "'",
                  [&] { return model_->format_for_prediction(std::move(rows), report); });
 }
@@ -283,7 +290,8 @@ void Session::predict(const Dataset& samples, const RowVisitor& visit) {
   options.dataset_type = "test";
   DataLoader batches(samples, options);
   MetricList no_metrics({}, registry_);
-  const EvaluationInput input{*model_, batches, no_metrics, device_, Step::kTest};
+  EvaluationInput input{*model_, {&batches}, no_metrics, device_, Step::kTest};
+  input.precision = config_.training.precision;
   static_cast<void>(
       host::evaluate(input, [&](const Report& report) { visit(rows_of("test", report), report); }));
 }
@@ -312,7 +320,7 @@ Value Session::plugin_identity() const {
 
 Value Session::identity(const std::string& config_text) const {
   return Value::Table{{"model", config_.model},
-                      {"dataset", config_.dataset},
+                      {"dataset", dataset_value(config_)},
                       {"config", config_text},
                       {"plugin", plugin_}};
 }

@@ -5,9 +5,10 @@
 
 #include "host/checkpoint/checkpoint.h"
 #include "host/config/run_config.h"
-#include "host/data/loader.h"
+#include "host/data/batch_source.h"
 #include "host/plugin/catalog.h"
 #include "host/plugin/library.h"
+#include "host/run/run_data.h"
 #include "host/train/evaluation.h"
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
@@ -34,7 +35,8 @@ class Session {
   Session(RunConfig config, const PluginCatalog& catalog);
 
   // Seeds all generators, then builds the model on the device, with its losses and with what the
-  // data set of `split` knows.
+  // data sets of `split` know. Throws Error{kConfig} where the model would take over a number that
+  // two of them have differently.
   void build_model(const std::string& split, std::int64_t seed);
 
   // Loads the weights of the checkpoint in `folder`. Throws Error{kCheckpoint} when it is of
@@ -45,38 +47,63 @@ class Session {
   // Throws Error{kCheckpoint}.
   void load_pretrained();
 
-  // The data of a split, read when it is asked for the first time. Throws what the data set throws,
-  // and Error{kData} when there are no samples to train on.
+  // A split of the first data set, read when it is asked for the first time. Throws what the data
+  // set throws, and Error{kData} when there are no samples to train on.
   [[nodiscard]] const Dataset& dataset(const std::string& split);
-  [[nodiscard]] std::unique_ptr<DataLoader> loader(const std::string& split, std::uint64_t seed);
+  // Reads the split of all data sets.
+  void read_data(const std::string& split) { data_.read(split); }
+  // Of each data set the number of samples: an integer of one data set, a table of several.
+  [[nodiscard]] Value num_samples(const std::string& split) { return data_.num_samples(split); }
+  // Of all data sets together, as evaluation_input() has them.
+  [[nodiscard]] std::int64_t num_evaluated(const std::string& split) {
+    return data_.num_evaluated(split);
+  }
 
-  // Those of evaluation.metrics, with what the data set knows.  REQUIRES: build_model was called.
+  // The batches to train on: shuffled, those of several data sets by turns as `multitasking` says,
+  // limited as training.limit_train_batches and overfit_batches say.
+  [[nodiscard]] std::unique_ptr<BatchSource> training_batches(std::uint64_t seed);
+  // Of batches that are asked for from now on, in place of training.batch_size.
+  void set_batch_size(std::int64_t batch_size) { config_.training.batch_size = batch_size; }
+
+  // What evaluate() needs for a split of all data sets, limited as training.limit_*_batches say;
+  // with training.overfit_batches the validation has the batches that are trained on. Loaders and
+  // metrics live as long as the session, and are the same at each call.
+  // REQUIRES: build_model was called.
+  [[nodiscard]] EvaluationInput evaluation_input(const std::string& split);
+
+  // Those of evaluation.metrics, with what the data sets know.  REQUIRES: build_model was called.
   [[nodiscard]] std::unique_ptr<MetricList> metrics() const;
 
   // The data set as the split `test`, of what a checkpoint has of it (data_state()) in place of its
   // files: without samples of its own.
-  void restore_dataset(const Value& state);
+  void restore_dataset(const std::string& dataset, const Value& state);
   // What restore_dataset() takes: a table, or null where the data set cannot be restored. Its
-  // `processors` are the same of every split.
-  [[nodiscard]] Value data_state(const std::string& split);
-  // Throws Error{kCheckpoint} where a word or class has another number in the data set of `split`
+  // `processors` are the same of every split. Of several data sets a table of these, by name.
+  [[nodiscard]] Value data_state(const std::string& split) { return data_.state(split); }
+  // Throws Error{kCheckpoint} where a word or class has another number in a data set of `split`
   // than in `state`, a checkpoint's.
   void check_data(const Value& state, const std::string& split);
 
-  // Metrics of a split, and the prediction file's rows when `predictions` names a file. Throws
-  // Error{kNan} rather than write rows of scores that are not finite.
-  [[nodiscard]] Numbers evaluate(const std::string& split,
-                                 const std::filesystem::path& predictions);
+  // Metrics of a split, and the prediction files "<dataset>_<split>.json" of each data set in the
+  // folder `predictions`, unless that is empty. Throws Error{kNan} rather than write rows of scores
+  // that are not finite.
+  struct Evaluation {
+    Numbers numbers;
+    std::vector<std::filesystem::path> files;  // written
+  };
+  [[nodiscard]] Evaluation evaluate(const std::string& split,
+                                    const std::filesystem::path& predictions,
+                                    const EvaluationHooks& hooks = {});
 
   // Rows of the prediction file, and what they are made of.
   using RowVisitor = std::function<void(std::vector<Value> rows, const Report& report)>;
-  // Predicts the samples of `samples`, which are like those of the split `test`. Throws Error{kNan}
-  // for scores that are not finite.
+  // Predicts the samples of `samples`, which are like those of the first data set's split `test`.
+  // Throws Error{kNan} for scores that are not finite.
   void predict(const Dataset& samples, const RowVisitor& visit);
-  // [batch, answers], as the data set says.
+  // [batch, answers], as the first data set says.
   [[nodiscard]] at::Tensor probabilities(const at::Tensor& scores);
 
-  // What a checkpoint says about who wrote it: model, plugin with SHA-256, data set, config.
+  // What a checkpoint says about who wrote it: model, plugin with SHA-256, data sets, config.
   [[nodiscard]] Value identity(const std::string& config_text) const;
   // Throws Error{kCheckpoint} when `state` is of another model.
   void check_identity(const Value& state) const;
@@ -84,12 +111,13 @@ class Session {
   [[nodiscard]] const RunConfig& config() const noexcept { return config_; }
   [[nodiscard]] const Registry& registry() const noexcept { return registry_; }
   [[nodiscard]] BaseModel& model() { return *model_; }
-  [[nodiscard]] const Value& facts() const noexcept { return facts_; }  // of the data set
+  // What the first data set knows.  REQUIRES: build_model was called.
+  [[nodiscard]] const Value& facts() const { return facts_.at(config_.dataset); }
   [[nodiscard]] c10::Device device() const noexcept { return device_; }
 
  private:
   void load_plugins(const PluginCatalog& catalog);
-  [[nodiscard]] std::unique_ptr<Dataset> make_dataset(const std::string& split, const Value* state);
+  [[nodiscard]] PinMemory pin_memory() const;
   [[nodiscard]] std::vector<Value> rows_of(const std::string& split, const Report& report);
   void check_scores(const at::Tensor& scores) const;
   // The model's plugin, or null: the host itself has models too.
@@ -102,10 +130,15 @@ class Session {
   PluginLoader loader_;
   const HuggingFaceFormat* hugging_face_ = nullptr;  // of the model; null: none
   Value plugin_ = Value::Table{};                    // of the model, as it was loaded
-  std::map<std::string, std::unique_ptr<Dataset>> datasets_;
-  Value facts_ = Value::Table{};      // of the data set that the model was built for
-  std::shared_ptr<BaseModel> model_;  // shared: torch::nn modules are
-  std::filesystem::path weights_;     // the checkpoint that the model's are of
+  RunData data_;
+  std::map<std::string, Value> facts_;  // of the data sets that the model was built for, by name
+  std::shared_ptr<BaseModel> model_;    // shared: torch::nn modules are
+  std::filesystem::path weights_;       // the checkpoint that the model's are of
+  struct SplitEvaluation {
+    std::vector<std::unique_ptr<DataLoader>> loaders;
+    std::unique_ptr<MetricList> metrics;
+  };
+  std::map<std::string, SplitEvaluation> evaluations_;  // by split
 };
 
 }  // namespace pergola::host

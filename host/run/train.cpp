@@ -1,28 +1,48 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "host/callbacks/checkpoint_callback.h"
-#include "host/callbacks/logging_callback.h"
-#include "host/callbacks/progress_callback.h"
 #include "host/device/device.h"
-#include "host/model/builder.h"
-#include "host/model/freeze.h"
-#include "host/model/guard.h"
+#include "host/model/summary.h"
 #include "host/run/commands.h"
+#include "host/run/git_details.h"
+#include "host/run/resume.h"
 #include "host/run/run_checks.h"
-#include "host/run/session.h"
+#include "host/run/training.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
+#include "pergola/suggest.h"
 #include "pergola/version.h"
 
-#include <algorithm>
+#include <cerrno>
 #include <chrono>
-#include <cmath>
+#include <cstdlib>
 #include <random>
 
 namespace pergola::host {
 namespace {
+
+// A folder that goes with the process that made it, for a run of which nothing is kept.
+class RehearsalFolder {
+ public:
+  RehearsalFolder() : path_(std::filesystem::temp_directory_path() / "pergola-XXXXXX") {
+    std::string text = path_.string();
+    if (::mkdtemp(text.data()) == nullptr) {
+      throw file_error(ErrorKind::kCheckpoint, "make the folder", path_, errno);
+    }
+    path_ = text;
+  }
+  RehearsalFolder(const RehearsalFolder&) = delete;
+  RehearsalFolder& operator=(const RehearsalFolder&) = delete;
+  ~RehearsalFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
 
 // One `pergola train`, from the run's folder to its summary.
 class TrainCommand {
@@ -31,11 +51,15 @@ class TrainCommand {
       : request_(request), config_(std::move(config)), folder_(config_.env.save_dir, existing()) {}
 
   RunResult run() {
-    add_log_file(folder_.log());
+    const bool json = config_.training.log_format == LogFormat::kJson;
+    add_log_file(folder_.log(), json ? LogFileFormat::kJson : LogFileFormat::kText);
     log::info("[run] pergola ", PERGOLA_VERSION, ", folder ", folder_.path().string());
+    if (config_.training.log_detailed_config) {
+      log::info("[config]\n", request_.config.show());
+    }
     try {
       build();
-      if (trainer_->run() == Outcome::kInterrupted) throw Stopped(stop_signal());
+      if (trainer().run() == Outcome::kInterrupted) throw Stopped(stop_signal());
       evaluate_as_asked();
       result_.status = "finished";
     } catch (const Stopped& stopped) {
@@ -46,16 +70,15 @@ class TrainCommand {
       result_.status = "interrupted";
       result_.stop_signal = stopped.signal_number();
     } catch (const Error& error) {
-      put_old_run_back();
-      write_summary(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
+      fail(error.kind() == ErrorKind::kNan ? "nan" : "failed", error.what());
       throw;
     } catch (const std::exception& error) {
-      put_old_run_back();
-      write_summary("failed", error.what());
+      fail("failed", error.what());
       throw;
     }
+    if (training_) trainer().tear_down();
     result_.run_dir = folder_.path();
-    if (trainer_) result_.updates = trainer_->state().progress.update;
+    if (training_) result_.updates = trainer().state().progress.update;
     write_summary(result_.status, "");
     return result_;
   }
@@ -65,48 +88,100 @@ class TrainCommand {
     const bool resume = config_.checkpoint.resume && request_.existing == ExistingRun::kRefuse;
     return resume ? ExistingRun::kResume : request_.existing;
   }
+  [[nodiscard]] Trainer& trainer() { return training_->trainer(); }
 
   void build() {
     check_callbacks(config_.training.callbacks);
-    const CheckpointStore store(folder_.path(), config_.checkpoint.max_to_keep);
-    std::optional<ResumePoint> resumed;
-    if (existing() == ExistingRun::kResume) resumed = store.find_resume();
-    choose_seed(resumed);
+    const CheckpointStore store(
+        folder_.path(), Retention{config_.checkpoint.max_to_keep, config_.checkpoint.keep_every});
+    const bool resume = existing() == ExistingRun::kResume;
+    const std::optional<ResumePoint> begun = find_beginning(config_.checkpoint, store, resume);
+    const bool is_own = begun && begun->folder.parent_path() == store.last().parent_path();
+    check_resets(is_own);
+    take_weights_of_resume_file();
+    choose_seed(begun);
     load_plugins();
-    if (resumed) {
-      session_->check_identity(resumed->content.state);
-      check_continuation(resumed->content.state, identity());
-      session_->check_data(resumed->content.state, "train");
-    }
+    if (begun) check_beginning(*begun);
     session_->build_model("train", seed_);
     check_losses(config_, session_->model());
-    if (!resumed) session_->load_pretrained();
+    if (!begun) session_->load_pretrained();
     // A test split that cannot be read is to be known before the night, not after it.
-    if (config_.run_type.test) static_cast<void>(session_->dataset("test"));
-    build_trainer(store);
-    if (resumed) {
-      trainer_->restore(resumed->content);
-      folder_.mark();
-      if (resumed->folder == store.last()) checkpoint_callback_->set_resumed_from_last();
-      log::info("[resume] from ", resumed->folder.string(), " at update ",
-                trainer_->state().progress.update, " of ", trainer_->state().max_updates);
-      if (trainer_->state().progress.update >= trainer_->state().max_updates) {
-        log::info(
-            "[resume] nothing is left to train; to go on, raise training.max_epochs or "
-            "training.max_updates");
-      }
-    } else if (existing() == ExistingRun::kResume) {
+    if (config_.run_type.test) session_->read_data("test");
+    training_.emplace(*session_, request_.config.root, seed_, folder_.path());
+    training_->try_validation();
+    training_->add_callbacks(
+        {store, folder_.metrics(), identity(), request_.config.root, request_.progress_bar});
+    log_size_of_model();
+    trainer().notify("on_init_start", [](Callback& c, TrainerState& s) { c.on_init_start(s); });
+    if (begun) restore(*begun, store);
+    if (resume && !begun) {
       log::warning("[resume] there is no checkpoint in ", folder_.path().string(),
                    "; starting at update 0");
     }
+    trainer().notify("on_init_end", [](Callback& c, TrainerState& s) { c.on_init_end(s); });
     // Only now, when nothing that is known yet could refuse the run, is an old one touched.
     if (existing() == ExistingRun::kOverwrite && folder_.holds_run()) {
       folder_.set_aside();
-      checkpoint_callback_->after_save([this] { folder_.remove_replaced(); });
+      training_->checkpoint().after_save([this] { folder_.remove_replaced(); });
     }
     store.check_writable();
-    write_file_atomic(folder_.config(), request_.config.to_file());
+    write_file_atomic(folder_.config(), request_.config.to_file(Origins::kShow));
     began_ = true;
+  }
+
+  // Counting anew in a folder would overwrite what it says of the updates that were counted there.
+  void check_resets(bool is_own) const {
+    const ResetConfig& reset = config_.checkpoint.reset;
+    if (!is_own || (!reset.all && !reset.counts)) return;
+    throw Error(ErrorKind::kConfig, "checkpoint.reset.", reset.all ? "all" : "counts",
+                " = true would begin at update 0 over the run in ", folder_.path().string(),
+                "; give the new run a folder of its own with --run-dir, and checkpoint.resume_file "
+                "= \"",
+                folder_.path().string(), "\" in place of --resume");
+  }
+
+  void check_beginning(const ResumePoint& begun) {
+    const ResetConfig& reset = config_.checkpoint.reset;
+    session_->check_identity(begun.content.state);
+    if (!reset.all && !reset.counts) check_continuation(begun.content.state, identity());
+    session_->check_data(begun.content.state, "train");
+  }
+
+  // A resume_file that is no checkpoint of Pergola has weights alone.
+  void take_weights_of_resume_file() {
+    CheckpointConfig& checkpoint = config_.checkpoint;
+    if (!checkpoint.resume_file || is_checkpoint(*checkpoint.resume_file)) return;
+    log::info("[resume] ", checkpoint.resume_file->string(), " is no checkpoint of Pergola: takes ",
+              "its weights, and leaves out all else");
+    checkpoint.pretrained = std::exchange(checkpoint.resume_file, std::nullopt);
+  }
+
+  void restore(const ResumePoint& begun, const CheckpointStore& store) {
+    const RestoreReport report = trainer().restore(begun.content, config_.checkpoint.reset);
+    const TrainerState& state = trainer().state();
+    log::info("[resume] from ", begun.folder.string(), " at update ", state.progress.update, " of ",
+              state.max_updates, ": took ", join(report.taken),
+              report.left.empty() ? "" : "; left out " + join(report.left));
+    if (begun.folder.parent_path() == store.last().parent_path()) folder_.mark();
+    if (begun.folder == store.last()) training_->checkpoint().set_resumed_from_last();
+    if (state.progress.update < state.max_updates) return;
+    log::info(
+        "[resume] nothing is left to train; to go on, raise training.max_epochs or "
+        "training.max_updates");
+  }
+
+  void log_size_of_model() {
+    log::info("[model] ", summarize(session_->model()).total());
+    log_parts(session_->model());
+  }
+
+  void fail(const char* status, const std::string& problem) {
+    put_old_run_back();
+    if (training_) {
+      trainer().report_exception(problem);
+      trainer().tear_down();
+    }
+    write_summary(status, problem);
   }
 
   // Called while another error is handled, so it logs its own: the first one is to be reported.
@@ -133,101 +208,18 @@ class TrainCommand {
     Value identity = session_->identity(request_.config.to_file());
     identity["seed"] = seed_;
     identity["data"] = session_->data_state("train");
-    identity["train_samples"] = session_->dataset("train").size();
+    identity["train_samples"] = session_->num_samples("train");
+    if (config_.checkpoint.save_git_details) identity["git"] = git_details(".");
     return identity;
   }
 
   // A seed that was drawn belongs to the run: it goes on with the same order of samples.
-  void choose_seed(const std::optional<ResumePoint>& resumed) {
+  void choose_seed(const std::optional<ResumePoint>& begun) {
     seed_ = config_.training.seed;
-    const Value* saved = resumed ? resumed->content.state.find("seed") : nullptr;
+    const Value* saved = begun ? begun->content.state.find("seed") : nullptr;
     if (seed_ < 0 && saved != nullptr) seed_ = saved->as_integer();
     if (seed_ < 0) seed_ = static_cast<std::int64_t>(std::random_device()() >> 1);
     log::info("[run] seed ", seed_);
-  }
-
-  [[nodiscard]] std::int64_t updates_per_epoch() const {
-    const std::int64_t group = config_.training.update_frequency;
-    return (loader_->num_batches() + group - 1) / group;
-  }
-
-  [[nodiscard]] TrainerOptions trainer_options() const {
-    const TrainingConfig& training = config_.training;
-    TrainerOptions options;
-    options.max_updates = training.max_updates;
-    if (training.max_epochs) {
-      const double updates = static_cast<double>(updates_per_epoch()) * *training.max_epochs;
-      options.max_updates = std::max<std::int64_t>(1, std::llround(std::ceil(updates)));
-    }
-    options.update_frequency = training.update_frequency;
-    options.evaluation_interval = training.evaluation_interval;
-    options.log_interval = training.log_interval;
-    options.max_grad_l2_norm = training.max_grad_l2_norm;
-    options.clip_grad_value = training.clip_grad_value;
-    if (config_.scheduler) options.scheduler = config_.scheduler->type;
-    options.criteria = training.monitor.criteria;
-    options.exit_on_nan_losses = training.exit_on_nan_losses;
-    return options;
-  }
-
-  void build_trainer(const CheckpointStore& store) {
-    const Registry& registry = session_->registry();
-    loader_ = session_->loader("train", static_cast<std::uint64_t>(seed_));
-    validation_loader_ = session_->loader("val", /*seed=*/0);
-    validation_metrics_ = session_->metrics();
-    const TrainerOptions options = trainer_options();
-    freeze_parameters(session_->model(), request_.config.root.table("training"));
-    optimizer_ =
-        build_optimizer(registry, session_->model(), request_.config.root.table("optimizer"));
-    if (config_.scheduler) {
-      scheduler_ = build_scheduler(
-          registry, config_.scheduler->type, config_.scheduler->params,
-          {options.max_updates, config_.scheduler->by_epoch ? updates_per_epoch() : 1});
-    }
-    const auto validate = [this] {
-      return evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
-                                      session_->device()});
-    };
-    TrainerState state;
-    state.run_dir = folder_.path();
-    trainer_.emplace(TrainerParts{session_->model(), *optimizer_, scheduler_.get(), *loader_,
-                                  validate, session_->device()},
-                     options, std::move(state));
-    try_validation();
-    add_callbacks(store);
-  }
-
-  // What does not fit the data, or has a wrong name, is to be known before the first epoch and not
-  // after it. Training draws the same random numbers as without it.
-  void try_validation() {
-    const at::Tensor rng = rng_state(session_->device());
-    const Numbers first =
-        evaluate(EvaluationInput{session_->model(), *validation_loader_, *validation_metrics_,
-                                 session_->device(), Step::kValidation, /*max_batches=*/1});
-    set_rng_state(session_->device(), rng);
-    check_first_validation(config_, first, session_->dataset("val").size());
-  }
-
-  void add_callbacks(const CheckpointStore& store) {
-    const Registry& registry = session_->registry();
-    std::unique_ptr<MetricList> train_metrics;
-    if (config_.training.evaluate_metrics) train_metrics = session_->metrics();
-    for (const TypedConfig& callback : config_.training.callbacks) {
-      trainer_->add_callback(callback.type,
-                             guarded("the constructor of callback '" + callback.type + "'",
-                                     [&] { return registry.make_callback(callback); }));
-    }
-    auto logging =
-        std::make_unique<LoggingCallback>(*trainer_, folder_.metrics(), std::move(train_metrics));
-    logging_callback_ = logging.get();
-    trainer_->add_callback("logging", std::move(logging));
-    if (request_.progress_bar && stderr_is_terminal()) {
-      trainer_->add_callback("progress", std::make_unique<ProgressCallback>(*trainer_));
-    }
-    auto checkpoint =
-        std::make_unique<CheckpointCallback>(*trainer_, store, config_.training, identity());
-    checkpoint_callback_ = checkpoint.get();
-    trainer_->add_callback("checkpoint", std::move(checkpoint));
   }
 
   // After training: the best weights on the splits of run_type.
@@ -235,29 +227,41 @@ class TrainCommand {
     const CheckpointStore store(folder_.path());
     result_.checkpoint = has_best() ? store.best() : store.last();
     if (!config_.run_type.val && !config_.run_type.test) return;
+    evaluate_splits();
+    log::info("[", config_.run_type.test ? "test" : "val", "] ", format_numbers(result_.metrics));
+  }
+
+  void evaluate_splits() {
     const CheckpointContent weights = load_checkpoint(result_.checkpoint, CheckpointParts::kModel);
     session_->load_weights(weights, result_.checkpoint);
     Progress progress;
     progress.epoch = weights.state.find("progress.epoch")->as_integer();
     progress.update = weights.state.find("progress.update")->as_integer();
-    for (const char* split : {"val", "test"}) {
-      const bool wanted =
-          split == std::string("val") ? config_.run_type.val : config_.run_type.test;
-      if (!wanted) continue;
-      const std::filesystem::path predictions =
-          config_.evaluation.predict ? folder_.predictions(config_.dataset, split) : "";
-      const Numbers numbers = session_->evaluate(split, predictions);
-      logging_callback_->log_evaluation(progress, split, has_best() ? "best" : "last", numbers);
-      for (const auto& [key, number] : numbers) result_.metrics[key] = number;
-      if (!predictions.empty()) result_.files.push_back(predictions);
+    const bool predict = config_.evaluation.predict;
+    if (predict) {
+      trainer().notify("on_prediction_start",
+                       [](Callback& c, TrainerState& s) { c.on_prediction_start(s); });
     }
-    log::info("[", config_.run_type.test ? "test" : "val", "] ", format_numbers(result_.metrics));
+    for (const char* split : {"val", "test"}) {
+      const bool is_val = split == std::string("val");
+      if (!(is_val ? config_.run_type.val : config_.run_type.test)) continue;
+      const Session::Evaluation one =
+          training_->evaluate(split, predict ? folder_.path() / "predictions" : "");
+      training_->logging().log_evaluation(progress, split, has_best() ? "best" : "last",
+                                          one.numbers);
+      for (const auto& [key, number] : one.numbers) result_.metrics[key] = number;
+      result_.files.insert(result_.files.end(), one.files.begin(), one.files.end());
+    }
+    if (predict) {
+      trainer().notify("on_prediction_end",
+                       [](Callback& c, TrainerState& s) { c.on_prediction_end(s); });
+    }
   }
 
   // A validation may find one that could not be saved.
   [[nodiscard]] bool has_best() const {
     std::error_code ignored;
-    return checkpoint_callback_ != nullptr && checkpoint_callback_->best().update >= 0 &&
+    return training_ && training_->best().update >= 0 &&
            std::filesystem::exists(CheckpointStore(folder_.path()).best(), ignored);
   }
 
@@ -274,14 +278,21 @@ class TrainCommand {
     if (session_) {
       summary["device"] = describe_device(session_->device());
       summary["model"] = config_.model;
-      summary["dataset"] = config_.dataset;
+      summary["dataset"] = session_->identity("")["dataset"];
       summary["plugin"] = *session_->identity("").find("plugin");
     }
-    if (trainer_) summary["updates"] = trainer_->state().progress.update;
+    if (training_) {
+      summary["updates"] = trainer().state().progress.update;
+      const PhaseSeconds phases = trainer().times().totals();
+      for (std::size_t i = 0; i < kNumPhases; ++i) {
+        const auto phase = static_cast<Phase>(i);
+        summary["time"][phase_name(phase)] = phases[phase];
+      }
+    }
     if (has_best()) {
       summary["best"]["criteria"] = config_.training.monitor.criteria;
-      summary["best"]["value"] = checkpoint_callback_->best().value;
-      summary["best"]["update"] = checkpoint_callback_->best().update;
+      summary["best"]["value"] = training_->best().value;
+      summary["best"]["update"] = training_->best().update;
     }
     try {
       if (!began_ && folder_.holds_run()) return;  // it is another run's, which goes on as it was
@@ -299,17 +310,25 @@ class TrainCommand {
   std::int64_t seed_ = 0;
   bool began_ = false;  // the folder is this run's
   RunResult result_;
-  // In the order in which they are built: the trainer dies first, the registry last.
   std::optional<Session> session_;
-  std::unique_ptr<DataLoader> loader_;
-  std::unique_ptr<DataLoader> validation_loader_;
-  std::unique_ptr<MetricList> validation_metrics_;
-  std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<Scheduler> scheduler_;
-  std::optional<Trainer> trainer_;
-  LoggingCallback* logging_callback_ = nullptr;  // the trainer's, as is the next
-  CheckpointCallback* checkpoint_callback_ = nullptr;
+  std::optional<Training> training_;  // dies before the session
 };
+
+// A whole run, in a folder that is removed afterwards.
+RunResult rehearse(const TrainRequest& request, RunConfig config) {
+  const RehearsalFolder folder;
+  config.env.save_dir = folder.path();
+  config.checkpoint.resume = false;
+  TrainRequest anew{request.config, request.catalog, ExistingRun::kRefuse, request.progress_bar};
+  log::info("[run] training.fast_dev_run: a rehearsal with ", config.training.fast_dev_run,
+            config.training.fast_dev_run == 1 ? " batch" : " batches",
+            " of each split; nothing of it is kept");
+  RunResult result = TrainCommand(anew, std::move(config)).run();
+  result.run_dir.clear();
+  result.checkpoint.clear();
+  result.files.clear();
+  return result;
+}
 
 }  // namespace
 
@@ -317,6 +336,7 @@ RunResult train(const TrainRequest& request) {
   RunConfig config = RunConfig::parse(request.config.root);
   if (config.run_type.train) {
     config.warn_of_no_effect(request.config.root);
+    if (config.training.fast_dev_run > 0) return rehearse(request, std::move(config));
     return TrainCommand(request, std::move(config)).run();
   }
   if (request.existing == ExistingRun::kOverwrite) {

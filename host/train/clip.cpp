@@ -17,13 +17,22 @@ std::vector<at::Tensor> gradients_of(const Optimizer& optimizer) {
   return gradients;
 }
 
+at::Tensor norm_of(const std::vector<at::Tensor>& gradients) {
+  return gradients.empty() ? at::zeros({}) : at::stack(at::_foreach_norm(gradients, 2)).norm(2);
+}
+
 }  // namespace
+
+at::Tensor grad_norm(const Optimizer& optimizer) {
+  const at::NoGradGuard no_grad;
+  return norm_of(gradients_of(optimizer));
+}
 
 at::Tensor clip_grad_norm(const Optimizer& optimizer, double max_norm) {
   const at::NoGradGuard no_grad;
   const std::vector<at::Tensor> gradients = gradients_of(optimizer);
-  if (gradients.empty()) return at::zeros({});
-  at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm(2);
+  at::Tensor norm = norm_of(gradients);
+  if (gradients.empty()) return norm;
   const at::Tensor scale = (max_norm / (norm + 1e-6)).clamp_max(1.0);
   at::_foreach_mul_(gradients, scale);
   return norm;

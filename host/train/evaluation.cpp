@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
+#include "host/device/autocast.h"
 #include "host/model/guard.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
@@ -57,17 +58,29 @@ class LossSums {
   std::map<std::string, Sum> sums_;
 };
 
-// `batch` as it was loaded, on the CPU, with the output there too; losses have been taken in.
+// `batch` as it was loaded, on the CPU, with the output there too.
 Report to_report(SampleList batch, ModelOutput output) {
-  output.losses.reset();
   return Report{std::move(batch), Report{{}, std::move(output)}.to(at::kCPU).output};
 }
 
+// Of metrics and predictions, float32 is what all can work with.
+void widen(at::Tensor& scores) {
+  if (!scores.defined()) return;
+  if (scores.scalar_type() != at::kHalf && scores.scalar_type() != at::kBFloat16) return;
+  scores = scores.to(at::kFloat);
+}
+
 ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
+  const AutocastScope autocast(input.device, input.precision);
   const bool test = input.step == Step::kTest;
-  return guarded(concat(test ? "test_step" : "validation_step", "() at batch ", index), [&] {
+  const auto hook = [&] {
+    return concat(test ? "test_step" : "validation_step", "() at batch ", index);
+  };
+  ModelOutput output = guarded(hook, [&] {
     return test ? input.model.test_step(batch, index) : input.model.validation_step(batch, index);
   });
+  widen(output.scores);
+  return output;
 }
 
 // `entry` with what its params leave out and the data set knows.
@@ -91,37 +104,130 @@ std::string metric_hook(const char* hook, const std::string& key) {
   return concat(hook, " of metric '", key, "'");
 }
 
+std::string key_of(const TypedConfig& entry) {
+  return entry.options.get<std::string>("key", entry.type);
+}
+
+std::vector<std::string> datasets_of(const TypedConfig& entry) {
+  return entry.options.get<std::vector<std::string>>("datasets", {});
+}
+
+bool names(const std::vector<std::string>& datasets, const std::string& dataset) {
+  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
+}
+
+// Throws Error{kConfig} for an option that there is not, a key that is no name, and one that a
+// metric before has.
+void check_keys(const std::vector<TypedConfig>& config) {
+  for (auto entry = config.begin(); entry != config.end(); ++entry) {
+    entry->options.allow_only({"type", "params", "key", "datasets"});
+    const std::string key = key_of(*entry);
+    if (key.empty() || key.find('/') != std::string::npos ||
+        std::ranges::any_of(key, [](unsigned char c) { return c < ' '; })) {
+      throw entry->options.error("key", "is no name; expected one without '/' and line breaks");
+    }
+    const auto same = [&](const TypedConfig& earlier) { return key_of(earlier) == key; };
+    if (std::none_of(config.begin(), entry, same)) continue;
+    throw Error(ErrorKind::kConfig, entry->where, " is a second metric with the key '", key,
+                "'; give it another one: {type = \"", entry->type, "\", key = \"...\"}");
+  }
+}
+
+// What one evaluation gathers.
+class Pass {
+ public:
+  Pass(const EvaluationInput& input, const BatchVisitor& visit) : input_(input), visit_(visit) {}
+
+  // All batches of one data set.
+  void run(BatchSource& loader) {
+    input_.metrics.reset();
+    bool measured = false;
+    std::string name;
+    loader.start_epoch(0);
+    for (std::int64_t index = 0; index < input_.max_batches; ++index) {
+      std::optional<SampleList> loaded = next_batch(loader);
+      if (!loaded) break;
+      stop_if_asked();
+      type_ = loaded->dataset_type();
+      name = loaded->dataset_name();
+      measured = take_in(*std::move(loaded), index) || measured;
+    }
+    loader.start_epoch(0, loader.num_batches());  // keeps no batches that are not read
+    if (measured) numbers_.merge(input_.metrics.compute(type_, name));
+  }
+
+  [[nodiscard]] Numbers numbers() const {
+    Numbers numbers = numbers_;
+    losses_.read(type_, numbers);
+    return numbers;
+  }
+
+ private:
+  // Whether the metrics had something to measure.
+  bool take_in(SampleList loaded, std::int64_t index) {
+    const bool keeps = visit_ || input_.use_cpu;  // the batch on the CPU
+    const SampleList batch = keeps ? loaded.to(input_.device, /*non_blocking=*/true)
+                                   : std::move(loaded).to(input_.device, /*non_blocking=*/true);
+    if (input_.hooks.on_batch_start) input_.hooks.on_batch_start(batch);
+    const ModelOutput output = run_step(input_, batch, index);
+    if (output.losses) {  // the config's are none without targets
+      guarded("the mean of the model's losses",
+              [&] { losses_.add(*output.losses, batch.batch_size()); });
+    }
+    if (input_.hooks.on_batch_end) input_.hooks.on_batch_end(batch, output);
+    const bool measured = batch.has("targets");
+    if (measured && !input_.use_cpu) input_.metrics.update(batch, output);
+    if (!keeps) return measured;
+    Report report = to_report(std::move(loaded), output);
+    if (measured && input_.use_cpu) input_.metrics.update(report.batch, report.output);
+    report.output.losses.reset();  // they have been taken in
+    if (visit_) visit_(report);
+    return measured;
+  }
+
+  const EvaluationInput& input_;
+  const BatchVisitor& visit_;
+  LossSums losses_;
+  Numbers numbers_;  // the metrics'
+  std::string type_;
+};
+
 }  // namespace
 
-std::optional<SampleList> next_batch(DataLoader& loader) {
-  const std::string what = concat("get() of data set '", loader.options().dataset_name, "' (",
-                                  loader.options().dataset_type, ") or of its processors");
-  return guarded(what, [&] { return loader.next(); });
+std::optional<SampleList> next_batch(BatchSource& source) {
+  const auto what = [&source] {
+    return concat("get() of ", source.describe_last(), " or of its processors");
+  };
+  return guarded(what, [&source] { return source.next(); });
 }
 
 MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
                        const Value& facts) {
+  check_keys(config);
+  for (const TypedConfig& entry : config) add(entry, registry, facts, datasets_of(entry));
+}
+
+MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
+                       const std::map<std::string, Value>& facts) {
+  check_keys(config);
   for (const TypedConfig& entry : config) {
-    entry.options.allow_only({"type", "params", "key", "datasets"});
-    const std::string key = entry.options.get<std::string>("key", entry.type);
-    if (key.empty() || key.find('/') != std::string::npos ||
-        std::ranges::any_of(key, [](unsigned char c) { return c < ' '; })) {
-      throw entry.options.error("key", "is no name; expected one without '/' and line breaks");
+    registry.require(Kind::kMetric, entry.type, entry.where);
+    for (const auto& [dataset, known] : facts) {
+      if (names(datasets_of(entry), dataset)) add(entry, registry, known, {dataset});
     }
-    for (const Entry& earlier : entries_) {
-      if (earlier.key != key) continue;
-      throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", key,
-                  "'; give it another one: {type = \"", entry.type, "\", key = \"...\"}");
-    }
-    const TypedConfig filled = with_facts(entry, registry, facts);
-    entries_.push_back({key, entry.options.get<std::vector<std::string>>("datasets", {}),
-                        guarded(metric_hook("the constructor", entry.type),
-                                [&] { return registry.make_metric(filled); })});
   }
 }
 
+void MetricList::add(const TypedConfig& config, const Registry& registry, const Value& facts,
+                     std::vector<std::string> datasets) {
+  const TypedConfig filled = with_facts(config, registry, facts);
+  entries_.push_back({key_of(config), std::move(datasets),
+                      guarded(metric_hook("the constructor", config.type),
+                              [&] { return registry.make_metric(filled); })});
+}
+
 bool MetricList::Entry::is_for(const std::string& dataset) const {
-  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
+  return names(datasets, dataset);
 }
 
 void MetricList::reset() {
@@ -156,37 +262,9 @@ Numbers MetricList::compute(const std::string& dataset_type,
 Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   const EvaluationMode evaluation(input.model);
   const at::NoGradGuard no_grad;
-  input.metrics.reset();
-  LossSums losses;
-  std::string type;
-  std::string name;
-  bool measured = false;
-  std::int64_t index = 0;
-  input.loader.start_epoch(0);
-  while (index < input.max_batches) {
-    std::optional<SampleList> loaded = next_batch(input.loader);
-    if (!loaded) break;
-    stop_if_asked();
-    const SampleList batch = visit ? loaded->to(input.device, /*non_blocking=*/true)
-                                   : std::move(*loaded).to(input.device, /*non_blocking=*/true);
-    type = batch.dataset_type();
-    name = batch.dataset_name();
-    const ModelOutput output = run_step(input, batch, index++);
-    if (output.losses) {  // the config's are none without targets
-      guarded("the mean of the model's losses",
-              [&] { losses.add(*output.losses, batch.batch_size()); });
-    }
-    if (batch.has("targets")) {
-      input.metrics.update(batch, output);
-      measured = true;
-    }
-    if (visit) visit(to_report(std::move(*loaded), output));
-  }
-  input.loader.start_epoch(0, input.loader.num_batches());  // keeps no batches that are not read
-  Numbers numbers;
-  if (measured) numbers = input.metrics.compute(type, name);
-  losses.read(type, numbers);
-  return numbers;
+  Pass pass(input, visit);
+  for (BatchSource* loader : input.loaders) pass.run(*loader);
+  return pass.numbers();
 }
 
 }  // namespace pergola::host

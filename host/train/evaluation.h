@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One pass over a split without learning: losses, metrics, and each batch's predictions for whoever
-// wants them. Training thread.
+// One pass over a split without learning, of one data set or of several: losses, metrics, and each
+// batch's predictions for whoever wants them. Training thread.
 #pragma once
 
-#include "host/data/loader.h"
+#include "host/config/run_config.h"
+#include "host/data/batch_source.h"
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/metric.h"
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,8 +24,8 @@
 
 namespace pergola::host {
 
-// loader.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
-[[nodiscard]] std::optional<SampleList> next_batch(DataLoader& loader);
+// source.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
+[[nodiscard]] std::optional<SampleList> next_batch(BatchSource& source);
 
 // The metrics that evaluation.metrics names. What a plugin's metric throws becomes an
 // Error{kPlugin}, here and below.
@@ -35,6 +37,10 @@ class MetricList {
   // there is not.
   MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
              const Value& facts = Value(Value::Table{}));
+  // The same with a metric of its own for each data set, by name: what one has taken in does not
+  // mix with another's.
+  MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
+             const std::map<std::string, Value>& facts);
 
   void reset();
   // No gradient is recorded.
@@ -51,28 +57,42 @@ class MetricList {
 
     [[nodiscard]] bool is_for(const std::string& dataset) const;
   };
+  void add(const TypedConfig& config, const Registry& registry, const Value& facts,
+           std::vector<std::string> datasets);
+
   std::vector<Entry> entries_;
 };
 
 enum class Step { kValidation, kTest };
 
+// Called before and after the step of each batch, which is on the device. Either may be empty.
+struct EvaluationHooks {
+  std::function<void(const SampleList& batch)> on_batch_start = {};
+  std::function<void(const SampleList& batch, const ModelOutput& output)> on_batch_end = {};
+};
+
 // What evaluate() needs; borrowed.
 struct EvaluationInput {
   BaseModel& model;
-  DataLoader& loader;
+  std::vector<BatchSource*> loaders;  // of one data set each, evaluated one after the other
   MetricList& metrics;
   c10::Device device;
   Step step = Step::kValidation;
-  std::int64_t max_batches = std::numeric_limits<std::int64_t>::max();
+  std::int64_t max_batches = std::numeric_limits<std::int64_t>::max();  // of each loader
+  Precision precision = Precision::kFp32;                               // what the steps compute in
+  bool use_cpu = false;  // metrics take in batch and output on the CPU: the device keeps nothing
+  EvaluationHooks hooks = {};
 };
 
-// Called for each batch with its place in the split, when predictions are wanted.
+// Called for each batch, on the CPU, when predictions are wanted.
 using BatchVisitor = std::function<void(const Report& report)>;
 
-// The mean of every loss over the split's samples, or those of its first max_batches, their sum as
-// "{dataset_type}/total_loss", and all metrics. The model is in evaluation mode meanwhile and then
-// as before; no gradient is recorded. Metrics, and the losses of the config, are left out for
-// batches without `targets`; `visit` may be empty.
+// For each data set the mean of every loss over its samples, or those of its first max_batches, and
+// its metrics; and the sum of all these means as "{dataset_type}/total_loss", in which each data
+// set counts alike, however large it is. The number of a batch, which steps are given, begins at 0
+// for each data set. The model is in evaluation mode meanwhile and then as before; no gradient is
+// recorded. Metrics, and the losses of the config, are left out for batches without `targets`;
+// `visit` may be empty.
 [[nodiscard]] Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit = {});
 
 }  // namespace pergola::host

@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/predictions.h"
 
+#include "host/support/file_ops.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
-
-#include <unistd.h>
 
 namespace pergola::host {
 
 PredictionWriter::PredictionWriter(std::filesystem::path path)
-    : path_(std::move(path)),
-      temporary_(path_.parent_path() / concat(".", path_.filename().string(), ".", getpid())) {
+    : path_(std::move(path)), temporary_(temporary_path(path_)) {
   make_directories(path_.parent_path());
   file_ = create_file(temporary_);
 }
 
 PredictionWriter::~PredictionWriter() {
-  std::error_code ignored;
-  if (file_) std::filesystem::remove(temporary_, ignored);
+  if (file_) static_cast<void>(remove_file(temporary_));
 }
 
 void PredictionWriter::write(const std::vector<Value>& rows) {
@@ -32,9 +29,9 @@ void PredictionWriter::write(const std::vector<Value>& rows) {
 std::size_t PredictionWriter::finish() {
   write_all(file_.get(), rows_ == 0 ? "[]\n" : "\n]\n", path_);
   sync_fd(file_.get(), path_);
-  std::error_code failed;
-  std::filesystem::rename(temporary_, path_, failed);
-  if (failed) throw file_error(ErrorKind::kCheckpoint, "write", path_, failed.value());
+  if (const auto error = rename_path(temporary_, path_)) {
+    throw file_error(ErrorKind::kCheckpoint, "write", path_, error.value());
+  }
   file_.reset();
   sync_directory(path_.parent_path());
   return rows_;

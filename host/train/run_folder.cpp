@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
+#include "host/support/file_ops.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 UniqueFd open_lock(const fs::path& folder) {
   const fs::path path = folder / ".lock";
-  UniqueFd lock(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666));
+  UniqueFd lock(open_path(path, O_CREAT | O_RDWR));
   if (!lock) throw file_error(ErrorKind::kCheckpoint, "write", path, errno);
   return lock;
 }
@@ -38,7 +39,7 @@ UniqueFd take(const fs::path& folder) {
 // What --overwrite replaces: all that a run writes but log.txt. The checkpoints are the first to be
 // set aside and the last to be put back: while they are not in their place, recover() puts back.
 constexpr const char* kReplaced[] = {"checkpoints", "metrics.jsonl", "summary.json", "predictions",
-                                     "config.toml"};
+                                     "config.toml", "tensorboard",   "nan_batches",  "report.html"};
 static_assert(std::string_view(kReplaced[0]) == "checkpoints");
 
 // In .replaced, for what the old run did not have: the new one's goes when the old one comes back.
@@ -55,6 +56,12 @@ bool is_marked(const UniqueFd& lock) {
   const ssize_t count = ::pread(lock.get(), text, sizeof(text), 0);
   return count == static_cast<ssize_t>(sizeof(text)) &&
          std::string_view(text, kMark.size()) == kMark;
+}
+
+void write_mark(const UniqueFd& lock, const fs::path& folder) {
+  write_all(lock.get(), kMark, folder / ".lock");
+  // Before anything of a run is there: after a power cut it would be somebody else's.
+  sync_fd(lock.get(), folder / ".lock");
 }
 
 // Something that a run would remove or replace; empty when there is nothing.
@@ -86,15 +93,15 @@ void refuse_links(const fs::path& folder) {
   }
 }
 
-void remove_tree(const fs::path& path) {
-  std::error_code failed;
-  fs::remove_all(path, failed);
-  if (failed) throw file_error(ErrorKind::kCheckpoint, "remove", path, failed.value());
+void remove_or_throw(const fs::path& path) {
+  if (const auto error = remove_tree(path)) {
+    throw file_error(ErrorKind::kCheckpoint, "remove", path, error.value());
+  }
 }
 
 void remove_or_warn(const fs::path& replaced) {
   try {
-    remove_tree(replaced);
+    remove_or_throw(replaced);
   } catch (const Error& error) {  // the run that counts is sound
     log::warning("[run] ", error.what(), "; it is of the run that was overwritten, and not needed");
   }
@@ -102,10 +109,10 @@ void remove_or_warn(const fs::path& replaced) {
 
 // In place of what is there.
 void move_durably(const fs::path& from, const fs::path& to) {
-  remove_tree(to);
-  std::error_code failed;
-  fs::rename(from, to, failed);
-  if (failed) throw file_error(ErrorKind::kCheckpoint, "move", from, failed.value());
+  remove_or_throw(to);
+  if (const auto error = rename_path(from, to)) {
+    throw file_error(ErrorKind::kCheckpoint, "move", from, error.value());
+  }
   sync_directory(to.parent_path());
   sync_directory(from.parent_path());
 }
@@ -137,13 +144,13 @@ RunFolder::RunFolder(fs::path folder, ExistingRun existing) : folder_(std::move(
 }
 
 void RunFolder::mark() const {
-  if (!is_marked(lock_)) write_all(lock_.get(), kMark, folder_ / ".lock");
+  if (!is_marked(lock_)) write_mark(lock_, folder_);
 }
 
 void RunFolder::mark_if_empty(const fs::path& folder) {
   make_directories(folder);
   if (!something_of_a_run(folder).empty()) return;
-  write_all(open_lock(folder).get(), kMark, folder / ".lock");
+  write_mark(open_lock(folder), folder);
 }
 
 bool RunFolder::holds_run() const {
@@ -160,6 +167,7 @@ void RunFolder::set_aside(const StepHook& hook) const {
     }
     hook();
   }
+  sync_directory(replaced());  // the marks of absence
 }
 
 void RunFolder::remove_replaced() const {
@@ -174,8 +182,9 @@ bool RunFolder::put_back(const StepHook& hook) const {
   for (const char* name : std::views::reverse(kReplaced)) {
     const fs::path absent = mark_of_absence(replaced(), name);
     if (is_there(absent)) {
-      remove_tree(folder_ / name);
-      remove_tree(absent);
+      remove_or_throw(folder_ / name);
+      sync_directory(folder_);  // without its mark it would be taken for the old run's
+      remove_or_throw(absent);
     } else if (is_there(replaced() / name)) {
       move_durably(replaced() / name, folder_ / name);
     }
@@ -187,13 +196,12 @@ bool RunFolder::put_back(const StepHook& hook) const {
   return true;
 }
 
-// After a process that ended between set_aside() and what follows it.
+// After a process that was killed: in the middle of writing a file, or between set_aside() and what
+// follows it.
 void RunFolder::recover() const {
+  remove_leftovers(folder_);
+  remove_leftovers(folder_ / "predictions");
   if (!put_back()) remove_replaced();
-}
-
-fs::path RunFolder::predictions(const std::string& dataset, const std::string& split) const {
-  return folder_ / "predictions" / (dataset + "_" + split + ".json");
 }
 
 }  // namespace pergola::host

@@ -51,9 +51,6 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path metrics() const { return folder_ / "metrics.jsonl"; }
   [[nodiscard]] std::filesystem::path summary() const { return folder_ / "summary.json"; }
   [[nodiscard]] std::filesystem::path replaced() const { return folder_ / ".replaced"; }
-  // predictions/<dataset>_<split>.json
-  [[nodiscard]] std::filesystem::path predictions(const std::string& dataset,
-                                                  const std::string& split) const;
 
  private:
   void recover() const;

@@ -12,8 +12,15 @@
 #pragma once
 
 #include "host/checkpoint/checkpoint.h"
-#include "host/data/loader.h"
+#include "host/config/run_config.h"
+#include "host/data/batch_source.h"
+#include "host/device/anomaly.h"
+#include "host/device/grad_scaler.h"
+#include "host/train/callback_list.h"
+#include "host/train/interval.h"
+#include "host/train/learning_rate.h"
 #include "host/train/meter.h"
+#include "host/train/phase_times.h"
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/optimizer.h"
@@ -21,6 +28,7 @@
 
 #include <c10/core/Device.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,35 +38,60 @@
 
 namespace pergola::host {
 
+class WeightAverage;
+
 struct TrainerOptions {
   std::int64_t max_updates = 0;
-  std::int64_t update_frequency = 1;     // micro-batches in an update
-  std::int64_t evaluation_interval = 0;  // updates between validations; 0 = at each epoch's end
-  std::int64_t log_interval = 100;       // updates between log lines
+  std::optional<double> max_seconds = {};  // of training, earlier parts of a resumed run included
+  std::int64_t update_frequency = 1;       // micro-batches in an update
+  Duration evaluation_interval = {};       // between validations; 0 = at each epoch's end
+  std::int64_t log_interval = 100;         // updates between log lines
+  Precision precision = Precision::kFp32;
   std::optional<double> max_grad_l2_norm = {};
   std::optional<double> clip_grad_value = {};
-  std::string scheduler = {};  // its name, for messages
-  std::string criteria = {};   // which number of a validation the scheduler observes
+  bool measure_grad_norm = false;  // TrainerState::grad_norm without clipping too
+  std::string scheduler = {};      // its name, for messages
+  std::string criteria = {};       // which number of a validation the scheduler observes
   bool exit_on_nan_losses = true;
+  bool detect_anomaly = false;
 };
 
 struct TrainerParts {
   BaseModel& model;
   Optimizer& optimizer;
   Scheduler* scheduler;  // null: the learning rate stays
-  DataLoader& loader;
+  BatchSource& batches;
   std::function<Numbers()> validate;  // empty: there is no validation split
   c10::Device device;
+  WeightAverage* average = nullptr;  // null: the weights themselves are evaluated and saved
 };
 
 enum class Outcome { kFinished, kInterrupted };
 
+// What a checkpoint had for a run, in words for the log.
+struct RestoreReport {
+  std::vector<std::string> taken;
+  std::vector<std::string> left;
+};
+
 class Trainer {
  public:
   Trainer(TrainerParts parts, const TrainerOptions& options, TrainerState state);
+  ~Trainer();
 
   // Called in this order. REQUIRES: before run(). A callback's state is saved under its key.
   void add_callback(std::string key, std::unique_ptr<Callback> callback);
+  // Calls a hook of all callbacks, with this run's state: notify("on_test_start", [](Callback& c,
+  // TrainerState& s) { c.on_test_start(s); }).
+  template <class Hook>
+  void notify(const char* name, Hook hook) {
+    const auto timed = times_.measure(Phase::kCallbacks);
+    callbacks_.call(name, [&](Callback& callback) { hook(callback, state_); });
+  }
+  // on_exception and teardown, for the parts of a run that are outside of run(). What was reported
+  // once is not reported again.
+  void report_exception(const std::string& message) noexcept;
+  void tear_down() noexcept;
 
   // Trains to the end, or to the update after a stop signal or a callback's wish. A validation that
   // a signal cuts short is done over when the run is resumed. Errors go through the callbacks'
@@ -67,13 +100,21 @@ class Trainer {
 
   // All that a later process needs to go on from here; tensors are shared with the run.
   [[nodiscard]] CheckpointContent content() const;
-  // Goes back to such a state. Throws Error{kCheckpoint} when it does not fit; training must not go
-  // on then.
-  void restore(const CheckpointContent& content);
+  // Goes back to such a state, or to what `reset` leaves of it. Throws Error{kCheckpoint} when it
+  // does not fit; training must not go on then.
+  RestoreReport restore(const CheckpointContent& content, const ResetConfig& reset = {});
 
   [[nodiscard]] const TrainerState& state() const noexcept { return state_; }
   [[nodiscard]] LossMeter& meter() noexcept { return meter_; }
+  [[nodiscard]] PhaseTimes& times() noexcept { return times_; }
+  [[nodiscard]] const Optimizer& optimizer() const noexcept { return parts_.optimizer; }
+  [[nodiscard]] c10::Device device() const noexcept { return parts_.device; }
   [[nodiscard]] double lr() const { return parts_.optimizer.lr(); }
+  [[nodiscard]] std::int64_t updates_per_epoch() const;
+  // Null unless the precision is fp16.
+  [[nodiscard]] const GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
+  // Is the validation of the last update still to be done? A signal cut it short.
+  [[nodiscard]] bool validation_pending() const noexcept { return validation_pending_; }
   // True at the updates after which a log line is due.
   [[nodiscard]] bool log_due() const;
   // Throws Error{kNan} when a loss became NaN or infinite; nothing when that is allowed. Reads the
@@ -83,37 +124,43 @@ class Trainer {
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
  private:
-  using Hook = std::function<void(Callback&)>;
-  void call(const char* name, const Hook& hook);
+  using Hook = void (Callback::*)(TrainerState&);
+  void call(const char* name, Hook hook);
   Outcome loop();
   bool run_update();
-  ModelOutput forward_backward(const SampleList& batch, std::int64_t group_size);
+  void run_batches(std::int64_t count, SampleList& batch, ModelOutput& output);
+  ModelOutput forward(const SampleList& batch);
+  void backward(const ModelOutput& output, std::int64_t group_size);
   void step();
-  void schedule_rate();
+  bool clip();
+  void count_update();
+  void stop_when_time_is_up();
   void complete_update();
   bool validate();
   void check_validation(const Numbers& numbers) const;
-  void observe(const Numbers& numbers);
-  [[nodiscard]] bool losses_are_read() const;
-  [[nodiscard]] bool validation_due() const;
-  // Has the last update completed an evaluation_interval?
-  [[nodiscard]] bool interval_ended() const;
+  void restore_weights(const CheckpointContent& content, const ResetConfig& reset);
+  void restore_counts(const CheckpointContent& content);
+  [[nodiscard]] double seconds_of_training() const;
   // Is no update to come after this one, unless it is by a stop signal?
   [[nodiscard]] bool last_update() const;
   [[nodiscard]] bool finished() const;
 
-  struct NamedCallback {
-    std::string key;
-    std::unique_ptr<Callback> callback;
-  };
-
   TrainerParts parts_;
   TrainerOptions options_;
   TrainerState state_;
+  LearningRate rate_;
+  Interval evaluation_;
+  std::optional<GradScaler> scaler_;
+  std::optional<AnomalyWatch> watch_;  // while run() runs
   LossMeter meter_;
-  std::vector<NamedCallback> callbacks_;
+  PhaseTimes times_;
+  CallbackList callbacks_;
   std::int64_t samples_this_run_ = 0;
+  double seconds_before_ = 0;  // of training, in earlier processes
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  bool reported_ = false;            // an exception
   bool validation_pending_ = false;  // the last update is done, its validation is not
+  bool interval_ended_ = false;      // that validation is not due only because the run ends
 };
 
 }  // namespace pergola::host

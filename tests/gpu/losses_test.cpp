@@ -52,6 +52,7 @@ TEST_F(GpuLossesTest, AreComputedWithoutWaitingForTheGpu) {
     const ModelOutput output = output_of(given);
     const auto step = [&] { total_loss(loss->compute(batch, output)).backward(); };
     step();  // loads kernels, and moves a weight
+    step();  // and those that add to a gradient; to load one is to wait
     gpu.synchronizeDevice(device_.index());
     for (int i = 0; i < 5; ++i) at::mm_out(product, matrix, matrix);
     c10::Event end_of_products(device_.type());

@@ -282,9 +282,9 @@ INSTANTIATE_TEST_SUITE_P(
                  {"model_config.boring.losses=[{type=\"cross_entropy\", params={smoothing=2}}]"},
                  {"model_config.boring.losses[0].params.smoothing", "is not a known key"}},
         BadWords{"KeyOfMmf",
-                 {"training.fp16=true"},
-                 {"training.fp16 (command line) is a key of MMF's that Pergola does not take: "
-                  "training is in 32-bit floating point as yet, so leave it out"}},
+                 {"training.fast_read=true"},
+                 {"training.fast_read (command line) is a key of MMF's that Pergola does not take: "
+                  "leave it out"}},
         BadWords{"TwoMetricsOfOneKey",
                  {"evaluation.metrics=[\"accuracy\", \"accuracy\"]"},
                  {"evaluation.metrics[1]", "is a second metric with the key 'accuracy'"}},

@@ -49,7 +49,7 @@ class PredictTest : public RunTest {
     Json manifest = json(folder + "/MANIFEST.json");
     manifest["files"][file] = {{"size", content.size()},
                                {"xxh3_128", host::xxh3_file(path(name), ErrorKind::kCheckpoint)}};
-    replace(folder + "/MANIFEST.json", manifest.dump());
+    replace(folder + "/MANIFEST.json", manifest.dump(2) + "\n");
   }
 };
 

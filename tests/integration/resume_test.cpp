@@ -41,21 +41,28 @@ const Words kOneCycleByEpoch = {"training.lr_scheduler=true", "scheduler.type=on
 const Words kFrozen = {"training.freeze=[\"*.bias\"]", "training.clip_grad_value=0.01",
                        "optimizer={type=\"lamb\", params={lr=0.05}}"};
 const Words kMomentum = {"optimizer={type=\"sgd\", params={lr=0.1, momentum=0.9}}"};
+const Words kAveraged = {"training.ema.enabled=true", "training.ema.start_update=2",
+                         "training.ema.interval=2"};
+const Words kBFloat16 = {"training.precision=bf16", "training.num_workers=2"};
+const Words kFloat16 = {"training.precision=fp16", "training.update_frequency=2"};
+const Words kUnfreeze = {"training.unfreeze=[{parameters=[\"*.bias\"], after=5}]"};
+const Words kGuarded = {"training.spike_guard.enabled=true", "training.spike_guard.window=3",
+                        "training.spike_guard.zscore=1.0"};
 const Words kAdamax = {"optimizer={type=\"adamax\", params={lr=0.01}}",
                        "training.clip_gradients=true", "training.max_grad_l2_norm=0.25"};
 
 INSTANTIATE_TEST_SUITE_P(
     Runs, ResumedAt,
-    ::testing::Values(Case{"boring", 1, kPlain}, Case{"boring", 6, kPlain},
-                      Case{"boring", 7, kWorkers}, Case{"visual_bert", 5, kPlain},
-                      Case{"mmbt", 7, kScheduled}, Case{"concat_bert", 5, kFrozen},
-                      Case{"concat_bow", 7, kWorkers}, Case{"late_fusion", 3, kGroups},
-                      Case{"boring", 11, kMomentum}, Case{"boring", 3, kPlateau},
-                      Case{"boring", 8, kPlateau}, Case{"boring", 5, kOneCycleByEpoch},
-                      Case{"boring", 6, kFrozen}, Case{"cnn_lstm", 1, kPlain},
-                      Case{"cnn_lstm", 5, kScheduled}, Case{"cnn_lstm", 3, kGroups},
-                      Case{"pythia", 1, kPlain}, Case{"pythia", 7, kAdamax},
-                      Case{"pythia", 6, kWorkers}),
+    ::testing::Values(
+        Case{"boring", 1, kPlain}, Case{"boring", 6, kPlain}, Case{"boring", 7, kWorkers},
+        Case{"visual_bert", 5, kPlain}, Case{"mmbt", 7, kScheduled},
+        Case{"concat_bert", 5, kFrozen}, Case{"concat_bow", 7, kWorkers},
+        Case{"late_fusion", 3, kGroups}, Case{"boring", 11, kMomentum}, Case{"boring", 3, kPlateau},
+        Case{"boring", 8, kPlateau}, Case{"boring", 5, kOneCycleByEpoch},
+        Case{"boring", 6, kFrozen}, Case{"cnn_lstm", 1, kPlain}, Case{"cnn_lstm", 5, kScheduled},
+        Case{"cnn_lstm", 3, kGroups}, Case{"pythia", 1, kPlain}, Case{"pythia", 7, kAdamax},
+        Case{"pythia", 6, kWorkers}, Case{"boring", 5, kAveraged}, Case{"cnn_lstm", 5, kBFloat16},
+        Case{"boring", 5, kFloat16}, Case{"boring", 4, kUnfreeze}, Case{"boring", 7, kGuarded}),
     [](const auto& param) {
       return std::string(param.param.model) + "_" + std::to_string(param.param.update) + "_" +
              std::to_string(param.index);

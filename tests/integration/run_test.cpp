@@ -159,6 +159,7 @@ std::vector<Json> RunTest::metrics(const std::string& run) const {
   for (std::string line; std::getline(lines, line);) {
     rows.push_back(Json::parse(line));
     rows.back().erase("time");
+    rows.back().erase("system");
   }
   return rows;
 }

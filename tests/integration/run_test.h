@@ -50,7 +50,7 @@ class RunTest : public ::testing::Test {
   // Another file in its place, so that hard links to the old one keep what they have.
   void replace(const std::string& name, const std::string& content) const;
 
-  // The lines of <run>/metrics.jsonl without their times.
+  // The lines of <run>/metrics.jsonl without what the clock and the machine say in them.
   [[nodiscard]] std::vector<Json> metrics(const std::string& run = "run") const;
   // The file with the weights of <run>/checkpoints/last.
   [[nodiscard]] static std::string weights(const std::string& run = "run");

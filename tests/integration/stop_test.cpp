@@ -39,7 +39,7 @@ class StoppedBy : public StopTest,
                   public ::testing::WithParamInterface<std::pair<int, std::size_t>> {};
 INSTANTIATE_TEST_SUITE_P(Signals, StoppedBy,
                          ::testing::Values(std::pair(SIGINT, 3U), std::pair(SIGTERM, 60U),
-                                           std::pair(SIGHUP, 30U)),
+                                           std::pair(SIGHUP, 30U), std::pair(SIGUSR1, 20U)),
                          [](const auto& param) {
                            return "signal_" + std::to_string(param.param.first);
                          });

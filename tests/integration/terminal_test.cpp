@@ -2,6 +2,8 @@
 // What stderr shows: a bar on a terminal, plain lines elsewhere.
 #include "integration/run_test.h"
 
+#include <sstream>
+
 namespace pergola::test {
 namespace {
 
@@ -36,10 +38,11 @@ TEST_F(TerminalTest, FileGetsPlainLinesOnly) {
   EXPECT_THAT(result.err, Not(HasSubstr("\r")));
   EXPECT_THAT(result.err, Not(HasSubstr("\x1b")));
   EXPECT_THAT(result.err,
-              ContainsRegex("\\[train\\] update 6/12: .*[0-9]+ samples/s, [0-9:]+ left\n"));
+              ContainsRegex("\\[train\\] update 6/12: .*[0-9]+ samples/s \\(average [0-9]+\\), .*, "
+                            "[0-9]+ MiB, [0-9:]+ left \\(.*%\\)\n"));
 }
 
-TEST_F(TerminalTest, TerminalGetsABarWithSpeedAndTimeLeft) {
+TEST_F(TerminalTest, TerminalGetsABarWithSpeedTimeLeftAndLoss) {
   // The bar is drawn ten times a second: these updates take longer than that.
   const Result result =
       train_on_terminal({"training.max_updates=300", "training.log_interval=100",
@@ -49,7 +52,8 @@ TEST_F(TerminalTest, TerminalGetsABarWithSpeedAndTimeLeft) {
   EXPECT_THAT(result.err, HasSubstr("\r\x1b[2K"));
   EXPECT_THAT(result.err,
               ContainsRegex("training \\[#*\\.*\\] [0-9]+%  [0-9]+/300 updates  [0-9]+ samples/s  "
-                            "[0-9]+:[0-9][0-9]:[0-9][0-9] left"));
+                            "[0-9]+:[0-9][0-9]:[0-9][0-9] left  loss [0-9.]+"));
+  EXPECT_THAT(result.err, HasSubstr("\r\x1b[2Kvalidating  0 batches"));
   EXPECT_THAT(text("run/log.txt"), Not(HasSubstr("\x1b")));
 }
 
@@ -92,6 +96,32 @@ TEST_F(TerminalTest, ErrorOnATerminalIsNotHiddenByTheBar) {
   const std::size_t error = result.err.find("error: ");
   ASSERT_NE(error, std::string::npos);
   EXPECT_EQ(result.err.find("updates  ", error), std::string::npos);
+}
+
+TEST_F(TerminalTest, JsonLogIsInTheFileAlone) {
+  const Result result = train({"training.log_format=json", "run_type=train"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("] [train] update 12/12: "));
+  std::istringstream lines(text("run/log.txt"));
+  std::string messages;
+  for (std::string line; std::getline(lines, line);) {
+    const Json entry = Json::parse(line);
+    EXPECT_EQ(entry.size(), 4U) << line;
+    EXPECT_GT(entry.at("time").get<double>(), 1.6e9);
+    EXPECT_EQ(entry.at("level"), "info") << line;
+    messages += entry.at("area").get<std::string>() + ": " + entry.at("message").get<std::string>();
+    messages += '\n';
+  }
+  EXPECT_THAT(messages, HasSubstr("\ntrain: update 12/12: "));
+}
+
+TEST_F(TerminalTest, LogSaysHowLargeTheModelAndItsPartsAre) {
+  const Result result = train({"training.max_updates=1", "run_type=train"});
+  expect_success(result);
+  EXPECT_THAT(result.err, ContainsRegex("\\[model\\] .*[0-9]+ parameters \\(.*[0-9.]+ MiB\\), "
+                                        "[0-9]+ of them trained\n"));
+  EXPECT_THAT(result.err,
+              ContainsRegex("\\[model\\] its parts:\npart +parameters +trained +MiB\n"));
 }
 
 TEST_F(TerminalTest, LogLevelErrorLeavesStderrEmpty) {

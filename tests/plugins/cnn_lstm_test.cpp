@@ -3,6 +3,7 @@
 
 #include "pergola/registry.h"
 #include "plugins/model_testing.h"
+#include "plugins/precision.h"
 
 namespace pergola::cnn_lstm {
 namespace {
@@ -198,6 +199,16 @@ TEST(CnnLstmTest, GradientReachesEveryParameter) {
   const auto model = build_small();
   const at::Tensor loss = model->forward(small_batch(3)).scores.square().sum();
   EXPECT_THAT(without_gradient(*model, loss), IsEmpty());
+}
+
+TEST(CnnLstmTest, TrainsInLowPrecision) {
+  const auto model = build_small("lstm.dropout = 0.0\nclassifier.params.dropout = 0.0");
+  const auto loss = [&] {
+    return logit_bce(model->forward(small_batch(4)).scores, torch::ones({4, 5}));
+  };
+  testing::expect_trains_in(host::Precision::kBf16, *model, testing::kBf16Bound, loss);
+  testing::expect_trains_in(host::Precision::kFp16, *model, testing::kFp16Bound, loss);
+  EXPECT_FALSE(model->enable_recompute());  // batch norm would count a batch twice
 }
 
 TEST(CnnLstmTest, MissingFieldsAreNamed) {

@@ -3,6 +3,7 @@
 
 #include "pergola/registry.h"
 #include "plugins/model_testing.h"
+#include "plugins/recompute.h"
 
 #include <torch/optim/adamw.h>
 
@@ -194,6 +195,19 @@ TEST(FusionsTest, WordsAreMultipliedOnRequest) {
   fill_by_reference(*model);
   model->eval();
   EXPECT_TRUE(close(model->forward(mini_batch()).scores, golden("concat_bow_mul"), 1e-5));
+}
+
+TEST_P(EachFusion, RecomputeChangesNothingAndIsThereWithABert) {
+  if (GetParam() == std::string("concat_bow")) {
+    EXPECT_FALSE(build_mini(GetParam())->enable_recompute());
+    return;
+  }
+  testing::expect_recompute_changes_nothing<FusionModel>(
+      [] {
+        return build_mini(GetParam(),
+                          "hidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1");
+      },
+      [](FusionModel& model) { return model.forward(mini_batch()).scores.square().sum(); });
 }
 
 // The second sample alone, without the words that it does not have, and with other numbers where it

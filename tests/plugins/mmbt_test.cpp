@@ -4,6 +4,7 @@
 #include "pergola/registry.h"
 #include "plugins/bert_shapes.h"
 #include "plugins/model_testing.h"
+#include "plugins/recompute.h"
 
 #include <nlohmann/json.hpp>
 
@@ -111,6 +112,15 @@ TEST_P(MmbtPaths, ScoresAreThoseOfTheReference) {
   EXPECT_TRUE(close(model->forward(batch).scores, golden("one_segment"), 1e-5));
   batch.set_field("segment_ids", torch::arange(5).gt(2).to(torch::kLong).repeat({2, 1}));
   EXPECT_TRUE(close(model->forward(batch).scores, golden("two_segments"), 1e-5));
+}
+
+TEST_P(MmbtPaths, RecomputeChangesNothing) {
+  testing::expect_recompute_changes_nothing<Mmbt>(
+      [] {
+        return build_mini({concat("attention = \"", GetParam(), "\""),
+                           "hidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1"});
+      },
+      [](Mmbt& model) { return model.forward(mini_batch()).scores.square().sum(); });
 }
 
 // The second text alone, without the words that it does not have; the first image with a region

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "pergola/registry.h"
+#include "plugins/precision.h"
 #include "plugins/pythia_mini.h"
 
 #include <map>
@@ -174,6 +175,16 @@ TEST(PythiaTest, SeveralTextEmbeddingsStandSideBySide) {
                                  "weight_v"];
   EXPECT_THAT(weight.sizes().vec(), ElementsAre(9, 2 * 6 + 4));
   EXPECT_THAT(model->forward(mini_batch()).scores.sizes().vec(), ElementsAre(2, 11));
+}
+
+TEST(PythiaTest, TrainsInLowPrecision) {
+  const auto model = build_mini();
+  const auto loss = [&] {
+    return logit_bce(model->forward(mini_batch()).scores, torch::ones({2, 11}));
+  };
+  testing::expect_trains_in(host::Precision::kBf16, *model, testing::kBf16Bound, loss);
+  testing::expect_trains_in(host::Precision::kFp16, *model, testing::kFp16Bound, loss);
+  EXPECT_FALSE(model->enable_recompute());
 }
 
 TEST(PythiaTest, MissingTextIsNamed) {

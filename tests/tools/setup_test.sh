@@ -147,6 +147,24 @@ stub apt-get 'exit 100'
 run_setup
 expect 0 'without shellcheck'
 
+# So is the browser of the tests, which nobody gets who does not ask for it, or whose distribution has none.
+new_case
+make_libtorch "$work/torch" 2 11 0
+stub id 'echo 0'
+stub dpkg-query 'case "$*" in *chromium) exit 1 ;; *) echo installed ;; esac'
+run_setup --tests
+expect 0 'packages: all'
+expect_no_calls '^apt-get'
+stub apt-cache 'exit 0'
+run_setup
+expect_no_calls '^apt-get'
+run_setup --tests
+expect 0 'packages for tests: installed chromium'
+expect_calls '^apt-get .*install -y --no-install-recommends chromium$'
+stub apt-get 'exit 100'
+run_setup --tests
+expect 0 'packages for tests: without chromium, those that need them are skipped'
+
 # LibTorch of one's own.
 new_case
 make_libtorch "$work/torch" 2 11 0

@@ -51,7 +51,7 @@ void hand_written_loop(benchmark::State& state, const Make& make) {
   session().build_model("train", kSeed);
   BaseModel& model = session().model();
   model.train();
-  const std::unique_ptr<DataLoader> loader = session().loader("train", kSeed);
+  const std::unique_ptr<BatchSource> loader = session().training_batches(kSeed);
   const auto optimizer = make(model);
   for (auto _ : state) {
     loader->start_epoch(0);
@@ -86,7 +86,7 @@ void pergola_trainer(benchmark::State& state) {
       std::filesystem::temp_directory_path() /
       ("pergola_loop_bench." + std::to_string(getpid()) + ".jsonl");
   session().build_model("train", kSeed);
-  const std::unique_ptr<DataLoader> loader = session().loader("train", kSeed);
+  const std::unique_ptr<BatchSource> loader = session().training_batches(kSeed);
   const std::unique_ptr<Optimizer> optimizer = adamw(session().model());
   TrainerOptions options;
   options.max_updates = kUpdates;

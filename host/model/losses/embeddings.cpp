@@ -57,7 +57,7 @@ LossMap InBatchHinge::compute(const SampleList& batch, const ModelOutput& output
   const std::int64_t b = images.size(0);
   // [k, image, text]: text j of image i is row i * k + j.
   const at::Tensor pairs =
-      images.matmul(texts.t()).view({b, b, texts.size(0) / b}).permute({2, 0, 1});
+      row_products(images, texts).view({b, b, texts.size(0) / b}).permute({2, 0, 1});
   const at::Tensor own = pairs.diagonal(0, 1, 2);  // [k, B]
   // A factor and no fill, so that an own pair that is NaN or infinite shows in the sum.
   const at::Tensor others = 1 - at::eye(b, pairs.options());
@@ -85,7 +85,7 @@ LossMap Contrastive::compute(const SampleList& batch, const ModelOutput& output)
     throw in.misfit({{"embedding_1", first}, {"embedding_2", second}, {"temperature", temperature}},
                     "embeddings of one shape [batch, width] and a temperature of one element");
   }
-  const at::Tensor logits = first.matmul(second.t()) / temperature.reshape({});
+  const at::Tensor logits = row_products(first, second) / temperature.reshape({});
   // Along rows both times: a GPU is three times slower along columns.
   const at::Tensor log_q = at::log_softmax(logits, 1) + at::log_softmax(logits.t().contiguous(), 1);
   return {{"", log_q.diagonal().sum() / (-2 * first.size(0))}};

@@ -2,12 +2,18 @@
 #include "host/model/losses/loss_inputs.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 namespace pergola::host {
 
 at::Tensor at_least_single(const at::Tensor& tensor) {
   const at::ScalarType type = tensor.scalar_type();
   return type == at::kFloat || type == at::kDouble ? tensor : tensor.to(at::kFloat);
+}
+
+at::Tensor row_products(const at::Tensor& a, const at::Tensor& b) {
+  const c10::impl::ExcludeDispatchKeyGuard without_autocast(c10::autocast_dispatch_keyset);
+  return a.matmul(b.t());
 }
 
 at::Tensor LossInputs::scores() const {

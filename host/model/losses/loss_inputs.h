@@ -68,4 +68,8 @@ class LossInputs {
 // `tensor` itself where it is in single or double precision, else as single.
 [[nodiscard]] at::Tensor at_least_single(const at::Tensor& tensor);
 
+// The products of all rows of `a` with all of `b`, in their own precision also where autocast would
+// take a lower one: what is compared with them is finer than that. [N, D], [M, D] → [N, M].
+[[nodiscard]] at::Tensor row_products(const at::Tensor& a, const at::Tensor& b);
+
 }  // namespace pergola::host

@@ -87,11 +87,11 @@ LossMap MultiSimilarity::compute(const SampleList& batch, const ModelOutput& out
                                      "is_multilabel = true");
   }
   const at::Tensor unit = normalized(embeddings);
-  const at::Tensor x = unit.matmul(unit.t());
+  const at::Tensor x = row_products(unit, unit);
   at::Tensor not_negative = targets.unsqueeze(1).eq(targets.unsqueeze(0));
   if (is_multilabel_) {
     const at::Tensor labels = targets.to(x.scalar_type());
-    not_negative = labels.matmul(labels.t()).gt(1e-5);
+    not_negative = row_products(labels, labels).gt(1e-5);
   }
   constexpr double kIdentical = 1 - 1e-5;  // a sample itself, or its double
   const at::Tensor found = x.detach();
@@ -137,7 +137,7 @@ RefinerMs::RefinerMs(const Config& params)
 LossMap RefinerMs::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("refiner_ms", batch, output);
   const auto [scores, targets] = scores_and_targets(in);
-  const at::Tensor x = scores.matmul(targets.t());
+  const at::Tensor x = row_products(scores, targets);
   const at::Tensor own = x.diagonal();
   const at::Tensor own_B1 = own.detach().unsqueeze(1);
   const at::Tensor found = x.detach();
@@ -162,7 +162,7 @@ RefinerContrastive::RefinerContrastive(const Config& params)
 LossMap RefinerContrastive::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("refiner_contrastive_loss", batch, output);
   const auto [scores, targets] = scores_and_targets(in);
-  const at::Tensor x = normalized(scores).matmul(normalized(targets).t());
+  const at::Tensor x = row_products(normalized(scores), normalized(targets));
   const at::Tensor own = x.diagonal();
   const at::Tensor excess = x - own.unsqueeze(1);
   const at::Tensor found = excess.detach();

@@ -1,142 +1,67 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/checkpoint_callback.h"
 
-#include "fixtures/temp_folder.h"
-#include "host/model/builder.h"
-#include "host/support/log.h"
-#include "host/support/signals.h"
-#include "unit/train/boring.h"
+#include "unit/callbacks/checkpoint_run.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include <filesystem>
+#include <algorithm>
+#include <chrono>
 #include <limits>
-#include <map>
-#include <stdexcept>
-#include <string>
-#include <utility>
+#include <thread>
 
 namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-// Runs of two updates an epoch, whose validations have the values that a test chooses: at updates
-// 2, 4 and 6.
-class CheckpointCallbackTest : public ::testing::Test {
+// With saves in place, and in the background.
+class CheckpointCallbackTest : public CheckpointRunTest,
+                               public ::testing::WithParamInterface<bool> {
  protected:
-  CheckpointCallbackTest() { note_stop_signals(); }
-  void TearDown() override { set_log_sink(nullptr); }
-
-  // What a run leaves that ends, resumed or not, at `max_updates`; its best value so far.
-  BestResult run(std::int64_t max_updates, bool resume = false, const SaveHooks& hooks = {}) {
-    const CheckpointStore store(folder_.path(), /*max_to_keep=*/-1, hooks);
-    const Registry registry = builtin_registry();
-    const std::shared_ptr<BoringModel> model = make_boring_model(registry);
-    const BoringDataset data(8);
-    LoaderOptions loader_options;
-    loader_options.dataset_name = "boring";
-    loader_options.dataset_type = "train";
-    loader_options.batch_size = 4;
-    DataLoader loader(data, loader_options);
-    const std::unique_ptr<Optimizer> optimizer = build_optimizer(
-        registry, *model,
-        Config(Value::Table{{"type", "sgd"}, {"params", Value::Table{{"lr", 0.1}}}}));
-    TrainerOptions options;
-    options.max_updates = max_updates;
-    options.exit_on_nan_losses = false;
-    Trainer* running = nullptr;
-    const auto validate = [&] {
-      Numbers numbers;
-      if (measures_) numbers["val/total_loss"] = values_.at(running->state().progress.update);
-      return numbers;
-    };
-    Trainer trainer(
-        TrainerParts{*model, *optimizer, nullptr, loader, validate, c10::Device(c10::kCPU)},
-        options, TrainerState());
-    running = &trainer;
-    TrainingConfig config;
-    config.checkpoint_interval = 1;
-    config.monitor.criteria = criteria_;
-    auto callback =
-        std::make_unique<CheckpointCallback>(trainer, store, config, Value(Value::Table{}));
-    CheckpointCallback& checkpoint = *callback;
-    trainer.add_callback("checkpoint", std::move(callback));
-    if (resume) {
-      const std::optional<ResumePoint> point = store.find_resume();
-      trainer.restore(point.value().content);
-      if (point->folder == store.last()) checkpoint.set_resumed_from_last();
-    }
-    static_cast<void>(trainer.run());
-    return checkpoint.best();
-  }
-
-  // The same, but the process dies at the `count`-th time that a save comes to `step`.
-  void run_killed_at(std::int64_t max_updates, const std::string& step, int count) {
-    SaveHooks hooks;
-    hooks.on_step = [&](std::string_view reached) {
-      if (reached == step && --count == 0) throw std::runtime_error("killed");
-    };
-    EXPECT_THROW(static_cast<void>(run(max_updates, /*resume=*/false, hooks)), std::exception);
-  }
-
-  [[nodiscard]] std::int64_t update_of(const std::string& name) const {
-    const fs::path folder = folder_.path() / "checkpoints" / name;
-    if (!fs::exists(folder)) return -1;
-    return load_checkpoint(folder).state.find("progress.update")->as_integer();
-  }
-
-  fixtures::TempFolder folder_;
-  // The same of a run to update 6, and what it says on stderr.
-  std::pair<BestResult, std::string> run_and_listen() {
-    init_log(LogLevel::kInfo);
-    ::testing::internal::CaptureStderr();
-    const BestResult best = run(6);
-    return {best, ::testing::internal::GetCapturedStderr()};
-  }
-
-  std::string criteria_ = "val/total_loss";
-  bool measures_ = true;
-  std::map<std::int64_t, double> values_ = {{2, 0.5}, {4, 0.3}, {6, 0.4}};
+  CheckpointCallbackTest() { config_.checkpoint.save_in_background = GetParam(); }
 };
+INSTANTIATE_TEST_SUITE_P(Saves, CheckpointCallbackTest, ::testing::Bool(), [](const auto& mode) {
+  return mode.param ? "InTheBackground" : "InPlace";
+});
 
-TEST_F(CheckpointCallbackTest, BestIsOfTheBestValidation) {
+TEST_P(CheckpointCallbackTest, BestIsOfTheBestValidation) {
   EXPECT_EQ(run(6).update, 4);
   EXPECT_EQ(update_of("best"), 4);
   EXPECT_EQ(update_of("last"), 6);
 }
 
 // A save at update n links update_n first, and then, at the second time, best.
-TEST_F(CheckpointCallbackTest, FirstBestThatAKillCutOffIsMadeUpFor) {
-  run_killed_at(2, "MANIFEST.json linked", 3);  // update_1, update_2, best
+TEST_P(CheckpointCallbackTest, FirstBestThatAKillCutOffIsMadeUpFor) {
+  ASSERT_TRUE(run_killed_at(2, "MANIFEST.json linked", 3));  // update_1, update_2, best
   ASSERT_EQ(update_of("last"), 2);
   ASSERT_EQ(update_of("best"), -1);
   EXPECT_EQ(run(2, /*resume=*/true).update, 2);
   EXPECT_EQ(update_of("best"), 2);
 }
 
-TEST_F(CheckpointCallbackTest, LaterBestThatAKillCutOffIsMadeUpFor) {
-  run_killed_at(6, "MANIFEST.json linked", 6);  // 1, 2, best; 3, 4, best
+TEST_P(CheckpointCallbackTest, LaterBestThatAKillCutOffIsMadeUpFor) {
+  ASSERT_TRUE(run_killed_at(6, "MANIFEST.json linked", 6));  // 1, 2, best; 3, 4, best
   ASSERT_EQ(update_of("last"), 4);
   ASSERT_EQ(update_of("best"), 2);
   EXPECT_EQ(run(6, /*resume=*/true).update, 4);
   EXPECT_EQ(update_of("best"), 4);
 }
 
-TEST_F(CheckpointCallbackTest, BestOfARunThatIsResumedElsewhereStays) {
+TEST_P(CheckpointCallbackTest, BestOfARunThatIsResumedElsewhereStays) {
   static_cast<void>(run(4));
   const auto written = fs::last_write_time(folder_.path() / "checkpoints/best");
   static_cast<void>(run(6, /*resume=*/true));
   EXPECT_EQ(fs::last_write_time(folder_.path() / "checkpoints/best"), written);
 }
 
-TEST_F(CheckpointCallbackTest, DamagedBestIsSavedAgainFromTheSameUpdate) {
+TEST_P(CheckpointCallbackTest, DamagedBestIsSavedAgainFromTheSameUpdate) {
   static_cast<void>(run(4));
   const fs::path file = folder_.path() / "checkpoints/best/state.json";
   fs::remove(file);
@@ -145,7 +70,7 @@ TEST_F(CheckpointCallbackTest, DamagedBestIsSavedAgainFromTheSameUpdate) {
 }
 
 // `last` and update_4 are lost, and so update_3 is resumed, whose best is of update 2.
-TEST_F(CheckpointCallbackTest, BestThatIsNewerThanWhatIsResumedCounts) {
+TEST_P(CheckpointCallbackTest, BestThatIsNewerThanWhatIsResumedCounts) {
   static_cast<void>(run(4));
   for (const char* name : {"last", "update_00000004"}) {
     fs::remove_all(folder_.path() / "checkpoints" / name);
@@ -156,7 +81,7 @@ TEST_F(CheckpointCallbackTest, BestThatIsNewerThanWhatIsResumedCounts) {
   EXPECT_EQ(fs::last_write_time(folder_.path() / "checkpoints/best"), written);
 }
 
-TEST_F(CheckpointCallbackTest, NumberThatIsNoneMakesNoBestAndIsToldOnce) {
+TEST_P(CheckpointCallbackTest, NumberThatIsNoneMakesNoBestAndIsToldOnce) {
   for (const double number : {kNan, kInf, -kInf}) {
     values_ = {{2, number}, {4, number}, {6, number}};
     const auto [best, log] = run_and_listen();
@@ -174,7 +99,7 @@ TEST_F(CheckpointCallbackTest, NumberThatIsNoneMakesNoBestAndIsToldOnce) {
   }
 }
 
-TEST_F(CheckpointCallbackTest, NumberThatIsNoneIsPassedOver) {
+TEST_P(CheckpointCallbackTest, NumberThatIsNoneIsPassedOver) {
   values_ = {{2, -kInf}, {4, 0.3}, {6, kNan}};
   const auto [best, log] = run_and_listen();
   EXPECT_EQ(best, (BestResult{4, 0.3}));
@@ -182,7 +107,7 @@ TEST_F(CheckpointCallbackTest, NumberThatIsNoneIsPassedOver) {
   EXPECT_THAT(log, Not(HasSubstr("no best checkpoint:")));
 }
 
-TEST_F(CheckpointCallbackTest, ValidationWithoutNumbersMakesNoBest) {
+TEST_P(CheckpointCallbackTest, ValidationWithoutNumbersMakesNoBest) {
   measures_ = false;
   const auto [best, log] = run_and_listen();
   EXPECT_EQ(best.update, -1);
@@ -191,8 +116,8 @@ TEST_F(CheckpointCallbackTest, ValidationWithoutNumbersMakesNoBest) {
   EXPECT_THAT(log, HasSubstr("[checkpoint] there is no best checkpoint: "));
 }
 
-TEST_F(CheckpointCallbackTest, MonitoredNumberThatIsMissingIsAConfigError) {
-  criteria_ = "val/boring/own";
+TEST_P(CheckpointCallbackTest, MonitoredNumberThatIsMissingIsAConfigError) {
+  config_.training.monitor.criteria = "val/boring/own";
   try {
     static_cast<void>(run(2));
     FAIL();
@@ -201,6 +126,120 @@ TEST_F(CheckpointCallbackTest, MonitoredNumberThatIsMissingIsAConfigError) {
     EXPECT_STREQ(error.what(),
                  "training.early_stop.criteria asks for val/boring/own, which the validation does "
                  "not have; known is val/total_loss");
+  }
+}
+
+TEST_P(CheckpointCallbackTest, IntervalsAreUpdatesOrEpochsOrSeconds) {
+  config_.training.checkpoint_interval = {1, Duration::Unit::kEpochs};
+  static_cast<void>(run(5));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000002", "update_00000004"));
+  fs::remove_all(checkpoint(""));
+  config_.training.checkpoint_interval = {1e-9, Duration::Unit::kSeconds};
+  static_cast<void>(run(2));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000001", "update_00000002"));
+  fs::remove_all(checkpoint(""));
+  config_.training.checkpoint_interval = {1e6, Duration::Unit::kSeconds};
+  static_cast<void>(run(2));
+  EXPECT_THAT(names(), ElementsAre("best", "last"));
+}
+
+TEST_P(CheckpointCallbackTest, AnErrorOfASaveEndsTheRunAsItself) {
+  SaveHooks hooks;
+  int saves = 0;
+  hooks.on_step = [&](std::string_view step) {
+    if (step == "model.safetensors written" && ++saves == 2) {
+      throw Error(ErrorKind::kCheckpoint, "the disk is full");
+    }
+  };
+  try {
+    static_cast<void>(run(6, /*resume=*/false, hooks));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kCheckpoint);
+    EXPECT_STREQ(error.what(), "the disk is full");
+  }
+  EXPECT_THAT(names(), ElementsAre("last", "update_00000001"));
+  EXPECT_EQ(update_of("last"), 1);
+}
+
+// The one save of this run is that of the best, at update 2.
+TEST_P(CheckpointCallbackTest, AnErrorOfASaveIsHeardOfBeforeTheEnd) {
+  constexpr std::int64_t kUpdates = 20'000;
+  values_ = {{2, 0.5}};
+  config_.training.checkpoint_interval = {0, Duration::Unit::kUpdates};
+  SaveHooks hooks;
+  hooks.on_step = [](std::string_view) { throw Error(ErrorKind::kCheckpoint, "the disk is full"); };
+  EXPECT_THROW(static_cast<void>(run(kUpdates, /*resume=*/false, hooks)), Error);
+  EXPECT_LT(updates_, kUpdates);
+}
+
+// Of the last save nobody but the end of the training can hear.
+TEST_P(CheckpointCallbackTest, TheRunEndsWhenAllIsOnTheDisk) {
+  SaveHooks slow;
+  slow.on_step = [](std::string_view step) {
+    if (step == "folder made") std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  config_.training.checkpoint_interval = {5, Duration::Unit::kUpdates};
+  static_cast<void>(run(6, /*resume=*/false, slow));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000005"));
+  EXPECT_EQ(update_of("last"), 6);
+  EXPECT_EQ(update_of("update_00000005"), 5);
+}
+
+TEST(CheckpointCallbackModes, BothSaveTheSameBytes) {
+  class Runs : public CheckpointRunTest {
+   public:
+    void TestBody() override {}
+    std::map<std::string, std::string> manifests(bool in_background) {
+      config_.checkpoint.save_in_background = in_background;
+      SaveHooks slow;
+      slow.on_step = [](std::string_view step) {
+        if (step == "folder made") std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      };
+      static_cast<void>(run(6, /*resume=*/false, slow));
+      std::map<std::string, std::string> texts;
+      for (const std::string& name : names()) {
+        texts[name] = checkpoint_test::read_bytes(checkpoint(name) / "MANIFEST.json");
+      }
+      return texts;
+    }
+  };
+  EXPECT_EQ(Runs().manifests(true), Runs().manifests(false));
+}
+
+// Its state is one large tensor of the number of its steps: to copy it takes many times as long as
+// an update.
+class CountingOptimizer final : public Optimizer {
+ public:
+  explicit CountingOptimizer(BaseModel& model)
+      : Optimizer({{{"first.weight"}, {model.parameters().at(0)}}}, {0.1}) {}
+  void step() override { steps_.add_(1); }
+  [[nodiscard]] std::map<std::string, at::Tensor> state_dict() const override {
+    return {{"steps", steps_}};
+  }
+  void load_state_dict(const std::map<std::string, at::Tensor>& /*state*/) override {}
+
+ private:
+  at::Tensor steps_ = at::zeros({std::int64_t{4} << 20});
+};
+
+class SlowCopyTest : public CheckpointRunTest {
+ protected:
+  std::unique_ptr<Optimizer> make_optimizer(const Registry& /*registry*/,
+                                            BaseModel& model) override {
+    return std::make_unique<CountingOptimizer>(model);
+  }
+};
+
+TEST_F(SlowCopyTest, NoStepChangesWhatIsBeingCopied) {
+  static_cast<void>(run(5));
+  for (std::int64_t update = 1; update <= 5; ++update) {
+    const CheckpointStore store(folder_.path());
+    const CheckpointContent saved = load_checkpoint(store.update(update));
+    const auto steps = std::ranges::find(saved.trainer, "optimizer/steps",
+                                         [](const auto& named) { return named.first; });
+    ASSERT_NE(steps, saved.trainer.end());
+    EXPECT_TRUE((steps->second == static_cast<double>(update)).all().item<bool>()) << update;
   }
 }
 

@@ -7,10 +7,11 @@
 namespace pergola::host {
 namespace {
 
+using testing::EndsWith;
 using testing::StartsWith;
 
 ProgressPoint point(std::int64_t update, std::int64_t max_updates) {
-  return {"training", update, max_updates, 345, "0:00:07"};
+  return {"training", update, max_updates, "updates", {"345 samples/s", "0:00:07 left"}};
 }
 
 TEST(ProgressLineTest, ShowsHowFarHowFastAndHowLongStill) {
@@ -27,8 +28,21 @@ TEST(ProgressLineTest, BarGivesWayToTheTextOnANarrowTerminal) {
   EXPECT_THAT(narrow, testing::EndsWith("] 50%  11000/22000 updates  345 samples/s  0:00:07 left"));
 }
 
+TEST(ProgressLineTest, FactsThatLeaveTheBarNoRoomAreLeftOutFromTheLast) {
+  // "training [" and "] 25%  3/12 updates" are 29 characters, "  345 samples/s" 15 and
+  // "  0:00:07 left" 14; a bar keeps 4 places.
+  EXPECT_THAT(progress_line(point(3, 12), 29 + 15 + 14 + 4), EndsWith("  0:00:07 left"));
+  EXPECT_THAT(progress_line(point(3, 12), 29 + 15 + 14 + 3), EndsWith("  345 samples/s"));
+  EXPECT_THAT(progress_line(point(3, 12), 29 + 15 + 3), EndsWith("] 25%  3/12 updates"));
+}
+
 TEST(ProgressLineTest, WithoutRoomThereIsNoBar) {
-  EXPECT_THAT(progress_line(point(3, 12), 0), StartsWith("training [] 25%  3/12 updates"));
+  EXPECT_EQ(progress_line(point(3, 12), 0), "training [] 25%  3/12 updates");
+}
+
+TEST(ProgressLineTest, WithoutAKnownEndThereIsNoBar) {
+  EXPECT_EQ(progress_line({"validating", 7, std::nullopt, "batches", {"345 samples/s"}}, 120),
+            "validating  7 batches  345 samples/s");
 }
 
 TEST(ProgressLineTest, RunBeyondItsEndIsFull) {

@@ -22,6 +22,7 @@ TEST(RateTest, BeforeTheFirstUpdateNothingIsKnown) {
   rate.start(7);
   EXPECT_EQ(rate.samples_per_second(0), 0.0);
   EXPECT_EQ(rate.time_left(7, 100), "?");
+  EXPECT_LT(rate.seconds_left(7, 100), 0);
 }
 
 TEST(RateTest, CountsWhatThisProcessDid) {

@@ -163,7 +163,7 @@ TEST_F(ResolveTest, TheFirstStageKnowsWhereThePluginsAre) {
       folder_ / "run.toml",
       parse_overrides({"model=cnn_lstm", "model_config.cnn_lstm.hidden_dim=3"}));
   EXPECT_EQ(draft.model(), "cnn_lstm");
-  EXPECT_EQ(draft.dataset(), "easy_vqa");
+  EXPECT_EQ(draft.datasets(), std::vector<std::string>{"easy_vqa"});
   EXPECT_THAT(draft.plugin_path(), ElementsAre("build/run", "/opt/p"));
 }
 

@@ -54,13 +54,13 @@ TEST_F(RunConfigTest, TheDefaultsAreThoseOfDefaultsToml) {
   EXPECT_EQ(run.training.max_updates, 22000);
   EXPECT_EQ(run.training.max_epochs, std::nullopt);
   EXPECT_EQ(run.training.log_interval, 100);
-  EXPECT_EQ(run.training.checkpoint_interval, 1000);
-  EXPECT_EQ(run.training.evaluation_interval, 1000);
+  EXPECT_EQ(run.training.checkpoint_interval, (Duration{1000, Duration::Unit::kUpdates}));
+  EXPECT_EQ(run.training.evaluation_interval, (Duration{1000, Duration::Unit::kUpdates}));
   EXPECT_FALSE(run.training.evaluate_metrics);
   EXPECT_EQ(run.training.num_workers, 4);
   EXPECT_FALSE(run.training.pin_memory);
   EXPECT_EQ(run.training.max_grad_l2_norm, std::nullopt);
-  EXPECT_TRUE(run.training.exit_on_nan_losses);
+  EXPECT_TRUE(run.training.nan_guard.enabled);
   EXPECT_TRUE(run.training.callbacks.empty());
   EXPECT_EQ(run.training.monitor.criteria, "val/total_loss");
   EXPECT_TRUE(run.training.monitor.minimize);
@@ -95,7 +95,7 @@ TEST_F(RunConfigTest, HandsOutTheConfigsOfModelDatasetAndOptimizer) {
   const RunConfig run = parse();
   EXPECT_EQ(run.model_config.get<std::int64_t>("hidden_dim"), 256);
   EXPECT_EQ(run.model_config.path(), "model_config.pythia");
-  EXPECT_EQ(run.dataset_config.get<std::int64_t>("max_words"), 8);
+  EXPECT_EQ(run.dataset_configs.at("easy_vqa").get<std::int64_t>("max_words"), 8);
   ASSERT_TRUE(run.optimizer.has_value());
   EXPECT_EQ(run.optimizer->type, "adamw");
   EXPECT_EQ(run.optimizer->params.get<double>("lr"), 0.5);

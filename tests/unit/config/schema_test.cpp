@@ -83,8 +83,10 @@ TEST(SchemaTest, OffersTheSameKeyOfAnotherTable) {
 
 TEST(SchemaTest, ListsTheTableWhenNothingIsClose) {
   EXPECT_EQ(complaint("[checkpoint]\nzzzzzzz = 1"),
-            "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, max_to_keep, "
-            "pretrained, pretrained_state_mapping, pretrained_resize_positions");
+            "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, resume_best, "
+            "resume_file, resume_pretrained, max_to_keep, keep_every, keep_best, "
+            "save_in_background, save_git_details, pretrained, pretrained_state_mapping, "
+            "pretrained_resize_positions, reset");
 }
 
 TEST(SchemaTest, WhatBelongsToTheParamsIsOfferedThere) {

@@ -59,6 +59,10 @@ class EasyVqaTest : public testing::Test {
     }
     return result;
   }
+  // Of the test split.
+  std::string image_file(int number) {
+    return (folder_.path() / "test/images" / concat(number, ".png")).string();
+  }
   TempFolder folder_;
   Value config_ = easy_vqa_defaults();
   Registry registry_ = test::data_registry();
@@ -152,11 +156,15 @@ TEST_F(EasyVqaTest, FormatsOneRowForEachPrediction) {
   EXPECT_EQ(rows[0], Value(Value::Table{{"question_id", 3},
                                         {"image_id", 1},
                                         {"question", "is there a circle?"},
+                                        {"image", image_file(1)},
+                                        {"target", "no"},
                                         {"answer", "yes"},
                                         {"probability", 1 / (1 + std::exp(-3.0))}}));
   EXPECT_EQ(rows[1], Value(Value::Table{{"question_id", 0},
                                         {"image_id", 0},
                                         {"question", "what color is the shape?"},
+                                        {"image", image_file(0)},
+                                        {"target", "red"},
                                         {"answer", "red"},
                                         {"probability", 1 / (1 + std::exp(-4.0))}}));
 }

@@ -288,6 +288,29 @@ TEST_F(ImageTextTest, PredictsWithIdAnswerAndProbability) {
   EXPECT_EQ(*rows[1].find("answer"), Value("2"));
 }
 
+// What a report shows of a row, and judges it by. An answer that two people gave is there once.
+TEST_F(ImageTextTest, PredictsBesideTextImageAndWhatIsRight) {
+  const auto rows_of = [](const Dataset& dataset, const at::Tensor& scores) {
+    return dataset.format_for_prediction(report_of(dataset, scores));
+  };
+  const auto labelled = rows_of(*open("test"), at::zeros({2, 3}));
+  EXPECT_EQ(*labelled[1].find("text"), Value("a dog"));
+  EXPECT_EQ(*labelled[1].find("image"), Value((root_ / "img/3.png").string()));
+  EXPECT_EQ(*labelled[1].find("target"), Value("1"));
+  take_soft_answers();
+  write_rows("train",
+             {R"("text": "a", "image": ["0.png", "1.png"], "answers": ["yes", "no", "no"])"});
+  const auto several = rows_of(*open("train"), at::zeros({1, 3}));
+  EXPECT_EQ(*several[0].find("target"), Value(Value::Array{"yes", "no"}));
+  EXPECT_EQ(*several[0].find("image"),
+            Value(Value::Array{(root_ / "img/0.png").string(), (root_ / "img/1.png").string()}));
+  write_rows("train", {R"("text": "a", "features": "0.npy", "answers": ["yes"])"});
+  write_rows("test", {R"("text": "a", "features": "0.npy")"});
+  const auto plain = rows_of(*open("test"), at::zeros({1, 2}));
+  EXPECT_EQ(plain[0].find("target"), nullptr);
+  EXPECT_EQ(plain[0].find("image"), nullptr);
+}
+
 // Sigmoid of ln 3 is 3/4: soft scores are of every answer alone.
 TEST_F(ImageTextTest, PredictsSoftAnswersOneByOne) {
   take_soft_answers();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/loader.h"
 
+#include "unit/data/counting_dataset.h"
 #include "unit/data/fixture.h"
 
 #include <ATen/ATen.h>
@@ -15,45 +16,10 @@
 namespace pergola::host {
 namespace {
 
+using test::CountingDataset;
+using test::drain;
 using test::error_of;
 using testing::ElementsAre;
-
-// Sample i: `index` = i, `noise` = the first number of its generator.
-class CountingDataset final : public Dataset {
- public:
-  explicit CountingDataset(std::int64_t size, std::int64_t bad = -1) : size_(size), bad_(bad) {}
-  [[nodiscard]] std::int64_t size() const override { return size_; }
-  [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override {
-    if (index == bad_) throw Error(ErrorKind::kData, "sample ", index, " is bad");
-    Sample sample;
-    sample.set("index", at::scalar_tensor(index, at::kLong));
-    sample.set("noise", at::scalar_tensor(rng.uniform(), at::kDouble));
-    sample.set("intra_op_threads", at::scalar_tensor(at::get_num_threads(), at::kLong));
-    return sample;
-  }
-
- private:
-  std::int64_t size_;
-  std::int64_t bad_;
-};
-
-LoaderOptions options(std::int64_t batch_size, std::int64_t num_workers,
-                      Shuffle shuffle = Shuffle::kYes) {
-  LoaderOptions result;
-  result.dataset_name = "counting";
-  result.dataset_type = "train";
-  result.batch_size = batch_size;
-  result.shuffle = shuffle;
-  result.num_workers = num_workers;
-  result.seed = 11;
-  return result;
-}
-
-std::vector<SampleList> drain(DataLoader& loader) {
-  std::vector<SampleList> batches;
-  while (auto batch = loader.next()) batches.push_back(*std::move(batch));
-  return batches;
-}
 
 // All values of a field, batch after batch.
 at::Tensor all_of(const std::vector<SampleList>& batches, const char* field) {
@@ -67,7 +33,7 @@ INSTANTIATE_TEST_SUITE_P(Workers, LoaderTest, testing::Values(0, 1, 4));
 
 TEST_P(LoaderTest, GivesTheBatchesThatFollowFromSeedAndEpoch) {
   const CountingDataset dataset(50);
-  DataLoader loader(dataset, options(8, GetParam()));
+  DataLoader loader(dataset, test::counting_options(8, GetParam()));
   loader.start_epoch(3);
   const auto batches = drain(loader);
   ASSERT_EQ(batches.size(), 7U);  // 6 of 8, and one of 2
@@ -84,7 +50,7 @@ TEST_P(LoaderTest, GivesTheBatchesThatFollowFromSeedAndEpoch) {
 
 TEST_P(LoaderTest, StartsInTheMiddleOfAnEpochAsIfItHadComeThere) {
   const CountingDataset dataset(50);
-  DataLoader loader(dataset, options(8, GetParam()));
+  DataLoader loader(dataset, test::counting_options(8, GetParam()));
   loader.start_epoch(3);
   const at::Tensor whole = all_of(drain(loader), "index");
   loader.start_epoch(3, /*first_batch=*/5);
@@ -95,7 +61,7 @@ TEST_P(LoaderTest, StartsInTheMiddleOfAnEpochAsIfItHadComeThere) {
 
 TEST_P(LoaderTest, LeavesAnEpochThatIsNotOverForTheNext) {
   const CountingDataset dataset(1'000);
-  DataLoader loader(dataset, options(4, GetParam(), Shuffle::kNo));
+  DataLoader loader(dataset, test::counting_options(4, GetParam(), Shuffle::kNo));
   loader.start_epoch(0);
   ASSERT_TRUE(loader.next().has_value());
   loader.start_epoch(1, /*first_batch=*/249);
@@ -106,7 +72,7 @@ TEST_P(LoaderTest, LeavesAnEpochThatIsNotOverForTheNext) {
 
 TEST_P(LoaderTest, HasNoBatchBeforeTheFirstEpochAndAfterTheLastSample) {
   const CountingDataset dataset(2);
-  DataLoader loader(dataset, options(2, GetParam()));
+  DataLoader loader(dataset, test::counting_options(2, GetParam()));
   EXPECT_FALSE(loader.next().has_value());
   loader.start_epoch(0);
   EXPECT_TRUE(loader.next().has_value());
@@ -116,7 +82,7 @@ TEST_P(LoaderTest, HasNoBatchBeforeTheFirstEpochAndAfterTheLastSample) {
 
 TEST_P(LoaderTest, NamesDataSetAndSplitOnEachBatch) {
   const CountingDataset dataset(2);
-  DataLoader loader(dataset, options(2, GetParam()));
+  DataLoader loader(dataset, test::counting_options(2, GetParam()));
   loader.start_epoch(0);
   const auto batch = loader.next();
   ASSERT_TRUE(batch.has_value());
@@ -126,7 +92,7 @@ TEST_P(LoaderTest, NamesDataSetAndSplitOnEachBatch) {
 
 TEST_P(LoaderTest, ThrowsTheErrorOfASampleInTheTurnOfItsBatch) {
   const CountingDataset dataset(12, /*bad=*/5);
-  DataLoader loader(dataset, options(4, GetParam(), Shuffle::kNo));
+  DataLoader loader(dataset, test::counting_options(4, GetParam(), Shuffle::kNo));
   loader.start_epoch(0);
   EXPECT_TRUE(loader.next().has_value());
   EXPECT_EQ(error_of(ErrorKind::kData, [&] { (void)loader.next(); }), "sample 5 is bad");
@@ -138,7 +104,7 @@ TEST_P(LoaderTest, ThrowsTheErrorOfASampleInTheTurnOfItsBatch) {
 
 TEST_P(LoaderTest, DropsTheSmallerLastBatchWhenAsked) {
   const CountingDataset dataset(10);
-  LoaderOptions wanted = options(4, GetParam());
+  LoaderOptions wanted = test::counting_options(4, GetParam());
   wanted.last_batch = LastBatch::kDrop;
   DataLoader loader(dataset, wanted);
   EXPECT_EQ(loader.num_batches(), 2);
@@ -146,9 +112,30 @@ TEST_P(LoaderTest, DropsTheSmallerLastBatchWhenAsked) {
   EXPECT_EQ(drain(loader).size(), 2U);
 }
 
+TEST_P(LoaderTest, GivesTheFirstBatchesOfEachEpochWhenLimited) {
+  const CountingDataset dataset(50);
+  LoaderOptions wanted = test::counting_options(8, GetParam());
+  wanted.max_batches = 3;
+  DataLoader loader(dataset, wanted);
+  EXPECT_EQ(loader.num_batches(), 3);
+  for (const std::int64_t epoch : {0, 1}) {
+    loader.start_epoch(epoch);
+    const auto order = permutation(50, 11, static_cast<std::uint64_t>(epoch));
+    const at::Tensor expected =
+        at::tensor(std::vector<std::int64_t>(order.begin(), order.begin() + 24));
+    EXPECT_TRUE(at::equal(all_of(drain(loader), "index"), expected)) << epoch;
+  }
+  wanted.max_batches = 100;
+  EXPECT_EQ(DataLoader(dataset, wanted).num_batches(), 7);
+  wanted.max_batches = 0;
+  DataLoader none(dataset, wanted);
+  none.start_epoch(0);
+  EXPECT_FALSE(none.next().has_value());
+}
+
 TEST_P(LoaderTest, LeavesTheTrainersGeneratorAlone) {
   const CountingDataset dataset(50);
-  DataLoader loader(dataset, options(8, GetParam()));
+  DataLoader loader(dataset, test::counting_options(8, GetParam()));
   at::manual_seed(5);
   const at::Tensor expected = at::rand({4});
   at::manual_seed(5);
@@ -159,7 +146,7 @@ TEST_P(LoaderTest, LeavesTheTrainersGeneratorAlone) {
 
 TEST_P(LoaderTest, MakesTensorsThatAutogradMayUse) {
   const CountingDataset dataset(4);
-  DataLoader loader(dataset, options(4, GetParam()));
+  DataLoader loader(dataset, test::counting_options(4, GetParam()));
   loader.start_epoch(0);
   const auto batch = loader.next();
   ASSERT_TRUE(batch.has_value());
@@ -172,7 +159,7 @@ TEST(LoaderThreadsTest, WorkersLeaveAtenOneThreadAndTheCallerAllOfThem) {
   const int before = at::get_num_threads();
   at::set_num_threads(3);
   const CountingDataset dataset(8);
-  DataLoader loader(dataset, options(4, /*num_workers=*/2));
+  DataLoader loader(dataset, test::counting_options(4, /*num_workers=*/2));
   loader.start_epoch(0);
   const at::Tensor threads = all_of(drain(loader), "intra_op_threads");
   EXPECT_EQ(at::get_num_threads(), 3);

@@ -4,12 +4,15 @@
 #include "host/device/cuda.h"
 #include "pergola/error.h"
 
+#include <ATen/Context.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 
 namespace pergola::host {
 namespace {
@@ -70,6 +73,48 @@ TEST(DeviceTest, MoreThreadsThanCoresAreAWarning) {
               "process may use");
   EXPECT_EXIT(on_one_core(1), ::testing::ExitedWithCode(0), "^$");
   EXPECT_EXIT(on_one_core(0), ::testing::ExitedWithCode(0), "^$");
+}
+
+class DeterministicTest : public testing::Test {
+ protected:
+  void TearDown() override { set_deterministic(false, false); }
+};
+
+TEST_F(DeterministicTest, TakesDeterministicFormsAndRefusesWhatHasNone) {
+  set_deterministic(true, /*cudnn_benchmark=*/true);
+  const at::Context& context = at::globalContext();
+  EXPECT_TRUE(context.deterministicAlgorithms());
+  EXPECT_FALSE(context.deterministicAlgorithmsWarnOnly());
+  EXPECT_TRUE(context.deterministicCuDNN());
+  EXPECT_FALSE(context.benchmarkCuDNN());  // its choice is not the same in each run
+  set_deterministic(false, /*cudnn_benchmark=*/true);
+  EXPECT_FALSE(context.deterministicAlgorithms());
+  EXPECT_FALSE(context.deterministicCuDNN());
+  EXPECT_TRUE(context.benchmarkCuDNN());
+}
+
+TEST_F(DeterministicTest, CublasGetsItsWorkspaceUnlessTheUserGaveOne) {
+  const auto setting = [] { return std::string(::getenv("CUBLAS_WORKSPACE_CONFIG")); };
+  ::unsetenv("CUBLAS_WORKSPACE_CONFIG");
+  set_deterministic(false, false);
+  EXPECT_EQ(::getenv("CUBLAS_WORKSPACE_CONFIG"), nullptr);
+  set_deterministic(true, false);
+  EXPECT_EQ(setting(), ":4096:8");
+  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8", /*overwrite=*/1);
+  set_deterministic(true, false);
+  EXPECT_EQ(setting(), ":16:8");
+  ::unsetenv("CUBLAS_WORKSPACE_CONFIG");
+}
+
+TEST_F(DeterministicTest, TheOperationThatIsRefusedIsRead) {
+  set_deterministic(true, false);
+  try {
+    at::Context::alertNotDeterministic("some_kernel");
+    FAIL();
+  } catch (const std::exception& error) {
+    EXPECT_EQ(without_deterministic_form(error.what()), "some_kernel");
+  }
+  EXPECT_EQ(without_deterministic_form("some_kernel ran out of memory"), "");
 }
 
 TEST(DeviceTest, ADriverWithoutADeviceAsksForTheVariableThatHidesThem) {

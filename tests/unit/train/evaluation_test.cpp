@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
+#include "host/data/loader.h"
 #include "pergola/plugin.h"
 #include "unit/train/boring.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 namespace pergola::host {
 namespace {
@@ -22,7 +25,7 @@ class EvaluationTest : public testing::Test {
     options.dataset_type = "val";
     options.batch_size = batch_size;
     DataLoader loader(data_, options);
-    return evaluate({*model_, loader, metrics_, c10::Device(c10::kCPU)}, visit);
+    return evaluate({*model_, {&loader}, metrics_, c10::Device(c10::kCPU)}, visit);
   }
 
   Registry registry_ = builtin_registry();
@@ -154,6 +157,119 @@ TEST_F(EvaluationTest, TwoMetricsOfOneKeyAreRefused) {
   const Value second =
       Value::Table{{"type", "accuracy"}, {"key", "top2"}, {"params", Value::Table{{"topk", 2}}}};
   EXPECT_EQ(MetricList(metrics({"accuracy", second}), registry_).compute("val", "d").size(), 2U);
+}
+
+// Two data sets, "boring" of 10 samples and "more" of 4, in batches of 4.
+class SeveralDataSetsTest : public EvaluationTest {
+ protected:
+  SeveralDataSetsTest() : first_(data_, options("boring")), second_(more_, options("more")) {}
+
+  [[nodiscard]] static LoaderOptions options(const char* name) {
+    LoaderOptions options;
+    options.dataset_name = name;
+    options.dataset_type = "val";
+    options.batch_size = 4;
+    return options;
+  }
+  [[nodiscard]] EvaluationInput input(std::vector<BatchSource*> loaders) {
+    return {*model_, std::move(loaders), of_both_, c10::Device(c10::kCPU)};
+  }
+
+  BoringDataset more_{4};
+  DataLoader first_;
+  DataLoader second_;
+  const Value of_one_ =
+      Value::Table{{"type", "accuracy"}, {"key", "one"}, {"datasets", Value::Array{"more"}}};
+  MetricList of_both_{
+      metrics({"accuracy", of_one_}), registry_,
+      std::map<std::string, Value>{{"boring", Value::Table{}}, {"more", Value::Table{}}}};
+};
+
+TEST_F(SeveralDataSetsTest, EachHasTheNumbersThatItHasAlone) {
+  Numbers expected = evaluate(input({&first_}));
+  EXPECT_FALSE(expected.contains("val/boring/one"));
+  Numbers second = evaluate(input({&second_}));
+  EXPECT_TRUE(second.contains("val/more/one"));
+  const double total = expected.at("val/total_loss") + second.at("val/total_loss");
+  expected.merge(second);
+  const Numbers both = evaluate(input({&first_, &second_}));
+  expected["val/total_loss"] = both.at("val/total_loss");
+  EXPECT_EQ(both, expected);
+  // Each data set counts alike: it is no mean over the samples of both.
+  EXPECT_DOUBLE_EQ(both.at("val/total_loss"), total);
+}
+
+TEST_F(SeveralDataSetsTest, TheLimitIsOfEachDataSet) {
+  std::vector<std::string> seen;
+  EvaluationInput limited = input({&first_, &second_});
+  limited.max_batches = 1;
+  limited.hooks.on_batch_start = [&](const SampleList& batch) {
+    seen.push_back("start " + batch.dataset_name());
+  };
+  limited.hooks.on_batch_end = [&](const SampleList& batch, const ModelOutput& output) {
+    EXPECT_EQ(output.scores.size(0), batch.batch_size());
+    EXPECT_TRUE(output.losses.has_value());
+    seen.push_back("end " + batch.dataset_name());
+  };
+  static_cast<void>(evaluate(limited));
+  EXPECT_THAT(seen, testing::ElementsAre("start boring", "end boring", "start more", "end more"));
+}
+
+TEST_F(SeveralDataSetsTest, AMetricKeepsWhatItTookInOfEachApart) {
+  SampleList batch;
+  batch.add_field("targets", torch::one_hot(torch::tensor({0, 1}), 3).to(torch::kFloat));
+  ModelOutput right;
+  right.scores = batch.tensor("targets");
+  batch.set_dataset("boring", "train");
+  of_both_.update(batch, right);
+  ModelOutput half;  // says 0 of both
+  half.scores = torch::one_hot(torch::tensor({0, 0}), 3).to(torch::kFloat);
+  batch.set_dataset("more", "train");
+  of_both_.update(batch, half);
+  EXPECT_EQ(of_both_.compute("train", "boring"), (Numbers{{"train/boring/accuracy", 1}}));
+  EXPECT_EQ(of_both_.compute("train", "more"),
+            (Numbers{{"train/more/accuracy", 0.5}, {"train/more/one", 0.5}}));
+}
+
+TEST_F(SeveralDataSetsTest, EachMetricIsMadeWithWhatItsDataSetKnows) {
+  registry_.publish({detail::metric_node<FactMetric>("fact")}, "test");
+  const std::map<std::string, Value> facts = {
+      {"one", Value::Table{{"answers", Value::Array{"red"}}}},
+      {"two", Value::Table{{"answers", Value::Array{"red", "blue"}}}}};
+  const MetricList list(metrics({"fact"}), registry_, facts);
+  EXPECT_EQ(list.compute("v", "one"), (Numbers{{"v/one/fact", 1}}));
+  EXPECT_EQ(list.compute("v", "two"), (Numbers{{"v/two/fact", 2}}));
+}
+
+TEST_F(EvaluationTest, MetricsOnTheCpuMeasureTheSame) {
+  LoaderOptions options;
+  options.dataset_name = "boring";
+  options.dataset_type = "val";
+  options.batch_size = 4;
+  DataLoader loader(data_, options);
+  EvaluationInput input{*model_, {&loader}, metrics_, c10::Device(c10::kCPU)};
+  input.use_cpu = true;
+  EXPECT_EQ(evaluate(input), run(4));
+}
+
+// Under autocast a linear layer gives bfloat16, which not every metric takes.
+TEST_F(EvaluationTest, StepsComputeInTheirPrecisionAndMetricsInFloat) {
+  LoaderOptions options;
+  options.dataset_name = "boring";
+  options.dataset_type = "val";
+  options.batch_size = 10;
+  DataLoader loader(data_, options);
+  at::ScalarType inside = at::kFloat;
+  model_->on_forward = [&](ModelOutput& output) { inside = output.scores.scalar_type(); };
+  EvaluationInput input{*model_, {&loader}, metrics_, c10::Device(c10::kCPU)};
+  input.precision = Precision::kBf16;
+  at::ScalarType outside = at::kBFloat16;
+  const Numbers numbers =
+      evaluate(input, [&](const Report& report) { outside = report.output.scores.scalar_type(); });
+  EXPECT_EQ(inside, at::kBFloat16);
+  EXPECT_EQ(outside, at::kFloat);
+  const double whole = run(10).at("val/boring/logit_bce");
+  EXPECT_NEAR(numbers.at("val/boring/logit_bce"), whole, 0.01 * whole);
 }
 
 }  // namespace

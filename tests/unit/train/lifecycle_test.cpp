@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which hooks of a model the loops call, for what, and in which order: a model that overrides them
 // all and writes down every call.
+#include "host/data/loader.h"
 #include "host/model/builder.h"
 #include "host/support/signals.h"
 #include "host/train/evaluation.h"
@@ -95,7 +96,7 @@ class LifecycleTest : public testing::Test {
   Numbers evaluate_split(const char* split, Step step) {
     const std::unique_ptr<DataLoader> batches = loader(split);
     MetricList metrics({}, registry_);
-    return evaluate({*model_, *batches, metrics, c10::Device(c10::kCPU), step});
+    return evaluate({*model_, {batches.get()}, metrics, c10::Device(c10::kCPU), step});
   }
 
   // Hands a trainer of `model_` to `use`; its validation is an evaluation of the val split.

@@ -43,6 +43,32 @@ TEST_F(MetricsLogTest, EachPointIsOneObject) {
   EXPECT_GT(row.find("time")->as_float(), 1.6e9);
 }
 
+TEST_F(MetricsLogTest, WhatTheMachineSaysStandsApart) {
+  MetricsLog(path_, 0).write(at(10), "train", {{"lr", 0.5}}, {{"samples_per_second", 300}});
+  std::ifstream in(path_);
+  std::string line;
+  std::getline(in, line);
+  const Value row = from_json(line, "test");
+  EXPECT_EQ(row.find("lr")->as_float(), 0.5);
+  EXPECT_EQ(row.find("samples_per_second"), nullptr);
+  EXPECT_EQ(row.find("system")->find("samples_per_second")->as_float(), 300);
+}
+
+// A signal cut the validation of update 20 short, a process that resumed it was killed after it had
+// written the line: the next one validates, and writes it, again.
+TEST_F(MetricsLogTest, TheLineOfAValidationThatIsToBeDoneIsDropped) {
+  {
+    MetricsLog log(path_, 0);
+    log.write(at(10), "val", {});
+    log.write(at(20), "train", {});
+    log.write(at(20), "val", {});
+  }
+  { const MetricsLog log(path_, 20); }
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20, 20}));
+  { const MetricsLog log(path_, 20, MetricsLog::LastValidation::kPending); }
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20}));
+}
+
 TEST_F(MetricsLogTest, AResumedRunHasNoLineTwice) {
   {
     MetricsLog log(path_, 0);
@@ -83,6 +109,21 @@ TEST_F(MetricsLogTest, ALineThatIsDamagedIsNamedByItsNumber) {
   std::ofstream(path_, std::ios::app) << "{\"update\": 30]\n{\"update\": 40}\n";
   EXPECT_EQ(testing::error_of([&] { const MetricsLog log(path_, 50); }, ErrorKind::kCheckpoint),
             path_.string() + ":3 is damaged: it is not valid JSON; remove that line, or the file");
+}
+
+// The length of a text may be on the disk before its bytes are: they are zeros then.
+TEST_F(MetricsLogTest, LinesThatAPowerCutToreAreDroppedWhenNoCheckpointHasThem) {
+  MetricsLog(path_, 0).write(at(10), "train", {});
+  std::ofstream(path_, std::ios::app) << "{\"upd" << std::string(5, '\0') << "\n{\"update\": 30}\n";
+  MetricsLog(path_, 10).write(at(20), "train", {});
+  EXPECT_EQ(updates(), (std::vector<std::int64_t>{10, 20}));
+}
+
+TEST_F(MetricsLogTest, ATornLineBeforeOneOfTheCheckpointIsDamage) {
+  MetricsLog(path_, 0).write(at(10), "train", {});
+  std::ofstream(path_, std::ios::app) << "{\"upd" << std::string(5, '\0') << "\n{\"update\": 30}\n";
+  EXPECT_EQ(testing::error_of([&] { const MetricsLog log(path_, 30); }, ErrorKind::kCheckpoint),
+            path_.string() + ":2 is damaged: it is not valid JSON; remove that line, or the file");
 }
 
 TEST_F(MetricsLogTest, AFileThatIsNoMetricsLogIsRefusedAndKept) {

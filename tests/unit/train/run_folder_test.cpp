@@ -46,7 +46,6 @@ TEST_F(RunFolderTest, IsMadeWithItsParents) {
   const RunFolder folder(path_, ExistingRun::kRefuse);
   EXPECT_TRUE(fs::is_directory(path_));
   EXPECT_FALSE(folder.holds_run());
-  EXPECT_EQ(folder.predictions("easy_vqa", "test"), path_ / "predictions/easy_vqa_test.json");
 }
 
 TEST_F(RunFolderTest, ARunIsRefusedUnlessAsked) {

@@ -18,7 +18,7 @@ const TestSchedule kOneCycleByEpoch = {"one_cycle", {{"num_training_steps", 5}},
 
 TrainerOptions validating(std::int64_t max_updates, std::int64_t interval) {
   TrainerOptions options = options_for(max_updates);
-  options.evaluation_interval = interval;
+  options.evaluation_interval = {static_cast<double>(interval)};
   options.criteria = "val/boring/accuracy";
   return options;
 }

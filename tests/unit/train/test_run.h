@@ -2,6 +2,7 @@
 // A small run of the trainer that a test can cut in two, and look into.
 #pragma once
 
+#include "host/data/loader.h"
 #include "host/model/builder.h"
 #include "host/support/signals.h"
 #include "host/train/trainer.h"

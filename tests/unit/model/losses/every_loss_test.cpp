@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What holds for every loss, with the example of each from the kit.
+#include "host/device/autocast.h"
 #include "unit/model/losses/loss_test_kit.h"
 #include "unit/model/sync_watch.h"
 
@@ -119,6 +120,30 @@ TEST(EveryLossTest, HalfPrecisionIsComputedInSingle) {
         ASSERT_TRUE(tensor.grad().defined()) << name;
         EXPECT_EQ(tensor.grad().scalar_type(), type) << name;
         EXPECT_TRUE(tensor.grad().isfinite().all().item<bool>()) << name;
+      }
+    }
+  });
+}
+
+// To the last bit: where a loss multiplies matrices, autocast would round to a lower precision.
+TEST(EveryLossTest, AutocastChangesNothing) {
+  for_every_loss([](const std::string& key) {
+    const Given given = leaves_of(example_in(at::kFloat, key));
+    const Given same = leaves_of(given);
+    const at::Tensor expected = total(given);
+    expected.backward();
+    for (const Precision precision : {Precision::kBf16, Precision::kFp16}) {
+      for (const auto& [name, tensor] : same.output) tensor.mutable_grad().reset();
+      at::Tensor found;
+      {
+        const AutocastScope scope(at::kCPU, precision);
+        found = total(same);
+      }
+      EXPECT_EQ(found.scalar_type(), at::kFloat);
+      EXPECT_TRUE(found.equal(expected));
+      found.backward();
+      for (const auto& [name, tensor] : same.output) {
+        EXPECT_TRUE(tensor.grad().equal(given.output.at(name).grad())) << name;
       }
     }
   });

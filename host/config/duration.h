@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How long until, or between, something: the form in which a config says it. No state; thread-safe.
+#pragma once
+
+#include "pergola/config.h"
+
+#include <cstdint>
+#include <string_view>
+
+namespace pergola::host {
+
+struct Duration {
+  enum class Unit { kUpdates, kEpochs, kSeconds };
+  double amount = 0;
+  Unit unit = Unit::kUpdates;
+
+  // From a whole number of updates, or text: "500 updates", "0.5 epochs", "90 seconds", "2
+  // minutes", "1.5 hours", "1:30:00" (hours, minutes, seconds), "1:00:00:00" (days first). Throws
+  // Error{kConfig} for anything else, for what is below 0, and for more than 10^12 of it.
+  // REQUIRES: `key` is there.
+  [[nodiscard]] static Duration parse(const Config& config, std::string_view key);
+
+  [[nodiscard]] bool operator==(const Duration&) const = default;
+};
+
+}  // namespace pergola::host

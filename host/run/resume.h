@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where a training begins (MMF.md §7.3): at the checkpoint of its own folder, or at another one
+// that the config names. Main thread.
+#pragma once
+
+#include "host/checkpoint/store.h"
+#include "host/config/run_config.h"
+
+#include <optional>
+
+namespace pergola::host {
+
+// The checkpoint that a run in the folder of `store` goes on from; nothing when it begins anew. Of
+// a run that is resumed that is the newest one, or `best` with checkpoint.resume_best, each with a
+// warning when it has to make do with the other; else checkpoint.resume_file, where it is one of
+// Pergola. Throws Error{kCheckpoint} as CheckpointStore does, and where resume_file is damaged.
+[[nodiscard]] std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
+                                                        const CheckpointStore& store, bool resume);
+
+// Is the file or folder a checkpoint of Pergola, or a run, and not weights alone?
+[[nodiscard]] bool is_checkpoint(const std::filesystem::path& path);
+
+}  // namespace pergola::host

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/learning_rate.h"
+
+#include "host/model/guard.h"
+#include "host/model/optimizers/options.h"
+
+#include <cmath>
+#include <utility>
+
+namespace pergola::host {
+
+LearningRate::LearningRate(Optimizer& optimizer, Scheduler* scheduler, std::string type,
+                           std::string criteria)
+    : optimizer_(optimizer),
+      scheduler_(scheduler),
+      type_(std::move(type)),
+      criteria_(std::move(criteria)) {}
+
+void LearningRate::set(std::int64_t updates_done) {
+  if (scheduler_ == nullptr) return;
+  const std::int64_t update = updates_done + 1;
+  const double factor =
+      guarded([&] { return concat("factor() of the scheduler at update ", update); },
+              [&] { return scheduler_->factor(updates_done); });
+  optimizer_.set_lr_factor(factor);
+  for (std::size_t group = 0; group < optimizer_.groups().size(); ++group) {
+    const double rate = optimizer_.lr(group);
+    if (std::abs(rate) <= kHighestOption) continue;  // not for NaN
+    throw Error(ErrorKind::kConfig, "scheduler '", type_, "' makes the learning rate of update ",
+                update, " ", rate, ", ", factor, " times optimizer.params.lr; expected at most ",
+                kHighestOption, ": check scheduler.params");
+  }
+}
+
+void LearningRate::observe(const Numbers& metrics) {
+  const auto criterion = metrics.find(criteria_);
+  if (scheduler_ == nullptr || criterion == metrics.end()) return;
+  guarded("observe() of the scheduler", [&] { scheduler_->observe(criterion->second); });
+}
+
+Value LearningRate::state_dict() const {
+  if (scheduler_ == nullptr) return Value::Table{};
+  return guarded("state_dict() of the scheduler", [&] { return scheduler_->state_dict(); });
+}
+
+void LearningRate::load_state_dict(const Value& state) {
+  if (scheduler_ == nullptr) return;
+  guarded("load_state_dict() of the scheduler", [&] { scheduler_->load_state_dict(state); });
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the keys of `training` and `checkpoint` do to a run, as its user sees it: where it begins,
+// how long it is, what it keeps.
+#include "integration/run_test.h"
+
+#include <gmock/gmock.h>
+
+namespace pergola::test {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TrainingOptionsTest : public RunTest {
+ protected:
+  [[nodiscard]] Json state(const std::string& run = "run") const {
+    return json(run + "/checkpoints/last/state.json");
+  }
+  // "train1 train2 val2 ...": the points of metrics.jsonl.
+  [[nodiscard]] std::string points(const std::string& run = "run") const {
+    std::string all;
+    for (const Json& row : metrics(run)) {
+      all += row.at("split").get<std::string>() + std::to_string(row.at("update").get<int>()) + " ";
+    }
+    return all;
+  }
+};
+
+TEST_F(TrainingOptionsTest, FastDevRunGoesThroughAllAndKeepsNothing) {
+  const Result result = train({"training.fast_dev_run=2"});
+  expect_success(result);
+  EXPECT_THAT(result.out, HasSubstr("test/easy_vqa/accuracy "));
+  EXPECT_THAT(result.out, HasSubstr("updates 2\n"));
+  EXPECT_THAT(result.out, Not(HasSubstr("checkpoint ")));
+  EXPECT_THAT(result.err, HasSubstr("a rehearsal with 2 batches of each split; nothing of it"));
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(TrainingOptionsTest, FastDevRunLeavesARunThatIsThereAlone) {
+  expect_success(train({"training.max_updates=3"}));
+  const std::string weights_before = text(weights());
+  const std::vector<std::string> before = listing("run");
+  expect_success(train({"training.fast_dev_run=true"}));
+  EXPECT_EQ(listing("run"), before);
+  EXPECT_EQ(text(weights()), weights_before);
+}
+
+// 44 samples in batches of 8 are 6 batches an epoch.
+TEST_F(TrainingOptionsTest, LimitedTrainBatchesMakeShorterEpochs) {
+  expect_success(train({"training.limit_train_batches=2", "training.max_epochs=3",
+                        "training.evaluation_interval=0", "run_type=train"}));
+  EXPECT_EQ(state().at("progress").at("update"), 6);
+  EXPECT_EQ(state().at("progress").at("epoch"), 3);
+  EXPECT_EQ(points(), "train1 train2 val2 train3 train4 val4 train5 train6 val6 ");
+}
+
+TEST_F(TrainingOptionsTest, OverfitBatchesTrainsOnWhatItValidates) {
+  const Words words = {"training.overfit_batches=1", "training.max_updates=3",
+                       "training.evaluation_interval=1", "optimizer.params.lr=1e-12",
+                       "run_type=train"};
+  expect_success(train(words));
+  EXPECT_EQ(state().at("progress").at("epoch"), 3);
+  for (const Json& row : metrics()) {
+    EXPECT_NEAR(row.contains("val/total_loss") ? row.at("val/total_loss").get<double>()
+                                               : row.at("train/total_loss").get<double>(),
+                metrics().front().at("train/total_loss").get<double>(), 1e-5);
+  }
+}
+
+TEST_F(TrainingOptionsTest, MaxTimeEndsTheRunWithAllThatBelongsToAnEnd) {
+  const Result result =
+      train({"training.max_updates=10000000", "training.max_time=1 second",
+             "training.log_interval=100000", "training.evaluation_interval=100000",
+             "training.checkpoint_interval=0"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("training.max_time is over after update "));
+  EXPECT_EQ(json("run/summary.json").at("status"), "finished");
+  EXPECT_GT(state().at("seconds").get<double>(), 0.9);
+  EXPECT_THAT(points(), HasSubstr("test"));
+}
+
+// With a rate of almost nothing no validation is better than the one at update 4.
+TEST_F(TrainingOptionsTest, ResumeBestGoesOnFromTheBestOne) {
+  expect_success(train({"training.max_updates=4"}));
+  expect_success(train({"--resume", "optimizer.params.lr=1e-30"}));
+  ASSERT_EQ(state().at("progress").at("update"), 12);
+  const Result result = train({"--resume", "checkpoint.resume_best=true"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/best at update 4 of 12: took "
+                                    "weights, optimizer, counts"));
+}
+
+TEST_F(TrainingOptionsTest, ResumeBestMakesDoWithTheNewest) {
+  expect_success(train({"training.max_updates=6"}));
+  std::filesystem::remove_all(path("run/checkpoints/best"));
+  const Result result = train({"--resume", "checkpoint.resume_best=true"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("`best` cannot be used, so the newest checkpoint is: "));
+  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 6 of 12"));
+}
+
+TEST_F(TrainingOptionsTest, ResumeFileGoesOnInAnotherFolderToTheSameBytes) {
+  expect_success(train());
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  const Result result = pergola({"train", "boring.toml", "--run-dir", "other",
+                                 "checkpoint.resume_file=half/checkpoints/last"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[resume] from half/checkpoints/last at update 6 of 12"));
+  EXPECT_TRUE(same_bytes(weights("other"), weights("run")));
+}
+
+TEST_F(TrainingOptionsTest, ARunOfItsOwnIsResumedBeforeResumeFile) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  expect_success(train({"training.max_updates=9"}));
+  const Result result = train({"--resume", "checkpoint.resume_file=half"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 9 of 12"));
+}
+
+TEST_F(TrainingOptionsTest, AResumeFileOfWeightsAloneBeginsAtUpdateZero) {
+  expect_success(train({"training.max_updates=4"}));
+  const Result result = pergola({"train", "boring.toml", "--run-dir", "other",
+                                 "checkpoint.resume_file=" + weights(), "run_type=train"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("is no checkpoint of Pergola: takes its weights, and leaves "
+                                    "out all else"));
+  EXPECT_EQ(state("other").at("progress").at("update"), 12);
+}
+
+TEST_F(TrainingOptionsTest, AResumeFileThatIsNotThereIsSaidSo) {
+  expect_error(train({"checkpoint.resume_file=nowhere"}), kCheckpoint, {"nowhere"});
+  expect_nothing_half_written();
+}
+
+TEST_F(TrainingOptionsTest, ResetsLeaveOutWhatTheySay) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  const auto begin = [&](const std::string& run, const std::string& reset) {
+    const Result result = pergola({"train", "boring.toml", "--run-dir", run, "run_type=train",
+                                   "checkpoint.resume_file=half", "checkpoint.reset." + reset});
+    expect_success(result);
+    return result.err;
+  };
+  EXPECT_THAT(begin("counts", "counts=true"),
+              HasSubstr("at update 0 of 12: took weights, optimizer; left out counts, schedule, "
+                        "callbacks and random numbers"));
+  EXPECT_THAT(begin("optimizer", "optimizer=true"),
+              HasSubstr("at update 6 of 12: took weights, counts, schedule, callbacks and random "
+                        "numbers; left out optimizer"));
+  EXPECT_THAT(begin("all", "all=true"), HasSubstr("at update 0 of 12: took weights; left out"));
+}
+
+TEST_F(TrainingOptionsTest, CountsAreNotResetOverTheRunsOwnHistory) {
+  expect_success(train({"training.max_updates=3"}));
+  const std::string before = text("run/metrics.jsonl");
+  expect_error(train({"--resume", "checkpoint.reset.counts=true"}), kConfig,
+               {"would begin at update 0 over the run in run", "--run-dir"});
+  EXPECT_EQ(text("run/metrics.jsonl"), before);
+}
+
+TEST_F(TrainingOptionsTest, AnotherOptimizerIsSentToItsReset) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  expect_success(
+      pergola({"train", "boring.toml", "--run-dir", "other", "checkpoint.resume_file=half",
+               "checkpoint.reset.optimizer=true", "checkpoint.reset.counts=true",
+               "optimizer={type=\"sgd\", params={lr=0.1}}", "run_type=train"}));
+}
+
+TEST_F(TrainingOptionsTest, CheckpointsNameTheCommitOfTheWorkingDirectory) {
+  write(".git/HEAD", "ref: refs/heads/topic\n");
+  write(".git/refs/heads/topic", "0123456789abcdef0123456789abcdef01234567\n");
+  expect_success(train({"training.max_updates=1", "run_type=train"}));
+  EXPECT_EQ(state().at("git").at("branch"), "topic");
+  EXPECT_EQ(state().at("git").at("commit_hash"), "0123456789abcdef0123456789abcdef01234567");
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "other", "training.max_updates=1",
+                          "run_type=train", "checkpoint.save_git_details=false"}));
+  EXPECT_FALSE(state("other").contains("git"));
+}
+
+TEST_F(TrainingOptionsTest, LogsAreJsonWhenTheyAreAskedToBe) {
+  expect_success(train({"training.max_updates=1", "training.log_format=json", "run_type=train"}));
+  std::istringstream lines(text("run/log.txt"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const Json object = Json::parse(line);
+    EXPECT_TRUE(object.contains("message")) << line;
+  }
+  EXPECT_GT(count, 3);
+}
+
+TEST_F(TrainingOptionsTest, TheWholeConfigBeginsTheLogWhenAskedFor) {
+  const Result result =
+      train({"training.max_updates=1", "training.log_detailed_config=true", "run_type=train"});
+  EXPECT_THAT(result.err, HasSubstr("batch_size = 8  # boring.toml:"));
+}
+
+TEST_F(TrainingOptionsTest, EarlyStoppingEndsTheRunWithItsBestWeights) {
+  const Result result = train({"training.max_updates=200", "training.early_stop.enabled=true",
+                               "training.early_stop.patience=8", "optimizer.params.lr=0.3"});
+  expect_success(result);
+  const Json summary = json("run/summary.json");
+  EXPECT_LT(summary.at("updates"), 200);
+  // Validations come every 4 updates: the first one that is more than 8 after the best ends it.
+  EXPECT_EQ(summary.at("updates").get<int>(), summary.at("best").at("update").get<int>() + 12);
+}
+
+TEST_F(TrainingOptionsTest, AveragedWeightsAreWhatIsSavedAndEvaluated) {
+  const Words ema = {"training.ema.enabled=true", "training.ema.decay=0.5"};
+  expect_success(train(ema));
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "raw"}));
+  EXPECT_FALSE(same_bytes(weights("run"), weights("raw")));
+  const auto losses = [&](const std::string& run) {
+    std::vector<Json> rows = metrics(run);
+    std::erase_if(rows, [](const Json& row) { return row.at("split") != "train"; });
+    return rows;
+  };
+  EXPECT_EQ(losses("run"), losses("raw"));  // training itself is as it was
+  const Result test = pergola({"test", "boring.toml", "--checkpoint", "run/checkpoints/best"});
+  expect_success(test);
+  const double loss = json("run/summary.json").at("metrics").at("test/total_loss").get<double>();
+  char digits[32];
+  std::snprintf(digits, sizeof(digits), "test/total_loss %.6g\n", loss);
+  EXPECT_THAT(test.out, HasSubstr(digits));
+}
+
+TEST_F(TrainingOptionsTest, RecomputeIsRefusedForAModelWithoutIt) {
+  expect_error(train({"training.recompute=true"}), kConfig,
+               {"training.recompute = true, but model 'boring' has no parts that can be computed"});
+}
+
+}  // namespace
+}  // namespace pergola::test

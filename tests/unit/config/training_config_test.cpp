@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What of `training` and `checkpoint` needs more than a type and bounds.
+#include "host/config/run_config.h"
+#include "unit/config/config_fixture.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pergola::host {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class TrainingConfigTest : public ConfigFixture {
+ protected:
+  void SetUp() override { write_run("optimizer = {type = \"adamw\", params = {lr = 0.5}}"); }
+
+  [[nodiscard]] RunConfig parse(const std::vector<std::string>& overrides = {}) const {
+    return RunConfig::parse(resolve(overrides));
+  }
+  [[nodiscard]] TrainingConfig training(const std::vector<std::string>& overrides = {}) const {
+    return parse(overrides).training;
+  }
+  [[nodiscard]] std::string complaint_of(const std::vector<std::string>& overrides) const {
+    return testing::error_of([&] { (void)parse(overrides); });
+  }
+};
+
+TEST_F(TrainingConfigTest, PrecisionHasAShortFormOfMmfs) {
+  EXPECT_EQ(training().precision, Precision::kFp32);
+  EXPECT_EQ(training({"training.precision=bf16"}).precision, Precision::kBf16);
+  EXPECT_EQ(training({"training.precision=tf32"}).precision, Precision::kTf32);
+  EXPECT_EQ(training({"training.fp16=true"}).precision, Precision::kFp16);
+  EXPECT_EQ(training({"training.fp16=true", "training.precision=fp16"}).precision,
+            Precision::kFp16);
+  EXPECT_THAT(complaint_of({"training.fp16=true", "training.precision=bf16"}),
+              HasSubstr("goes against training.precision = \"bf16\""));
+  EXPECT_THAT(complaint_of({"training.precision=fp61"}), HasSubstr("did you mean 'fp16'?"));
+}
+
+TEST_F(TrainingConfigTest, IntervalsTakeUnits) {
+  const TrainingConfig config = training(
+      {"training.checkpoint_interval=30 minutes", "training.evaluation_interval=0.5 epochs"});
+  EXPECT_EQ(config.checkpoint_interval, (Duration{1800, Duration::Unit::kSeconds}));
+  EXPECT_EQ(config.evaluation_interval, (Duration{0.5, Duration::Unit::kEpochs}));
+}
+
+TEST_F(TrainingConfigTest, MaxTimeIsATime) {
+  EXPECT_EQ(training().max_seconds, std::nullopt);
+  EXPECT_EQ(training({"training.max_time=1:30:00"}).max_seconds, 5400);
+  for (const char* wrong : {"training.max_time=5 updates", "training.max_time=0 minutes"}) {
+    EXPECT_THAT(complaint_of({wrong}), HasSubstr("is no time to train")) << wrong;
+  }
+}
+
+TEST_F(TrainingConfigTest, FastDevRunShortensAllSplits) {
+  EXPECT_EQ(training().fast_dev_run, 0);
+  const TrainingConfig one = training({"training.fast_dev_run=true", "training.max_epochs=3"});
+  EXPECT_EQ(one.fast_dev_run, 1);
+  EXPECT_EQ(one.max_updates, 1);
+  EXPECT_EQ(one.max_epochs, std::nullopt);
+  EXPECT_EQ(one.limit_val_batches.of(100), 1);
+  const TrainingConfig five = training({"training.fast_dev_run=5"});
+  EXPECT_EQ(five.max_updates, 5);
+  EXPECT_EQ(five.limit_test_batches.of(100), 5);
+  EXPECT_THAT(complaint_of({"training.fast_dev_run=-1"}), HasSubstr("is below 0"));
+}
+
+TEST_F(TrainingConfigTest, BatchSizePerDeviceWins) {
+  EXPECT_EQ(training({"training.batch_size_per_device=4"}).batch_size, 4);
+}
+
+TEST_F(TrainingConfigTest, UnfreezeNamesParametersAndWhen) {
+  const TrainingConfig config = training(
+      {"training.unfreeze=[{parameters=[\"a.*\"], after=\"2 epochs\"}, {parameters=[\"b\"], "
+       "after=50}]"});
+  ASSERT_EQ(config.unfreeze.size(), 2U);
+  EXPECT_THAT(config.unfreeze[0].parameters, ElementsAre("a.*"));
+  EXPECT_EQ(config.unfreeze[0].after, (Duration{2, Duration::Unit::kEpochs}));
+  EXPECT_EQ(config.unfreeze[1].after, (Duration{50, Duration::Unit::kUpdates}));
+  EXPECT_EQ(config.unfreeze[1].where, "training.unfreeze[1] (command line)");
+  EXPECT_THAT(complaint_of({"training.unfreeze=[{parameters=[\"a\"]}]"}), HasSubstr("after"));
+  EXPECT_THAT(complaint_of({"training.unfreeze=[{parameters=[], after=1}]"}),
+              HasSubstr("is empty"));
+  EXPECT_THAT(complaint_of({"training.unfreeze=[{parameters=[\"a\"], after=\"1 hour\"}]"}),
+              HasSubstr("is a time; expected updates or epochs"));
+  EXPECT_THAT(complaint_of({"training.unfreeze=[\"a\"]"}), HasSubstr("expected a table"));
+}
+
+TEST_F(TrainingConfigTest, GuardsHaveChoices) {
+  EXPECT_EQ(training().nan_guard.action, GuardAction::kStop);
+  EXPECT_EQ(training({"training.nan_guard.action=skip"}).nan_guard.action, GuardAction::kSkip);
+  EXPECT_FALSE(training({"training.exit_on_nan_losses=false"}).nan_guard.enabled);
+  EXPECT_EQ(training({"training.spike_guard.action=warn"}).spike_guard.action, GuardAction::kWarn);
+  EXPECT_THAT(complaint_of({"training.spike_guard.action=stop"}), HasSubstr("stop"));
+}
+
+TEST_F(TrainingConfigTest, ResumePretrainedTakesTheWeightsOfResumeFile) {
+  const CheckpointConfig weights =
+      parse({"checkpoint.resume_file=a", "checkpoint.resume_pretrained=true"}).checkpoint;
+  EXPECT_EQ(weights.pretrained, "a");
+  EXPECT_EQ(weights.resume_file, std::nullopt);
+  EXPECT_EQ(parse({"checkpoint.resume_file=a"}).checkpoint.resume_file, "a");
+  EXPECT_THAT(complaint_of({"checkpoint.resume_pretrained=true"}),
+              HasSubstr("needs checkpoint.resume_file"));
+  EXPECT_THAT(complaint_of({"checkpoint.resume_file=a", "checkpoint.pretrained=b"}),
+              HasSubstr("take one of the two out"));
+}
+
+TEST_F(TrainingConfigTest, SeveralDataSetsAreAListOrWordsWithCommas) {
+  write_run("optimizer.type = \"adamw\"");
+  EXPECT_THAT(parse({"dataset=[\"easy_vqa\"]"}).datasets, ElementsAre("easy_vqa"));
+  EXPECT_THAT(complaint({"dataset=easy_vqa,other"}),
+              AllOf(HasSubstr("dataset = \"easy_vqa,other\""), HasSubstr("is unknown")));
+  for (const char* wrong : {"dataset=[]", "dataset=easy_vqa,", "dataset="}) {
+    EXPECT_THAT(complaint({wrong}), HasSubstr("names no data set")) << wrong;
+  }
+  EXPECT_THAT(complaint({"dataset=easy_vqa,easy_vqa"}), HasSubstr("names 'easy_vqa' twice"));
+}
+
+}  // namespace
+}  // namespace pergola::host
