@@ -32,7 +32,7 @@ std::string updates_of(const std::vector<BestResult>& results) {
 
 }  // namespace
 
-CheckpointCallback::CheckpointCallback(const Trainer& trainer, CheckpointStore store,
+CheckpointCallback::CheckpointCallback(Trainer& trainer, CheckpointStore store,
                                        const RunConfig& config, Value identity)
     : trainer_(trainer),
       store_(std::move(store)),
@@ -202,6 +202,7 @@ void CheckpointCallback::get_memory_ready() {
 
 // Saves `last`, unless it is saved, and the names.
 void CheckpointCallback::save(Where where, Names names) {
+  const auto timed = trainer_.times().measure(Phase::kCheckpoint);
   const std::int64_t update = trainer_.state().progress.update;
   if (!in_background_) where = Where::kHere;
   if (where == Where::kHere || saved_update_ == update) saver_.join();

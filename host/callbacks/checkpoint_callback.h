@@ -27,7 +27,7 @@ class CheckpointCallback final : public Callback {
  public:
   // `identity` (config, model, plugin, seed) is added to every saved state. Borrows the trainer,
   // which owns this callback.
-  CheckpointCallback(const Trainer& trainer, CheckpointStore store, const RunConfig& config,
+  CheckpointCallback(Trainer& trainer, CheckpointStore store, const RunConfig& config,
                      Value identity);
 
   // Makes this run's best ones and those of the folder agree after a resume: saves the one that is
@@ -78,7 +78,7 @@ class CheckpointCallback final : public Callback {
   void agree_on_best(const std::vector<std::optional<BestResult>>& there);
   void warn_of_other_best(const std::vector<BestResult>& restored) const;
 
-  const Trainer& trainer_;
+  Trainer& trainer_;
   CheckpointStore store_;
   Interval interval_;
   MonitorConfig monitor_;

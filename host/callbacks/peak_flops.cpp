@@ -19,13 +19,10 @@ struct Peak {
 
 // From NVIDIA's data sheets of each product; where these count sparse matrices, half of it. The
 // more special names come first.
-constexpr std::array<Peak, 11> kPeaks = {{
-    {"B200", 2250, 1125, 75},
-    {"H200 NVL", 835.5, 417.5, 60},
+constexpr std::array<Peak, 8> kPeaks = {{
     {"H200", 989.4, 494.7, 66.9},
     {"GH200", 989.4, 494.7, 66.9},
     {"H100 PCIe", 756.5, 378, 51.2},
-    {"H100 NVL", 835.5, 417.5, 60},
     {"H100 HBM3", 989.4, 494.7, 66.9},
     {"A100", 312, 156, 19.5},
     {"L40S", 362, 183, 91.6},
@@ -52,7 +49,8 @@ std::optional<double> peak_flops(const std::string& device, Precision precision)
   const auto has = [&](std::string_view word) {
     return std::ranges::find(words, word) != words.end();
   };
-  if (has("MIG")) return std::nullopt;
+  // A part of a device, and one of other clocks than those of its name.
+  if (has("MIG") || has("NVL")) return std::nullopt;
   for (const Peak& peak : kPeaks) {
     if (!std::ranges::all_of(words_of(peak.name), has)) continue;
     switch (precision) {

@@ -3,7 +3,7 @@
 
 #include "host/callbacks/early_stop_callback.h"
 #include "host/callbacks/nan_guard_callback.h"
-#include "host/callbacks/progress_callback.h"
+#include "host/callbacks/peak_flops.h"
 #include "host/callbacks/spike_guard_callback.h"
 #include "host/callbacks/unfreeze_callback.h"
 #include "host/device/device.h"
@@ -193,8 +193,12 @@ void Training::add_guards() {
 void Training::add_logs(const Outputs& outputs) {
   std::unique_ptr<MetricList> train_metrics;
   if (config().evaluate_metrics) train_metrics = session_.metrics();
-  logging_ =
-      &add<LoggingCallback>("logging", *trainer_, outputs.metrics_file, std::move(train_metrics));
+  FlopOptions flops;
+  flops.count = true;
+  flops.peak = peak_flops(describe_device(session_.device()), config().precision);
+  flops.recompute = config().recompute;
+  logging_ = &add<LoggingCallback>("logging", *trainer_, outputs.metrics_file,
+                                   std::move(train_metrics), flops);
   if (config().tensorboard) {
     tensorboard_ = &add<TensorBoardCallback>(
         "tensorboard", trainer_->state().run_dir / "tensorboard",
@@ -203,12 +207,23 @@ void Training::add_logs(const Outputs& outputs) {
     logging_->add_sink(*tensorboard_);
   }
   if (outputs.progress_bar && stderr_is_terminal()) {
-    add<ProgressCallback>("progress", *trainer_);
+    progress_ = &add<ProgressCallback>("progress", *trainer_);
+    progress_->set_batches("val", count_batches("val"));
+    logging_->add_sink(*progress_);
   }
+}
+
+std::int64_t Training::count_batches(const std::string& split) {
+  std::int64_t count = 0;
+  for (const BatchSource* source : session_.evaluation_input(split).loaders) {
+    count += source->num_batches();
+  }
+  return count;
 }
 
 Session::Evaluation Training::evaluate(const std::string& split,
                                        const std::filesystem::path& predictions) {
+  if (progress_ != nullptr) progress_->set_batches(split, count_batches(split));
   trainer_->notify("on_test_start",
                    [](Callback& callback, TrainerState& state) { callback.on_test_start(state); });
   Session::Evaluation result = session_.evaluate(split, predictions, test_hooks());

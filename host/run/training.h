@@ -5,6 +5,7 @@
 
 #include "host/callbacks/checkpoint_callback.h"
 #include "host/callbacks/logging_callback.h"
+#include "host/callbacks/progress_callback.h"
 #include "host/callbacks/tensorboard_callback.h"
 #include "host/checkpoint/store.h"
 #include "host/data/batch_source.h"
@@ -70,6 +71,7 @@ class Training {
   [[nodiscard]] EvaluationHooks validation_hooks();
   [[nodiscard]] EvaluationHooks test_hooks();
   void build_optimizer(const Config& root, std::int64_t max_updates);
+  [[nodiscard]] std::int64_t count_batches(const std::string& split);
   void add_guards();
   void add_logs(const Outputs& outputs);
   template <class Made, class... Arguments>
@@ -84,6 +86,7 @@ class Training {
   std::unique_ptr<WeightAverage> average_;
   std::optional<Trainer> trainer_;
   LoggingCallback* logging_ = nullptr;          // the trainer's, as are the next
+  ProgressCallback* progress_ = nullptr;        // null: no bar
   TensorBoardCallback* tensorboard_ = nullptr;  // null: none
   CheckpointCallback* checkpoint_ = nullptr;
 };

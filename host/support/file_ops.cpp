@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <new>
 #include <vector>
 
 namespace pergola::host {
@@ -17,8 +19,8 @@ namespace fs = std::filesystem;
 
 std::atomic<FileOps*>& current() noexcept {
   // Never destroyed: static objects may close their files after this one's turn.
-  static FileOps* const system = new FileOps;
-  static std::atomic<FileOps*> pointer{system};
+  alignas(FileOps) static std::byte memory[sizeof(FileOps)];
+  static std::atomic<FileOps*> pointer{::new (memory) FileOps};
   return pointer;
 }
 

@@ -61,8 +61,9 @@ std::string kept_lines(const std::string& text, const std::string& path, std::in
     if (!torn.empty()) throw damaged(torn);
     kept += line;
   }
-  if (!torn.empty())
+  if (!torn.empty()) {
     log::warning("[run] ", torn, " is dropped, for a power cut tore it; it is of no checkpoint");
+  }
   return kept;
 }
 

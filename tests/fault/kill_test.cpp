@@ -31,7 +31,7 @@ int number_from(const char* variable, int fallback) {
 }
 
 // Small epochs, and a save at each update: most moments are in a save or beside one.
-const Words kWords = {"training.max_updates=20",
+const Words kWords = {"training.max_updates=10",
                       "training.evaluation_interval=3",
                       "training.checkpoint_interval=1",
                       "training.update_frequency=2",
@@ -42,7 +42,7 @@ const Words kWords = {"training.max_updates=20",
                       "evaluation.predict=false",
                       "training.lr_scheduler=true",
                       "scheduler.type=warmup_linear",
-                      "scheduler.params={num_warmup_steps=4, num_training_steps=20}"};
+                      "scheduler.params={num_warmup_steps=4, num_training_steps=10}"};
 
 // What a forked process does; its exit code is 0 when the run is done.
 [[noreturn]] void train_and_exit(const std::string& config, const std::string& run) {

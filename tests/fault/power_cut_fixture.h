@@ -3,6 +3,7 @@
 // it may be in then, and knows which checkpoint was promised.
 #pragma once
 
+#include "fault/faulty_ops.h"
 #include "fault/power_cut_disk.h"
 #include "host/checkpoint/store.h"
 #include "host/support/log.h"
@@ -16,6 +17,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@ namespace pergola::host::fault_test {
 namespace fs = std::filesystem;
 using checkpoint_test::content_at;
 using checkpoint_test::memory_or_disk;
+using checkpoint_test::same_content;
 using checkpoint_test::TempFolder;
 
 class PowerCutTest : public testing::Test {
@@ -39,8 +42,10 @@ class PowerCutTest : public testing::Test {
     look(disk);
   }
   void look(const PowerCutDisk& disk) {
+    FileOps system;
+    const ScopedFileOps scope(system);  // what fails for the run does not for who looks at it
     for (const Outcome& outcome : disk.outcomes()) {
-      if (HasFailure() || !seen_.emplace(promised_, outcome).second) continue;
+      if (HasFailure() || !seen_.emplace(promised_, saving_, stage_, outcome).second) continue;
       materialise(outcome, after_.path());
       SCOPED_TRACE(describe(outcome));
       check_(after_.path());
@@ -52,6 +57,26 @@ class PowerCutTest : public testing::Test {
     store.save_last(content_at(update));
     saving_.clear();
     promised_ = update;
+  }
+
+  // A run anew, which has saved that much.
+  void begin(std::optional<std::int64_t> promised) {
+    promised_ = promised;
+    saving_.clear();
+  }
+  void watch_run(PowerCutDisk& disk) {
+    watch(disk, [this](const fs::path& left) { static_cast<void>(check_run(left)); });
+  }
+  // Has the nth operation of `save` fail; false when it has none.
+  static bool save_with_fault(FileOps& disk, Lasting lasting, int nth,
+                              const std::function<void()>& save) {
+    FaultyOps faulty(disk, Fault::kBadDisk, lasting, nth);
+    const ScopedFileOps scope(faulty);
+    try {
+      save();
+    } catch (const Error&) {  // injected_faults_test looks at these
+    }
+    return faulty.reached();
   }
 
   // The newest checkpoint that was promised, or one that was being saved, is there; and no name
@@ -69,7 +94,7 @@ class PowerCutTest : public testing::Test {
       return std::nullopt;
     }
     const std::int64_t update = point->content.state.find("progress.update")->as_integer();
-    EXPECT_TRUE(checkpoint_test::same_content(point->content, content_at(update)));
+    EXPECT_TRUE(same_content(point->content, content_at(update)));
     std::vector<std::int64_t> possible = saving_;
     if (promised_) possible.push_back(*promised_);
     EXPECT_THAT(possible, testing::Contains(update));
@@ -80,6 +105,7 @@ class PowerCutTest : public testing::Test {
   TempFolder after_{memory_or_disk()};
   std::optional<std::int64_t> promised_;  // the update of the last save that returned
   std::vector<std::int64_t> saving_;      // of those since then, which did not
+  int stage_ = 0;                         // counts what else is promised
   std::size_t states() const { return seen_.size(); }
 
  private:
@@ -91,7 +117,8 @@ class PowerCutTest : public testing::Test {
   }
 
   std::function<void(const fs::path& run)> check_;
-  std::set<std::pair<std::optional<std::int64_t>, Outcome>> seen_;
+  // What was looked at, and what had to be there.
+  std::set<std::tuple<std::optional<std::int64_t>, std::vector<std::int64_t>, int, Outcome>> seen_;
 };
 
 }  // namespace pergola::host::fault_test

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The files of a run beside its checkpoints, when the power goes or the disk refuses: they are
 // those of the checkpoint that is there, and a run that is overwritten is never lost.
-#include "fault/faulty_ops.h"
 #include "fault/power_cut_fixture.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
@@ -195,6 +194,19 @@ TEST_F(RunFilesTest, AMetricsLogThatFailsAnywhereHasWholeLinesAndAllThatCount) {
         static_cast<void>(MetricsLog(run / "metrics.jsonl", 3));
         EXPECT_THAT(updates_in(run / "metrics.jsonl"), ElementsAreArray(up_to(3)));
       });
+}
+
+TEST_F(RunFilesTest, AMetricsLogWhoseDiskIsFullEndsWithAWholeLine) {
+  MetricsLog metrics(run_ / "metrics.jsonl", 0);
+  write_lines(metrics, 1, 1);
+  FileOps system;
+  FaultyOps faulty(system, Fault::kNoSpace, Lasting::kOnce, /*nth=*/1);
+  {
+    const ScopedFileOps scope(faulty);
+    EXPECT_THROW(write_lines(metrics, 2, 2), Error);  // after a half of its bytes
+  }
+  write_lines(metrics, 3, 3);
+  EXPECT_THAT(updates_in(run_ / "metrics.jsonl"), testing::ElementsAre(1, 3));
 }
 
 TEST_F(RunFilesTest, AFileIsReplacedWholeOrNotAtAll) {

@@ -186,6 +186,9 @@ TEST_F(BackgroundSaverTest, SignalsComeToTheOtherThreads) {
 
 // 2^52 bytes: more than any machine that tests run on has addresses for.
 TEST_F(BackgroundSaverTest, WithoutMemoryForACopyTheSaveIsInPlace) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer ends the program where memory is refused";
+#endif
   init_log(LogLevel::kInfo);
   testing::internal::CaptureStderr();
   CheckpointContent content = content_at(1);
