@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <utility>
 
 namespace pergola::host {
@@ -49,13 +50,12 @@ at::Tensor allocate(std::uint64_t bytes, ContentCopy::Memory memory) {
 
 // Fewer and larger pages where the system has them: a fourth of the time for the first touch.
 void advise_huge_pages(const at::Tensor& memory) {
-  constexpr std::uintptr_t kHugePage = std::uintptr_t{2} << 20;
-  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data_ptr());
-  const std::uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
-  const std::uintptr_t end = (begin + memory.nbytes()) / kHugePage * kHugePage;
-  if (first >= end) return;
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  void* first = memory.data_ptr();
+  std::size_t size = memory.nbytes();
+  if (std::align(kHugePage, kHugePage, first, size) == nullptr) return;  // too small for one
   // A hint: without it the pages are small ones.
-  static_cast<void>(::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE));
+  static_cast<void>(::madvise(first, size / kHugePage * kHugePage, MADV_HUGEPAGE));
 }
 
 // Page by page, as a copy would: in one call to the system, other threads that get memory from it
