@@ -3,8 +3,7 @@
 // is there LibTorch's own over sequences of different lengths.
 #include "pergola/nn/attention.h"
 
-#include "host/device/cuda.h"
-#include "host/device/device.h"
+#include "gpu/gpu_fixture.h"
 
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -17,15 +16,9 @@ namespace {
 using nn::AttentionKind;
 
 // A way to attend, and the width of a head.
-class GpuAttentionTest : public testing::TestWithParam<std::tuple<AttentionKind, std::int64_t>> {
+class GpuAttentionTest
+    : public OnGpu<testing::TestWithParam<std::tuple<AttentionKind, std::int64_t>>> {
  protected:
-  void SetUp() override {
-    const CudaState state = probe_cuda();
-    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device kGpu = select_device("cuda");
-    device_ = kGpu;
-  }
-
   // The result [B, T, H, D] and the gradients of q, k and v, in single precision on the CPU.
   [[nodiscard]] static std::vector<at::Tensor> run(AttentionKind kind, std::int64_t width,
                                                    at::TensorOptions options) {
@@ -48,8 +41,6 @@ class GpuAttentionTest : public testing::TestWithParam<std::tuple<AttentionKind,
     for (at::Tensor& tensor : all) tensor = tensor.to(torch::kCPU, torch::kFloat);
     return all;
   }
-
-  at::Device device_ = at::kCPU;
 };
 
 // Of a result and its gradients, the largest difference over the largest number: single numbers

@@ -2,8 +2,7 @@
 // Tensors of a GPU that are saved in the background, while the GPU goes on to change them.
 #include "host/checkpoint/background_saver.h"
 
-#include "host/device/cuda.h"
-#include "host/device/device.h"
+#include "gpu/gpu_fixture.h"
 
 #include <ATen/ATen.h>
 
@@ -12,22 +11,14 @@
 namespace pergola::host {
 namespace {
 
-class GpuBackgroundSaverTest : public testing::Test {
+class GpuBackgroundSaverTest : public OnGpu<> {
  protected:
-  void SetUp() override {
-    const CudaState state = probe_cuda();
-    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device kGpu = select_device("cuda");
-    device_ = kGpu;
-  }
   [[nodiscard]] at::Tensor on_gpu(std::int64_t size) const {
     return at::zeros({size}, at::device(device_));
   }
   static bool all_are(const at::Tensor& tensor, int value) {
     return (tensor == value).all().item<bool>();
   }
-
-  at::Device device_ = at::kCPU;
 };
 
 TEST_F(GpuBackgroundSaverTest, WhatIsSavedIsOfTheTimeOfTheSubmit) {

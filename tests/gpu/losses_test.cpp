@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Losses on a GPU: the CPU's numbers, and no waiting.
-#include "host/device/cuda.h"
-#include "host/device/device.h"
+#include "gpu/gpu_fixture.h"
 #include "unit/model/losses/loss_test_kit.h"
 
 #include <ATen/ATen.h>
@@ -11,14 +10,8 @@
 namespace pergola::host::loss_test {
 namespace {
 
-class GpuLossesTest : public testing::Test {
+class GpuLossesTest : public OnGpu<> {
  protected:
-  void SetUp() override {
-    const CudaState state = probe_cuda();
-    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device kGpu = select_device("cuda");
-    device_ = kGpu;
-  }
   // The example of a loss in single precision, on the GPU.
   [[nodiscard]] Given on_gpu(const std::string& key) const {
     const auto move = [&](const at::Tensor& t) {
@@ -28,8 +21,6 @@ class GpuLossesTest : public testing::Test {
     for (auto& [name, tensor] : given.batch) tensor = move(tensor);
     return leaves_of(given);
   }
-
-  at::Device device_ = at::kCPU;
 };
 
 TEST_F(GpuLossesTest, AreThoseOfTheCpu) {

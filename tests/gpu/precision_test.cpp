@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Precision, loss scaling, recompute and deterministic mode on a GPU, on a BERT and on the parts of
 // the other models.
+#include "gpu/gpu_fixture.h"
 #include "host/device/anomaly.h"
 #include "host/device/autocast.h"
-#include "host/device/cuda.h"
-#include "host/device/device.h"
 #include "host/device/grad_scaler.h"
 #include "host/model/builtins.h"
 #include "pergola/nn/bert.h"
@@ -27,21 +26,13 @@
 namespace pergola::host {
 namespace {
 
-class GpuPrecisionTest : public testing::Test {
+class GpuPrecisionTest : public OnGpu<> {
  protected:
-  void SetUp() override {
-    const CudaState state = probe_cuda();
-    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device kGpu = select_device("cuda");
-    device_ = kGpu;
-  }
   void TearDown() override { set_deterministic(false, false); }
 
   [[nodiscard]] at::Tensor random(at::IntArrayRef shape) const {
     return torch::randn(shape).to(device_);
   }
-
-  at::Device device_ = at::kCPU;
 };
 
 // A BERT that learns the sign of the first token's first number.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the log says of a GPU: its memory, and the operations that it was given, backward passes on
 // autograd's own threads included.
+#include "gpu/gpu_fixture.h"
 #include "host/callbacks/flop_counter.h"
-#include "host/device/cuda.h"
-#include "host/device/device.h"
 #include "host/device/memory.h"
 #include "pergola/nn/attention.h"
 
@@ -18,15 +17,8 @@ namespace {
 
 using nn::AttentionKind;
 
-class GpuThroughputTest : public testing::Test {
+class GpuThroughputTest : public OnGpu<> {
  protected:
-  void SetUp() override {
-    const CudaState state = probe_cuda();
-    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
-    static const at::Device kGpu = select_device("cuda");
-    device_ = kGpu;
-  }
-
   template <class Work>
   static std::int64_t flops_of(const Work& work) {
     const FlopCounter counter;
@@ -47,8 +39,6 @@ class GpuThroughputTest : public testing::Test {
     return flops_of(
         [&] { nn::attention(kind, qkv[0], qkv[1], qkv[2], mask, /*dropout=*/0).sum().backward(); });
   }
-
-  at::Device device_ = at::kCPU;
 };
 
 TEST_F(GpuThroughputTest, ABackwardPassOnAutogradsThreadsIsCounted) {
