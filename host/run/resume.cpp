@@ -24,9 +24,13 @@ std::optional<ResumePoint> find_best(const CheckpointStore& store) {
 
 }  // namespace
 
+// state.json without a manifest is one that was never finished: to be refused, not to be taken for
+// weights alone.
 bool is_checkpoint(const std::filesystem::path& path) {
   std::error_code ignored;
-  return std::filesystem::exists(checkpoint_at(path) / kManifestFile, ignored);
+  const std::filesystem::path folder = checkpoint_at(path);
+  return std::filesystem::exists(folder / kManifestFile, ignored) ||
+         std::filesystem::exists(folder / kStateFile, ignored);
 }
 
 std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
@@ -37,7 +41,14 @@ std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
     }
     if (std::optional<ResumePoint> newest = store.find_resume()) return newest;
   }
-  if (!config.resume_file || !is_checkpoint(*config.resume_file)) return std::nullopt;
+  if (!config.resume_file) return std::nullopt;
+  std::error_code error;
+  if (!std::filesystem::exists(*config.resume_file, error)) {
+    throw Error(ErrorKind::kCheckpoint, "checkpoint.resume_file = \"", config.resume_file->string(),
+                "\" is not there", error ? ": " + error.message() : std::string(),
+                "; name a checkpoint's folder, a run's, or a file of weights");
+  }
+  if (!is_checkpoint(*config.resume_file)) return std::nullopt;
   ResumePoint point;
   point.folder = checkpoint_at(*config.resume_file);
   point.content = load_checkpoint(point.folder);

@@ -13,7 +13,8 @@ namespace pergola::host {
 // The checkpoint that a run in the folder of `store` goes on from; nothing when it begins anew. Of
 // a run that is resumed that is the newest one, or `best` with checkpoint.resume_best, each with a
 // warning when it has to make do with the other; else checkpoint.resume_file, where it is one of
-// Pergola. Throws Error{kCheckpoint} as CheckpointStore does, and where resume_file is damaged.
+// Pergola. Throws Error{kCheckpoint} as CheckpointStore does, and where resume_file is damaged or
+// is not there.
 [[nodiscard]] std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
                                                         const CheckpointStore& store, bool resume);
 

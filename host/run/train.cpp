@@ -3,6 +3,7 @@
 #include "host/model/summary.h"
 #include "host/run/commands.h"
 #include "host/run/git_details.h"
+#include "host/run/rehearsal_folder.h"
 #include "host/run/resume.h"
 #include "host/run/run_checks.h"
 #include "host/run/training.h"
@@ -14,35 +15,11 @@
 #include "pergola/suggest.h"
 #include "pergola/version.h"
 
-#include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <random>
 
 namespace pergola::host {
 namespace {
-
-// A folder that goes with the process that made it, for a run of which nothing is kept.
-class RehearsalFolder {
- public:
-  RehearsalFolder() : path_(std::filesystem::temp_directory_path() / "pergola-XXXXXX") {
-    std::string text = path_.string();
-    if (::mkdtemp(text.data()) == nullptr) {
-      throw file_error(ErrorKind::kCheckpoint, "make the folder", path_, errno);
-    }
-    path_ = text;
-  }
-  RehearsalFolder(const RehearsalFolder&) = delete;
-  RehearsalFolder& operator=(const RehearsalFolder&) = delete;
-  ~RehearsalFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // One `pergola train`, from the run's folder to its summary.
 class TrainCommand {
@@ -111,7 +88,7 @@ class TrainCommand {
     training_->try_validation();
     training_->add_callbacks(
         {store, folder_.metrics(), identity(), request_.config.root, request_.progress_bar});
-    log_size_of_model();
+    log_parts(session_->model());
     trainer().notify("on_init_start", [](Callback& c, TrainerState& s) { c.on_init_start(s); });
     if (begun) restore(*begun, store);
     if (resume && !begun) {
@@ -168,11 +145,6 @@ class TrainCommand {
     log::info(
         "[resume] nothing is left to train; to go on, raise training.max_epochs or "
         "training.max_updates");
-  }
-
-  void log_size_of_model() {
-    log::info("[model] ", summarize(session_->model()).total());
-    log_parts(session_->model());
   }
 
   void fail(const char* status, const std::string& problem) {

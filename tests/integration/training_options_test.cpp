@@ -130,8 +130,24 @@ TEST_F(TrainingOptionsTest, AResumeFileOfWeightsAloneBeginsAtUpdateZero) {
 }
 
 TEST_F(TrainingOptionsTest, AResumeFileThatIsNotThereIsSaidSo) {
-  expect_error(train({"checkpoint.resume_file=nowhere"}), kCheckpoint, {"nowhere"});
+  expect_error(train({"checkpoint.resume_file=nowhere"}), kCheckpoint,
+               {"checkpoint.resume_file = \"nowhere\" is not there", "name a checkpoint's folder"});
   expect_nothing_half_written();
+}
+
+// Its weights could be read, but the run would begin at update 0 without a word of the rest.
+TEST_F(TrainingOptionsTest, AResumeFileThatWasNeverFinishedIsRefused) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  std::filesystem::remove(path("half/checkpoints/last/MANIFEST.json"));
+  expect_error(train({"checkpoint.resume_file=half/checkpoints/last"}), kCheckpoint,
+               {"half/checkpoints/last has no MANIFEST.json"});
+}
+
+TEST_F(TrainingOptionsTest, FastDevRunNamesWhatItLacks) {
+  Launch launch = train_launch({"training.fast_dev_run=true"});
+  launch.environment["TMPDIR"] = "/nonexistent";
+  expect_error(Process(launch).wait(), kCheckpoint,
+               {"there is no folder for temporary files", "set the variable TMPDIR"});
 }
 
 TEST_F(TrainingOptionsTest, ResetsLeaveOutWhatTheySay) {
