@@ -2,6 +2,7 @@
 #include "host/model/builder.h"
 
 #include "host/model/guard.h"
+#include "host/model/summary.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -135,8 +136,7 @@ std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::stri
   });
   guarded("build() of model '" + key + "'", [&] { model->build(); });
   guarded("init_losses() of model '" + key + "'", [&] { model->init_losses(registry); });
-  log::info("[model] ", key, ": ", model->num_parameters(), " parameters, ",
-            model->num_trained_parameters(), " of them trained");
+  log::info("[model] ", key, ": ", summarize(*model).total());
   return model;
 }
 

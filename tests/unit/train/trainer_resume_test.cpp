@@ -76,6 +76,25 @@ TEST_F(TrainerTest, AValidationThatASignalCutsShortIsMadeUpForFirstOfAll) {
             to_string(straight.trainer->content().state));
 }
 
+// Of a program that knew neither averages, scalers nor times.
+TEST_F(TrainerTest, AnOlderCheckpointIsResumedAsOne) {
+  TestRun straight(options_for(7));
+  static_cast<void>(straight.trainer->run());
+  CheckpointContent saved;
+  {
+    TestRun first(options_for(7), /*stop_after=*/4);
+    static_cast<void>(first.trainer->run());
+    saved = snapshot(*first.trainer);
+  }
+  for (const char* key : {"validation_pending", "interval_ended"}) {
+    saved.state["progress"].as_table().erase(key);
+  }
+  TestRun second(options_for(7));
+  second.trainer->restore(saved);
+  static_cast<void>(second.trainer->run());
+  expect_equal(second.weights(), straight.weights());
+}
+
 TEST_F(TrainerTest, StateOfAnotherModelIsRefused) {
   TestRun run(options_for(2));
   CheckpointContent content = snapshot(*run.trainer);
