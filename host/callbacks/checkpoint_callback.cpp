@@ -40,12 +40,12 @@ CheckpointCallback::CheckpointCallback(Trainer& trainer, CheckpointStore store,
                 Interval::Zero::kNever),
       monitor_(config.training.monitor),
       in_background_(config.checkpoint.save_in_background),
-      has_average_(config.training.ema.enabled),
       identity_(std::move(identity)),
       best_(config.training.monitor, config.checkpoint.keep_best) {}
 
 void CheckpointCallback::on_train_start(TrainerState& state) {
-  interval_.restart();
+  interval_.start();
+  complete_update(state.progress.update);
   if (best_.results().empty()) return;
   const auto restored = best_.results();
   std::vector<std::optional<BestResult>> there;
@@ -63,6 +63,13 @@ void CheckpointCallback::on_train_start(TrainerState& state) {
   if (current) best_.add(*current);
   warn_of_other_best(restored);
   agree_on_best(there);
+}
+
+// The process may have ended between saving `last` and the update_<n> that was due with it.
+void CheckpointCallback::complete_update(std::int64_t update) const {
+  if (saved_update_ != update || kept_update_ != update) return;
+  if (!store_.complete_update(update)) return;
+  log::info("[checkpoint] saved that of update ", update, ", which was missing");
 }
 
 // What best_ is now, the folder is afterwards.
@@ -162,7 +169,7 @@ void CheckpointCallback::on_update_complete(TrainerState& state) {
   names.best = std::exchange(new_best_, {});
   names.line = std::exchange(best_line_, {});
   if (interval_.due(state.progress)) {
-    names.update = update;
+    names.update = kept_update_ = update;
     interval_.restart();
   }
   if (!names.update && names.best.empty() && !state.should_stop && stop_signal() == 0) {
@@ -188,16 +195,7 @@ void CheckpointCallback::on_exception(TrainerState& /*state*/,
 
 // The optimizer has its state after the first update, and the first save comes later, mostly.
 void CheckpointCallback::get_memory_ready() {
-  if (!in_background_ || std::exchange(memory_ready_, true)) return;
-  StateDict optimizer;
-  const auto state =
-      guarded("state_dict() of the optimizer", [&] { return trainer_.optimizer().state_dict(); });
-  for (const auto& [name, tensor] : state) optimizer.emplace_back(name, tensor);
-  const StateDict model = pergola::state_dict(*trainer_.state().model);
-  const std::uint64_t weights = has_average_ ? 2 * copy_size(model) : copy_size(model);
-  const bool on_gpu = trainer_.device().is_cuda();
-  saver_.prepare(weights + copy_size(optimizer),
-                 on_gpu ? ContentCopy::Memory::kPinned : ContentCopy::Memory::kPageable);
+  if (in_background_ && !std::exchange(memory_ready_, true)) saver_.prepare(trainer_.content());
 }
 
 // Saves `last`, unless it is saved, and the names.
@@ -234,8 +232,19 @@ void CheckpointCallback::write_names(const Names& names) const {
   if (!names.line.empty()) log::info("[checkpoint] ", names.line);
 }
 
+Value CheckpointCallback::state_dict() const {
+  Value state = best_.state_dict();
+  if (kept_update_ >= 0) state["kept_update"] = kept_update_;
+  if (const auto seconds = interval_.seconds()) state["interval_seconds"] = *seconds;
+  return state;
+}
+
 void CheckpointCallback::load_state_dict(const Value& state) {
   best_.load_state_dict(state);
+  const Value* const kept = state.find("kept_update");
+  kept_update_ = kept == nullptr ? -1 : kept->as_integer();
+  const Value* const seconds = state.find("interval_seconds");
+  interval_.restore(seconds == nullptr ? 0 : seconds->as_float());
   const Value* const update = state.find("best_update");
   if (!best_.results().empty() || update == nullptr || update->as_integer() < 0) return;
   log::info("[checkpoint] the best so far, of update ", update->as_integer(),

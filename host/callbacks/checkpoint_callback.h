@@ -30,8 +30,9 @@ class CheckpointCallback final : public Callback {
   CheckpointCallback(Trainer& trainer, CheckpointStore store, const RunConfig& config,
                      Value identity);
 
-  // Makes this run's best ones and those of the folder agree after a resume: saves the one that is
-  // to be what was just restored, and otherwise takes those that are there for the best.
+  // Makes up for what a kill cut off after `last` was saved. Makes this run's best ones and those
+  // of the folder agree after a resume: saves the one that is to be what was just restored, and
+  // otherwise takes those that are there for the best.
   void on_train_start(TrainerState& state) override;
   // Throws what a save in the background threw, as on_train_end does.
   void on_update_start(TrainerState& state) override;
@@ -46,7 +47,7 @@ class CheckpointCallback final : public Callback {
   // Waits for a save in flight.
   void on_exception(TrainerState& state, const std::string& message) noexcept override;
 
-  [[nodiscard]] Value state_dict() const override { return best_.state_dict(); }
+  [[nodiscard]] Value state_dict() const override;
   void load_state_dict(const Value& state) override;
 
   // The state that was just restored is what `last` holds: it need not be saved again.
@@ -59,6 +60,9 @@ class CheckpointCallback final : public Callback {
 
   // The best validation so far, that of the update in hand included from on_validation_end on.
   [[nodiscard]] BestResult best() const { return best_.front(); }
+  // What the folder `best` holds: a validation may find one that could not be saved. Of update -1
+  // where there is none.  REQUIRES: no save is in flight.
+  [[nodiscard]] BestResult saved_best() const { return result_at(1).value_or(BestResult()); }
   [[nodiscard]] const std::string& criteria() const noexcept { return monitor_.criteria; }
 
  private:
@@ -71,6 +75,7 @@ class CheckpointCallback final : public Callback {
   enum class Where { kHere, kInBackground };
   void save(Where where, Names names);
   void write_names(const Names& names) const;
+  void complete_update(std::int64_t update) const;
   void get_memory_ready();
   void take_best(std::int64_t update, double value);
   void warn_of_no_number(const Numbers& metrics, double value, std::int64_t update);
@@ -83,7 +88,6 @@ class CheckpointCallback final : public Callback {
   Interval interval_;
   MonitorConfig monitor_;
   bool in_background_;
-  bool has_average_;  // of the weights, which is saved beside them
   Value identity_;
   BestList best_;
   std::vector<std::int64_t> new_best_;  // sources, when the validation of the update in hand is one
@@ -91,6 +95,7 @@ class CheckpointCallback final : public Callback {
   bool unmeasured_ = false;  // a validation of this process had nothing to choose a best one by
   bool warned_ = false;      // that the monitored number is none
   bool memory_ready_ = false;
+  std::int64_t kept_update_ = -1;  // the last one after which the interval was due
   std::int64_t saved_update_ = -1;
   std::function<void()> before_save_ = [] {};
   std::function<void()> after_save_ = [] {};

@@ -40,7 +40,7 @@ void EarlyStopCallback::on_update_complete(TrainerState& state) {
 
 // Without any best one, patience begins with the training.
 bool EarlyStopCallback::is_over(std::int64_t update) const {
-  return std::max<std::int64_t>(checkpoint_.best().update, 0) + patience_ < update;
+  return update - std::max<std::int64_t>(checkpoint_.best().update, 0) > patience_;
 }
 
 Value EarlyStopCallback::state_dict() const {

@@ -21,6 +21,7 @@ const char* format_of(const std::string& key, double number) {
 }  // namespace
 
 std::string format_numbers(const Numbers& numbers) {
+  if (numbers.empty()) return "no loss and no metric";
   std::string text;
   for (const auto& [key, number] : numbers) {
     char digits[32];
@@ -42,7 +43,24 @@ void LoggingCallback::on_train_start(TrainerState& state) {
   using LastValidation = MetricsLog::LastValidation;
   log_.emplace(metrics_file_, state.progress.update,
                trainer_.validation_pending() ? LastValidation::kPending : LastValidation::kDone);
+  if (expects_earlier_lines_) warn_of_lost_lines();
   throughput_.start(state.progress.update);
+}
+
+void LoggingCallback::warn_of_lost_lines() const {
+  if (log_->num_lines() >= earlier_lines_) return;
+  log::warning("[resume] ", metrics_file_.string(), " has ", log_->num_lines(), " of the ",
+               earlier_lines_, " lines that were written up to this checkpoint; the others are ",
+               "lost");
+}
+
+Value LoggingCallback::state_dict() const {
+  return Value::Table{{"lines", log_ ? log_->num_lines() : earlier_lines_}};
+}
+
+void LoggingCallback::load_state_dict(const Value& state) {
+  const Value* const lines = state.find("lines");
+  if (lines != nullptr) earlier_lines_ = lines->as_integer();
 }
 
 void LoggingCallback::on_update_start(TrainerState& /*state*/) {
@@ -67,7 +85,8 @@ void LoggingCallback::on_update_end(TrainerState& state, const SampleList& batch
   if (state.grad_norm.defined()) numbers["grad_norm"] = state.grad_norm.item<double>();
   if (trainer_.scaler() != nullptr) numbers["loss_scale"] = trainer_.scaler()->current_scale();
   const SystemFacts system =
-      throughput_.take(state.progress.update, state.max_updates, trainer_.samples_this_run());
+      throughput_.take(state.progress.update, state.max_updates, trainer_.samples_this_run(),
+                       trainer_.max_time_left());
   const Numbers system_numbers = system.numbers();
   log_->write(state.progress, "train", numbers, system_numbers);
   Numbers all = numbers;

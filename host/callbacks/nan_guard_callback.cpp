@@ -23,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kGradients = "the norm of the gradients";
+constexpr const char* kGradient = "a gradient";
 
 // The mean of each loss, which is what the total is made of. Those on a GPU come to the host in one
 // copy, so that it is waited for once.
@@ -81,10 +82,7 @@ std::size_t count_files(const fs::path& folder, const char* extension) {
 
 NanGuardCallback::NanGuardCallback(const NanGuardOptions& options) : options_(options) {}
 
-void NanGuardCallback::on_update_start(TrainerState& state) {
-  skipping_ = false;
-  if (options_.config.action == GuardAction::kSkip) keep_buffers(*state.model);
-}
+void NanGuardCallback::on_update_start(TrainerState& /*state*/) { skipping_ = false; }
 
 // In which updates losses are read.
 bool NanGuardCallback::looks(const TrainerState& state) const {
@@ -96,7 +94,8 @@ bool NanGuardCallback::looks(const TrainerState& state) const {
 void NanGuardCallback::on_batch_end(TrainerState& state, const SampleList& batch,
                                     const ModelOutput& output) {
   if (skipping_ || !output.losses || !looks(state)) return;
-  const std::vector<std::string> bad = not_finite(*output.losses);
+  std::vector<std::string> bad = not_finite(*output.losses);
+  if (bad.empty() && !options_.anomaly().empty()) bad = {kGradient};
   if (bad.empty()) return;
   if (options_.config.save_batch) save(state, batch, output, bad);
   found(state, bad);
@@ -112,8 +111,10 @@ void NanGuardCallback::on_step_start(TrainerState& state) {
 void NanGuardCallback::found(TrainerState& state, const std::vector<std::string>& bad) {
   const std::int64_t update = state.progress.update + 1;
   const bool skip = options_.config.action == GuardAction::kSkip;
+  const std::string anomaly = options_.anomaly();
+  const std::string reason = join(bad) + (anomaly.empty() ? "" : "; " + anomaly);
   if (!skip || skipped_in_row_ >= options_.config.limit) {
-    throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", join(bad),
+    throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", reason,
                 skip ? concat(", after ", skipped_in_row_, " skipped updates in a row, which is ",
                               "training.nan_guard.limit")
                      : "",
@@ -123,17 +124,13 @@ void NanGuardCallback::found(TrainerState& state, const std::vector<std::string>
   skipping_ = true;
   ++skipped_;
   ++skipped_in_row_;
-  log::warning("[nan] update ", update, " is skipped: not a finite number: ", join(bad), " (",
+  log::warning("[nan] update ", update, " is skipped: not a finite number: ", reason, " (",
                skipped_in_row_, " in a row, at most ", options_.config.limit, ")");
 }
 
 void NanGuardCallback::on_update_end(TrainerState& /*state*/, const SampleList& /*batch*/,
                                      const ModelOutput& /*output*/) {
-  if (skipping_) {
-    restore_buffers();
-  } else {
-    skipped_in_row_ = 0;
-  }
+  if (!skipping_) skipped_in_row_ = 0;
 }
 
 // The run goes on, or ends with the error that counts, when the batch cannot be written.
@@ -148,7 +145,8 @@ void NanGuardCallback::save(const TrainerState& state, const SampleList& batch,
                                    {"epoch", progress.epoch},
                                    {"batch_in_epoch", progress.batch_in_epoch - 1},
                                    {"losses", std::move(losses)},
-                                   {"not_finite", Value::Array(bad.begin(), bad.end())}};
+                                   {"not_finite", Value::Array(bad.begin(), bad.end())},
+                                   {"anomaly", options_.anomaly()}};
   const fs::path stem = folder / file_stem(progress.update + 1);
   try {
     save_batch(stem, batch, facts);
@@ -157,24 +155,6 @@ void NanGuardCallback::save(const TrainerState& state, const SampleList& batch,
   } catch (const Error& error) {
     log::warning("[nan] the batch is not saved: ", error.what());
   }
-}
-
-void NanGuardCallback::keep_buffers(const BaseModel& model) {
-  const at::NoGradGuard no_grad;
-  if (kept_.empty()) {
-    for (const at::Tensor& buffer : model.buffers()) {
-      if (!buffer.defined()) continue;
-      buffers_.push_back(buffer);
-      kept_.push_back(buffer.clone());
-    }
-  } else {
-    at::_foreach_copy_(kept_, buffers_);
-  }
-}
-
-void NanGuardCallback::restore_buffers() {
-  const at::NoGradGuard no_grad;
-  if (!kept_.empty()) at::_foreach_copy_(buffers_, kept_);
 }
 
 Value NanGuardCallback::state_dict() const {

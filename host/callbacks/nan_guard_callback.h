@@ -14,6 +14,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct NanGuardOptions {
   std::int64_t log_interval = 1;  // updates
   // False where the loss scaler of fp16 skips updates whose gradients overflow.
   bool checks_gradients = true;
+  // What training.detect_anomaly has found in the update in hand, for messages; empty: nothing.
+  std::function<std::string()> anomaly = [] { return ""; };
 };
 
 class NanGuardCallback final : public Callback {
@@ -32,15 +35,13 @@ class NanGuardCallback final : public Callback {
   explicit NanGuardCallback(const NanGuardOptions& options);
 
   void on_update_start(TrainerState& state) override;
-  // For a loss that is not finite: throws Error{kNan} that names it, or asks to skip the update,
-  // with one warning for it. The batch goes to <run>/nan_batches/update_<8 digits>, the first few
-  // of a run.
+  // For a loss that is not finite, or an anomaly: throws Error{kNan} that names it, or asks to skip
+  // the update, with one warning for it. The batch goes to <run>/nan_batches/update_<8 digits>, the
+  // first few of a run.
   void on_batch_end(TrainerState& state, const SampleList& batch,
                     const ModelOutput& output) override;
   // The same for `state.grad_norm`, where there is one; which batch made it is not known.
   void on_step_start(TrainerState& state) override;
-  // Of a skipped update, gives the model's buffers the values back that they had before it: what
-  // batch norm saw of a NaN would stay in its statistics for ever.
   void on_update_end(TrainerState& state, const SampleList& batch,
                      const ModelOutput& output) override;
 
@@ -56,16 +57,11 @@ class NanGuardCallback final : public Callback {
   void found(TrainerState& state, const std::vector<std::string>& bad);
   void save(const TrainerState& state, const SampleList& batch, const ModelOutput& output,
             const std::vector<std::string>& bad) const;
-  void keep_buffers(const BaseModel& model);
-  void restore_buffers();
 
   NanGuardOptions options_;
   std::int64_t skipped_ = 0;         // updates of the run
   std::int64_t skipped_in_row_ = 0;  // updates up to the last one
   bool skipping_ = false;            // the update in hand
-  // The model's buffers, and copies of what was in them when the update began.
-  std::vector<at::Tensor> buffers_;
-  std::vector<at::Tensor> kept_;
 };
 
 }  // namespace pergola::host

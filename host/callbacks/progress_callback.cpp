@@ -114,7 +114,7 @@ void ProgressCallback::draw_training(const TrainerState& state) {
   const std::int64_t update = state.progress.update;
   ProgressPoint point{"training", update, state.max_updates};
   point.facts = {samples_per_second(rate_.samples_per_second(trainer_.samples_this_run())),
-                 rate_.time_left(update, state.max_updates) + " left"};
+                 rate_.time_left(update, state.max_updates, trainer_.max_time_left()) + " left"};
   if (const std::optional<double> now = loss()) point.facts.push_back("loss " + short_number(*now));
   point.facts.push_back("lr " + short_number(trainer_.lr()));
   const std::optional<DeviceMemory> memory = device_memory(trainer_.device());

@@ -20,15 +20,18 @@ double Rate::samples_per_second(std::int64_t samples_this_run) const {
   return samples_this_run == 0 ? 0.0 : static_cast<double>(samples_this_run) / seconds();
 }
 
-double Rate::seconds_left(std::int64_t update, std::int64_t max_updates) const {
+double Rate::seconds_left(std::int64_t update, std::int64_t max_updates,
+                          std::optional<double> at_most) const {
   const auto done = static_cast<double>(update - first_update_);
-  if (done <= 0) return -1;
+  if (done <= 0) return at_most.value_or(-1);
   const auto left = static_cast<double>(std::max<std::int64_t>(max_updates - update, 0));
-  return seconds() / done * left;
+  const double seconds_left = seconds() / done * left;
+  return std::min(seconds_left, at_most.value_or(seconds_left));
 }
 
-std::string Rate::time_left(std::int64_t update, std::int64_t max_updates) const {
-  const double left = seconds_left(update, max_updates);
+std::string Rate::time_left(std::int64_t update, std::int64_t max_updates,
+                            std::optional<double> at_most) const {
+  const double left = seconds_left(update, max_updates, at_most);
   return left < 0 ? "?" : format_duration(left);
 }
 

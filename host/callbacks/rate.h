@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace pergola::host {
@@ -15,10 +16,13 @@ class Rate {
 
   // Samples a second since the start; 0 before the first.
   [[nodiscard]] double samples_per_second(std::int64_t samples_this_run) const;
-  // Until `max_updates`, at the speed so far; below 0 before the first update.
-  [[nodiscard]] double seconds_left(std::int64_t update, std::int64_t max_updates) const;
+  // Until `max_updates`, at the speed so far, or until `at_most` seconds are over, if that is
+  // sooner; below 0 where that is not known: before the first update, without such a limit.
+  [[nodiscard]] double seconds_left(std::int64_t update, std::int64_t max_updates,
+                                    std::optional<double> at_most = {}) const;
   // The same as "0:01:12", or "?".
-  [[nodiscard]] std::string time_left(std::int64_t update, std::int64_t max_updates) const;
+  [[nodiscard]] std::string time_left(std::int64_t update, std::int64_t max_updates,
+                                      std::optional<double> at_most = {}) const;
 
  private:
   [[nodiscard]] double seconds() const;

@@ -110,7 +110,7 @@ void Throughput::end_passes(std::int64_t samples_this_run) {
 }
 
 SystemFacts Throughput::take(std::int64_t update, std::int64_t max_updates,
-                             std::int64_t samples_this_run) {
+                             std::int64_t samples_this_run, std::optional<double> at_most) {
   const Clock::time_point now = Clock::now();
   SystemFacts facts;
   facts.seconds = std::chrono::duration<double>(now - taken_).count();
@@ -123,7 +123,7 @@ SystemFacts Throughput::take(std::int64_t update, std::int64_t max_updates,
   facts.average_samples_per_second =
       ratio(static_cast<double>(samples_this_run), training_seconds_);
   facts.updates_per_second = ratio(static_cast<double>(update - taken_update_), training);
-  facts.seconds_left = rate_.seconds_left(update, max_updates);
+  facts.seconds_left = rate_.seconds_left(update, max_updates, at_most);
   facts.process_bytes = process_memory();
   facts.device = device_memory(device_);
   facts.recompute = options_.recompute;

@@ -32,7 +32,7 @@ struct SystemFacts {
   double samples_per_second = 0;
   double average_samples_per_second = 0;  // since the training began in this process
   double updates_per_second = 0;
-  double seconds_left = -1;  // until the last update; < 0: not known
+  double seconds_left = -1;  // until training ends; < 0: not known
   std::int64_t process_bytes = 0;
   std::optional<DeviceMemory> device;
   std::optional<double> flops_per_second;
@@ -60,9 +60,10 @@ class Throughput {
   // Operations are counted in one update of ten seconds, and the rest is taken to be alike.
   void begin_update(std::int64_t samples_this_run);
   void end_passes(std::int64_t samples_this_run);
-  // All that there was since start() or the last take(). Update and samples as of now.
+  // All that there was since start() or the last take(). Update and samples as of now; `at_most`:
+  // seconds after which the training ends even so.
   [[nodiscard]] SystemFacts take(std::int64_t update, std::int64_t max_updates,
-                                 std::int64_t samples_this_run);
+                                 std::int64_t samples_this_run, std::optional<double> at_most = {});
 
  private:
   using Clock = std::chrono::steady_clock;

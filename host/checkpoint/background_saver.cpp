@@ -45,10 +45,10 @@ class CopyEnd {
 
 }  // namespace
 
-void BackgroundSaver::prepare(std::uint64_t bytes, ContentCopy::Memory memory) {
+void BackgroundSaver::prepare(const CheckpointContent& content) {
   join();
   // Without memory the first submit says so in its own way.
-  start([this, bytes, memory] { static_cast<void>(copy_.reserve(bytes, memory)); });
+  start([this, room = ContentCopy::room_for(content)] { static_cast<void>(copy_.reserve(room)); });
 }
 
 void BackgroundSaver::submit(CheckpointContent content, std::string_view later, Save save) {

@@ -7,7 +7,6 @@
 #include "host/checkpoint/content_copy.h"
 
 #include <atomic>
-#include <cstdint>
 #include <exception>
 #include <functional>
 #include <string_view>
@@ -25,9 +24,9 @@ class BackgroundSaver {
   BackgroundSaver& operator=(const BackgroundSaver&) = delete;
   ~BackgroundSaver() { finish(); }
 
-  // Gets memory for copies of so many bytes (see copy_size), in the background: a first submit that
-  // finds it ready is as fast as a later one. Waits for a save in flight.
-  void prepare(std::uint64_t bytes, ContentCopy::Memory memory);
+  // Gets memory for a copy of content like this one, in the background: a first submit that finds
+  // it ready is as fast as a later one. Waits for a save in flight.
+  void prepare(const CheckpointContent& content);
 
   // Waits for the save in flight, copies the tensors, and returns; save(copy) is called on the
   // other thread, to which no signal comes. Tensors of content.trainer whose names begin with

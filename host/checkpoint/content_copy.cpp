@@ -31,11 +31,19 @@ std::int64_t padded_size(const at::Tensor& tensor) {
   return (size + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+std::uint64_t copy_size(const StateDict& tensors) {
+  std::uint64_t size = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (is_dense(tensor)) size += static_cast<std::uint64_t>(padded_size(tensor));
+  }
+  return size;
+}
+
 // An undefined tensor when there is none.
-at::Tensor allocate(std::uint64_t bytes, ContentCopy::Memory memory) {
-  const auto size = static_cast<std::int64_t>(bytes);
+at::Tensor memory_of(ContentCopy::Room room) {
+  const auto size = static_cast<std::int64_t>(room.bytes);
   const auto options = at::TensorOptions(at::kByte).device(at::kCPU);
-  if (memory == ContentCopy::Memory::kPinned) {
+  if (room.pinned) {
     try {
       return at::empty({size}, options.pinned_memory(true));
     } catch (const std::exception&) {  // pageable memory is slower, and does as well
@@ -91,30 +99,26 @@ void copy_bytes(char* to, const char* from, std::size_t size) {
 
 }  // namespace
 
-std::uint64_t copy_size(const StateDict& tensors) {
-  std::uint64_t size = 0;
-  for (const auto& [name, tensor] : tensors) {
-    if (is_dense(tensor)) size += static_cast<std::uint64_t>(padded_size(tensor));
-  }
-  return size;
+ContentCopy::Room ContentCopy::room_for(const CheckpointContent& content) {
+  return {copy_size(content.model) + copy_size(content.trainer), has_cuda(content.model)};
 }
 
-bool ContentCopy::reserve(std::uint64_t bytes, Memory memory) {
-  const bool fresh = !has_room(bytes);
-  if (!allocate_room(bytes, memory)) return false;
-  if (fresh && memory == Memory::kPageable) touch(memory_);
+bool ContentCopy::reserve(Room room) {
+  const bool fresh = !has(room);
+  if (!allocate(room)) return false;
+  if (fresh && !room.pinned) touch(memory_);
   return true;
 }
 
-bool ContentCopy::has_room(std::uint64_t bytes) const {
-  return memory_.defined() && memory_.nbytes() >= bytes;
+bool ContentCopy::has(Room room) const {
+  return memory_.defined() && memory_.nbytes() >= room.bytes;
 }
 
-bool ContentCopy::allocate_room(std::uint64_t bytes, Memory memory) {
-  if (has_room(bytes)) return true;
+bool ContentCopy::allocate(Room room) {
+  if (has(room)) return true;
   memory_.reset();  // before the larger one is there
-  memory_ = allocate(bytes, memory);
-  if (memory_.defined() && memory == Memory::kPageable) advise_huge_pages(memory_);
+  memory_ = memory_of(room);
+  if (memory_.defined() && !room.pinned) advise_huge_pages(memory_);
   return memory_.defined();
 }
 
@@ -127,8 +131,7 @@ at::Tensor ContentCopy::place(const at::Tensor& tensor, std::int64_t& offset) co
 
 bool ContentCopy::begin(CheckpointContent& content, std::string_view later) {
   const at::NoGradGuard no_grad;
-  const Memory memory = has_cuda(content.model) ? Memory::kPinned : Memory::kPageable;
-  if (!allocate_room(copy_size(content.model) + copy_size(content.trainer), memory)) return false;
+  if (!allocate(room_for(content))) return false;
   now_.clear();
   later_.clear();
   std::int64_t offset = 0;

@@ -19,11 +19,15 @@ namespace pergola::host {
 // copy_later(), which one of them calls then.
 class ContentCopy {
  public:
-  enum class Memory { kPageable, kPinned };  // pinned: what a GPU copies to at its full speed
+  // What memory a copy takes. Pinned is what a GPU copies to at its full speed.
+  struct Room {
+    std::uint64_t bytes = 0;
+    bool pinned = false;
+  };
+  [[nodiscard]] static Room room_for(const CheckpointContent& content);
 
-  // Gets memory for copies of so many bytes, and touches it, so that no later copy has to.
-  // False when the system has none.
-  bool reserve(std::uint64_t bytes, Memory memory);
+  // Gets this memory, and touches it, so that no later copy has to. False when the system has none.
+  bool reserve(Room room);
 
   // Puts copies in place of the tensors of `content`, in host memory, whatever their device. They
   // have no values yet, but for those of a GPU and those that are not contiguous. False, with
@@ -50,8 +54,8 @@ class ContentCopy {
   };
   static void copy_others(const std::vector<Pair>& pairs);
   void cut_into_spans();
-  [[nodiscard]] bool has_room(std::uint64_t bytes) const;
-  bool allocate_room(std::uint64_t bytes, Memory memory);
+  [[nodiscard]] bool has(Room room) const;
+  bool allocate(Room room);
   [[nodiscard]] at::Tensor place(const at::Tensor& tensor, std::int64_t& offset) const;
 
   at::Tensor memory_;      // bytes; undefined before the first
@@ -61,8 +65,5 @@ class ContentCopy {
   std::atomic<std::size_t> taken_ = 0;   // spans
   std::atomic<std::size_t> copied_ = 0;  // spans
 };
-
-// What memory the copies of these tensors need.
-[[nodiscard]] std::uint64_t copy_size(const StateDict& tensors);
 
 }  // namespace pergola::host

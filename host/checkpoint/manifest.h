@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/checkpoint/digest.h"
+#include "host/checkpoint/names.h"
 #include "pergola/value.h"
 
 #include <cstdint>
@@ -14,15 +15,6 @@
 namespace pergola::host {
 
 inline constexpr std::int64_t kCheckpointFormatVersion = 1;
-
-inline constexpr const char* kModelFile = "model.safetensors";
-inline constexpr const char* kTrainerFile = "trainer.safetensors";
-inline constexpr const char* kStateFile = "state.json";
-inline constexpr const char* kManifestFile = "MANIFEST.json";
-
-// All of a checkpoint's files. The manifest comes last: a folder that has it has the others.
-inline constexpr const char* kCheckpointFiles[] = {kModelFile, kTrainerFile, kStateFile,
-                                                   kManifestFile};
 
 using Manifest = std::map<std::string, FileDigest>;
 

@@ -74,9 +74,8 @@ Fitted fit(const StateDict& state, const StateDict& own, const StateMapping& map
   return fitted;
 }
 
-// Throws when a shape differs.
-void check_shapes(const StateDict& state, const StateDict& own, const std::filesystem::path& path,
-                  const std::string& format) {
+// Those whose shape is not the model's.
+Rows other_shapes(const StateDict& state, const StateDict& own) {
   const std::map<std::string, at::Tensor> models(own.begin(), own.end());
   Rows rows = {kHeading};
   for (const auto& [name, tensor] : state) {
@@ -84,11 +83,29 @@ void check_shapes(const StateDict& state, const StateDict& own, const std::files
     if (tensor.sizes() == model.sizes()) continue;
     rows.push_back({name, concat(tensor.sizes()), concat(model.sizes())});
   }
-  if (rows.size() == 1) return;
-  throw Error(ErrorKind::kCheckpoint, path.string(), " (", format, ") has ", rows.size() - 1,
-              " of ", state.size(), " weights in other shapes than the model; ",
-              "name the parts that fit in checkpoint.pretrained_state_mapping, or, for tables of ",
-              "positions, set checkpoint.pretrained_resize_positions = true", columns(rows));
+  return rows;
+}
+
+// Throws when a shape differs, unless such are to be left out.
+void check_shapes(Fitted& fitted, const StateDict& own, const std::filesystem::path& path,
+                  const std::string& format, bool leave_out) {
+  Rows rows = other_shapes(fitted.state, own);
+  const std::size_t count = rows.size() - 1;
+  if (count == 0) return;
+  if (!leave_out || count == fitted.state.size()) {
+    throw Error(ErrorKind::kCheckpoint, path.string(), " (", format, ") has ", count, " of ",
+                fitted.state.size(), " weights in other shapes than the model; ",
+                "name the parts that fit in checkpoint.pretrained_state_mapping, or, for tables ",
+                "of positions, set checkpoint.pretrained_resize_positions = true, or leave such ",
+                "weights out with checkpoint.bypass_shape_mismatch = true", columns(rows));
+  }
+  std::set<std::string> names;
+  for (auto& row : rows | std::views::drop(1)) {
+    names.insert(row.front());
+    row.back() += ", left out";
+    fitted.left_out.push_back(std::move(row));
+  }
+  std::erase_if(fitted.state, [&](const auto& named) { return names.contains(named.first); });
 }
 
 // Throws for numbers that are packed into bytes: LibTorch keeps such and converts none.
@@ -174,7 +191,7 @@ PretrainedReport load_pretrained(BaseModel& model, const std::filesystem::path& 
   }
   const StateDict resized =
       options.resize_positions ? resize_position_tables(fitted.state, own) : StateDict();
-  check_shapes(fitted.state, own, path, weights.format);
+  check_shapes(fitted, own, path, weights.format, options.bypass_shape_mismatch);
   check_dtypes(fitted.state, own, path);
   // So that the model may take the memory of those that fit.
   weights.state.clear();

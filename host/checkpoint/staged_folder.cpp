@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <csignal>
 #include <optional>
 #include <system_error>
 #include <vector>
@@ -24,10 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kStagedPrefix = ".tmp-";  // being written, or already replaced
 constexpr std::string_view kAsidePrefix = ".old-";   // moved out of the way of the new one
-
-fs::path parent_of(const fs::path& folder) {
-  return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
-}
 
 fs::path sibling(const fs::path& folder, std::string_view prefix) {
   return parent_of(folder) / concat(prefix, folder.filename().string(), "-", ::getpid());
@@ -59,10 +54,6 @@ std::vector<Leftover> leftovers(const fs::path& parent, std::string_view prefix,
     if (auto leftover = parse_leftover(it->path(), prefix)) found.push_back(std::move(*leftover));
   }
   return found;
-}
-
-bool is_other_live_process(pid_t pid) {
-  return pid != ::getpid() && (::kill(pid, 0) == 0 || errno == EPERM);
 }
 
 void warn_if(const std::error_code& error, const char* action, const fs::path& folder) {

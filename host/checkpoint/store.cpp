@@ -2,6 +2,7 @@
 #include "host/checkpoint/store.h"
 
 #include "host/checkpoint/manifest.h"
+#include "host/checkpoint/names.h"
 #include "host/checkpoint/staged_folder.h"
 #include "host/support/file_ops.h"
 #include "host/support/files.h"
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <functional>
 #include <system_error>
 
@@ -21,19 +21,6 @@ namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kUpdatePrefix = "update_";
-constexpr std::string_view kBestPrefix = "best_";
-
-// The number in a name such as "update_00001000".
-std::optional<std::int64_t> number_after(std::string_view prefix, const std::string& name) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  std::int64_t number = 0;
-  const char* end = name.data() + name.size();
-  const auto parsed = std::from_chars(name.data() + prefix.size(), end, number);
-  if (parsed.ec != std::errc() || parsed.ptr != end || number < 0) return std::nullopt;
-  return number;
-}
 
 // Of "best" and "best_2", not of "best_02": a rank has one name.
 std::optional<std::int64_t> best_rank(const std::string& name) {
@@ -118,7 +105,7 @@ void CheckpointStore::check_writable() const {
     static_cast<void>(StagedFolder(folder, hooks_));
   }
   tidy();
-  if (is_new) fs::remove(root_, error);
+  if (is_new) static_cast<void>(remove_folder(root_));
 }
 
 // What a save that was killed left, of names too that are not saved again, such as those that
@@ -165,6 +152,26 @@ void CheckpointStore::save_update(std::int64_t number) const {
   if (retention_.max_to_keep >= 0) retain(number);
 }
 
+bool CheckpointStore::complete_update(std::int64_t number) const {
+  if (retention_.max_to_keep == 0 && !stays(number)) return false;
+  if (!find_folder(update(number))) {
+    save_update(number);
+    return true;
+  }
+  if (retention_.max_to_keep >= 0) retain(number);
+  return false;
+}
+
+void CheckpointStore::resume_at(const fs::path& folder, std::int64_t number) const {
+  if (folder != last()) link(folder, last());
+  for (const auto& [later, other] : updates()) {
+    if (later <= number) continue;
+    log::info("[resume] removed ", other.string(), ", for the run goes on from update ", number);
+    discard_folder(other);
+    hooks_.reached("later checkpoint removed");
+  }
+}
+
 void CheckpointStore::link(const fs::path& from, const fs::path& target) const {
   const fs::path source = present_folder(from);
   StagedFolder staged(target, hooks_);
@@ -185,7 +192,7 @@ void CheckpointStore::retain(std::int64_t newest) const {
   }
 }
 
-std::optional<ResumePoint> CheckpointStore::find_resume() const {
+std::optional<ResumePoint> CheckpointStore::find_resume(const std::string& advice) const {
   std::vector<fs::path> candidates;
   if (find_folder(last())) candidates.push_back(last());
   for (const auto& [number, folder] : updates()) candidates.push_back(folder);
@@ -193,7 +200,7 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
     if (!find_folder(best())) return std::nullopt;
     throw Error(ErrorKind::kCheckpoint, "there is neither `last` nor an `update_*` in ",
                 root_.string(), ", and a run goes on from one of these",
-                next_step_without_resume({best()}));
+                advice.empty() ? next_step_without_resume({best()}) : advice);
   }
 
   ResumePoint point;
@@ -209,7 +216,7 @@ std::optional<ResumePoint> CheckpointStore::find_resume() const {
   }
   throw Error(ErrorKind::kCheckpoint, "none of the ", candidates.size(), " checkpoints in ",
               root_.string(), " can be used; the newest: ", point.failures.front(),
-              next_step_without_resume(candidates));
+              advice.empty() ? next_step_without_resume(candidates) : advice);
 }
 
 // --overwrite would remove a `best` that is whole, and with it the only result of the run.
@@ -232,11 +239,13 @@ std::optional<fs::path> CheckpointStore::find_weights() const {
   return std::nullopt;
 }
 
-fs::path checkpoint_at(const fs::path& path) {
+bool is_run_folder(const fs::path& path) {
   std::error_code error;
-  if (fs::exists(path / kManifestFile, error) || !fs::is_directory(path / "checkpoints", error)) {
-    return path;
-  }
+  return !fs::exists(path / kManifestFile, error) && fs::is_directory(path / "checkpoints", error);
+}
+
+fs::path checkpoint_at(const fs::path& path) {
+  if (!is_run_folder(path)) return path;
   return CheckpointStore(path).find_weights().value_or(path);
 }
 

@@ -23,6 +23,9 @@ struct ResumePoint {
   std::vector<std::string> failures;
 };
 
+// Is it a run's folder, and no checkpoint's?
+[[nodiscard]] bool is_run_folder(const std::filesystem::path& path);
+
 // The checkpoint that is meant by `path`: a run's folder stands for its best, or last; anything
 // else for itself. Throws Error{kCheckpoint} as find_weights does.
 [[nodiscard]] std::filesystem::path checkpoint_at(const std::filesystem::path& path);
@@ -69,12 +72,20 @@ class CheckpointStore {
   // Unless it is not one to be kept. Then removes update_* that are not kept beside this one,
   // lowest numbers first.
   void save_update(std::int64_t number) const;
+  // The same for a save_update that a killed process may have left out, or done by half, after it
+  // saved `last`. True: the checkpoint was missing, and now it is there.
+  bool complete_update(std::int64_t number) const;
+
+  // For a run that goes on from `folder`, one of its own of that update, and not from the newest:
+  // makes `last` of it, and removes update_* of later updates, of which that run knows nothing.
+  void resume_at(const std::filesystem::path& folder, std::int64_t number) const;
 
   // The newest checkpoint that is whole: `last`, then update_* from the highest number down.
   // Nothing when there is no checkpoint, `best` included. Throws Error{kCheckpoint} when there are
   // some and none of these is whole, and when the system does not say whether there are any: a run
-  // that is to be resumed never starts anew by mistake.
-  [[nodiscard]] std::optional<ResumePoint> find_resume() const;
+  // that is to be resumed never starts anew by mistake. `advice` ends the message of the first two;
+  // without one it is that for a run that is resumed in its own folder.
+  [[nodiscard]] std::optional<ResumePoint> find_resume(const std::string& advice = "") const;
 
   // The weights that an evaluation takes: `best`, or `last`, verified or not; nothing when there is
   // neither. Throws Error{kCheckpoint} as find_resume does.

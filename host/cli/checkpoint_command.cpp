@@ -13,7 +13,7 @@
 namespace pergola::host {
 namespace {
 
-constexpr const char* kUsage =
+constexpr const char* kCheckpointUsage =
     "pergola checkpoint inspect PATH | verify DIR | convert IN OUT | convert --to hf IN OUT "
     "[key=value ...]";
 
@@ -29,7 +29,7 @@ int verify(const std::string& path) {
 }
 
 std::string convert(Arguments arguments, const std::string& path) {
-  const std::string out = take_positional(arguments, "OUT", kUsage);
+  const std::string out = take_positional(arguments, "OUT", kCheckpointUsage);
   const std::string to = arguments.to.value_or("safetensors");
   if (to == "hf") {
     const std::vector<Override> words = parse_overrides(arguments.positional);
@@ -37,26 +37,28 @@ std::string convert(Arguments arguments, const std::string& path) {
   }
   if (to != "safetensors") {
     throw Error(ErrorKind::kConfig, "--to ", to, " is not known",
-                did_you_mean(to, {"hf", "safetensors"}), "; usage: ", kUsage);
+                did_you_mean(to, {"hf", "safetensors"}), "; usage: ", kCheckpointUsage);
   }
-  expect_no_more(arguments, kUsage);
+  expect_no_more(arguments, kCheckpointUsage);
   return convert_checkpoint(path, out);
 }
 
 }  // namespace
 
 int checkpoint_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kUsage, Options::kConvert);
+  Arguments arguments = parse_arguments(words, kCheckpointUsage, Options::kConvert);
   if (arguments.help) return 0;
-  const std::string verb = take_positional(arguments, "`inspect`, `verify` or `convert`", kUsage);
-  const std::string path = take_positional(arguments, "the path", kUsage);
+  const std::string verb =
+      take_positional(arguments, "`inspect`, `verify` or `convert`", kCheckpointUsage);
+  const std::string path = take_positional(arguments, "the path", kCheckpointUsage);
   if (verb == "convert") {
     std::cout << printable_lines(convert(std::move(arguments), path));
     return 0;
   }
-  expect_no_more(arguments, kUsage);
+  expect_no_more(arguments, kCheckpointUsage);
   if (arguments.to) {
-    throw Error(ErrorKind::kConfig, "--to is of `convert`, not of `", verb, "`; usage: ", kUsage);
+    throw Error(ErrorKind::kConfig, "--to is of `convert`, not of `", verb,
+                "`; usage: ", kCheckpointUsage);
   }
   if (verb == "verify") return verify(path);
   if (verb == "inspect") {
@@ -64,7 +66,7 @@ int checkpoint_command(const Words& words) {
     return 0;
   }
   throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
-              did_you_mean(verb, {"inspect", "verify", "convert"}), "; usage: ", kUsage);
+              did_you_mean(verb, {"inspect", "verify", "convert"}), "; usage: ", kCheckpointUsage);
 }
 
 }  // namespace pergola::host

@@ -16,7 +16,7 @@
 namespace pergola::host {
 namespace {
 
-constexpr const char* kUsage = "pergola plugins list | inspect FILE [--plugin-path DIR]";
+constexpr const char* kPluginsUsage = "pergola plugins list | inspect FILE [--plugin-path DIR]";
 
 int list_plugins(const Arguments& arguments) {
   const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
@@ -80,19 +80,19 @@ int inspect(const std::string& path) {
 }  // namespace
 
 int plugins_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kUsage, Options::kPlugins);
+  Arguments arguments = parse_arguments(words, kPluginsUsage, Options::kPlugins);
   if (arguments.help) return 0;
-  const std::string verb = take_positional(arguments, "`list` or `inspect`", kUsage);
+  const std::string verb = take_positional(arguments, "`list` or `inspect`", kPluginsUsage);
   if (verb == "list") {
-    expect_no_more(arguments, kUsage);
+    expect_no_more(arguments, kPluginsUsage);
     return list_plugins(arguments);
   }
   if (verb != "inspect") {
     throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
-                did_you_mean(verb, {"list", "inspect"}), "; usage: ", kUsage);
+                did_you_mean(verb, {"list", "inspect"}), "; usage: ", kPluginsUsage);
   }
-  const std::string path = take_positional(arguments, "FILE", kUsage);
-  expect_no_more(arguments, kUsage);
+  const std::string path = take_positional(arguments, "FILE", kPluginsUsage);
+  expect_no_more(arguments, kPluginsUsage);
   return inspect(path);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/cli/config_argument.h"
 #include "host/cli/program.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
@@ -16,24 +17,6 @@
 
 namespace pergola::host {
 namespace {
-
-// What `training` says about the log; --log-level wins over logger_level.
-void set_up_log(const Config& training, const Arguments& arguments) {
-  if (!arguments.log_level) {
-    const std::string level =
-        training.get_choice("logger_level", "info", {"debug", "info", "warning", "error"});
-    set_log_level(parse_log_level(level));
-  }
-  if (training.get<bool>("should_not_log")) show_errors_only();
-  if (!training.get<bool>("colored_logs")) set_log_colours(LogColours::kNo);
-}
-
-ConfigAndPlugins load(Arguments& arguments, const std::string& usage) {
-  const std::string file = take_config(arguments, usage);
-  ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
-  set_up_log(loaded.config.root.table("training"), arguments);
-  return loaded;
-}
 
 // Lines of "name value", so that a shell script can read them.
 int print(const RunResult& result) {
@@ -52,7 +35,7 @@ int print(const RunResult& result) {
 
 int evaluate_split(Arguments& arguments, const std::string& usage, const std::string& split,
                    bool predict) {
-  const ConfigAndPlugins loaded = load(arguments, usage);
+  const ConfigAndPlugins loaded = load_config_argument(arguments, usage);
   EvaluateRequest request{loaded.config, loaded.catalog, split, {}, predict};
   if (arguments.checkpoint) request.checkpoint = *arguments.checkpoint;
   note_stop_signals();
@@ -114,7 +97,7 @@ int train_command(const Words& words) {
     throw Error(ErrorKind::kConfig,
                 "--resume and --overwrite exclude each other; give one of them");
   }
-  const ConfigAndPlugins loaded = load(arguments, usage);
+  const ConfigAndPlugins loaded = load_config_argument(arguments, usage);
   TrainRequest request{loaded.config, loaded.catalog};
   if (arguments.resume) request.existing = ExistingRun::kResume;
   if (arguments.overwrite) request.existing = ExistingRun::kOverwrite;

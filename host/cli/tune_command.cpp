@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
-#include "host/run/plugins.h"
+#include "host/cli/config_argument.h"
+#include "host/config/run_config.h"
 #include "host/run/tune.h"
 #include "pergola/columns.h"
 #include "pergola/error.h"
@@ -14,7 +15,7 @@
 namespace pergola::host {
 namespace {
 
-constexpr const char* kUsage = "pergola tune lr | batch_size CONFIG [key=value ...] [options]";
+constexpr const char* kTuneUsage = "pergola tune lr | batch_size CONFIG [key=value ...] [options]";
 constexpr std::size_t kRows = 20;  // of the range test's 100 points, about
 
 std::string format(const char* form, double number) {
@@ -71,22 +72,22 @@ int suggest_batch_size(const TuneRequest& request) {
                     format("%.0f", mebibytes)});
   }
   print(rows);
-  std::cout << findings.end << "\ntraining.batch_size = " << findings.suggestion << '\n';
+  std::cout << findings.end << "\n"
+            << batch_size_key(request.config.root.value()) << " = " << findings.suggestion << '\n';
   return 0;
 }
 
 }  // namespace
 
 int tune_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kUsage, Options::kConfig);
+  Arguments arguments = parse_arguments(words, kTuneUsage, Options::kConfig);
   if (arguments.help) return 0;
-  const std::string what = take_positional(arguments, "`lr` or `batch_size`", kUsage);
+  const std::string what = take_positional(arguments, "`lr` or `batch_size`", kTuneUsage);
   if (what != "lr" && what != "batch_size") {
     throw Error(ErrorKind::kConfig, "'", what, "' is nothing that can be tuned",
-                did_you_mean(what, {"lr", "batch_size"}), "; usage: ", kUsage);
+                did_you_mean(what, {"lr", "batch_size"}), "; usage: ", kTuneUsage);
   }
-  const std::string file = take_config(arguments, kUsage);
-  const ConfigAndPlugins loaded = load_config(file, arguments.overrides, arguments.plugin_path);
+  const ConfigAndPlugins loaded = load_config_argument(arguments, kTuneUsage);
   const TuneRequest request{loaded.config, loaded.catalog};
   return what == "lr" ? suggest_lr(request) : suggest_batch_size(request);
 }

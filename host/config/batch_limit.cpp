@@ -25,7 +25,8 @@ std::int64_t BatchLimit::of(std::int64_t num_batches) const {
   if (batches) return std::min(*batches, num_batches);
   if (!fraction) return num_batches;
   if (*fraction == 0.0) return 0;
-  const auto part = static_cast<std::int64_t>(*fraction * static_cast<double>(num_batches));
+  // 0.29 of 100 batches are 28.999999999999996 of them.
+  const auto part = static_cast<std::int64_t>(*fraction * static_cast<double>(num_batches) + 1e-6);
   return std::clamp<std::int64_t>(part, std::min<std::int64_t>(1, num_batches), num_batches);
 }
 

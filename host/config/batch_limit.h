@@ -23,6 +23,8 @@ struct BatchLimit {
   // How many of `num_batches` that is: rounded down, but at least 1 unless the limit, or
   // num_batches, is 0.
   [[nodiscard]] std::int64_t of(std::int64_t num_batches) const;
+  // Whether it leaves nothing of any split.
+  [[nodiscard]] bool is_zero() const { return batches == 0 || fraction == 0.0; }
 
   [[nodiscard]] bool operator==(const BatchLimit&) const = default;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/config/duration.h"
 
+#include "pergola/error.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -14,6 +16,8 @@ namespace {
 using Unit = Duration::Unit;
 
 constexpr double kMost = 1e12;
+constexpr double kMostUpdates = 9e18;   // a number of 64 bits
+constexpr double kSmallestPart = 1e-6;  // of an update; less is what multiplication rounds
 constexpr double kMinute = 60;
 constexpr double kHour = 60 * kMinute;
 constexpr double kDay = 24 * kHour;
@@ -101,6 +105,18 @@ Duration Duration::parse(const Config& config, std::string_view key) {
     throw config.error(key, "is a part of an update; expected a whole number of updates");
   }
   return *duration;
+}
+
+std::int64_t Duration::to_updates(std::int64_t updates_per_epoch) const {
+  PERGOLA_ASSERT(unit != Unit::kSeconds);
+  const double epoch = unit == Unit::kEpochs ? static_cast<double>(updates_per_epoch) : 1;
+  // 0.07 of 100 updates are 7.000000000000001 of them.
+  return static_cast<std::int64_t>(
+      std::min(std::ceil(amount * epoch - kSmallestPart), kMostUpdates));
+}
+
+std::int64_t updates_in_epoch(std::int64_t num_batches, std::int64_t update_frequency) {
+  return std::max<std::int64_t>(1, (num_batches + update_frequency - 1) / update_frequency);
 }
 
 }  // namespace pergola::host

@@ -20,7 +20,16 @@ struct Duration {
   // REQUIRES: `key` is there.
   [[nodiscard]] static Duration parse(const Config& config, std::string_view key);
 
+  // How many updates it takes, one that it needs a part of included; at most about 9 * 10^18.
+  // REQUIRES: it is in updates or epochs.
+  [[nodiscard]] std::int64_t to_updates(std::int64_t updates_per_epoch) const;
+
   [[nodiscard]] bool operator==(const Duration&) const = default;
 };
+
+// Of an epoch with so many batches, `update_frequency` of which make an update, as do those that
+// are left at its end; 1 at least.
+[[nodiscard]] std::int64_t updates_in_epoch(std::int64_t num_batches,
+                                            std::int64_t update_frequency);
 
 }  // namespace pergola::host

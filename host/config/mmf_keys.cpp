@@ -12,7 +12,7 @@ constexpr std::string_view kLeaveOut = "leave it out";
 constexpr std::string_view kNotYet = "Pergola cannot do this yet, so leave it out";
 constexpr std::string_view kRunDir = "everything is in the run's folder: set env.save_dir";
 
-constexpr MmfKey kKeys[] = {
+constexpr MmfKey kMmfKeys[] = {
     {"config_version", kLeaveOut},
     {"config", "the config is the first word of the command line"},
     {"datasets", "name them with dataset = [\"one\", \"two\"]"},
@@ -22,7 +22,7 @@ constexpr MmfKey kKeys[] = {
 
     {"training.trainer", kOneTrainer},
     {"training.wandb", "metrics.jsonl has the numbers; leave it out"},
-    {"training.fast_read", kLeaveOut},
+    {"training.fast_read", "files that were read stay in the system's page cache; leave it out"},
     {"training.dataset_size_proportional_sampling",
      "set multitasking.type to size_proportional, or to random for the same chance for all"},
     {"training.persistent_workers", "workers always stay, so leave it out"},
@@ -30,8 +30,7 @@ constexpr MmfKey kKeys[] = {
     {"training.find_unused_parameters", kOneDevice},
     {"training.verbose_dump", "use --log-level debug"},
 
-    {"evaluation.predict_file_format", "prediction files are JSON, so leave it out"},
-    {"evaluation.reporter", "prediction files are JSON, so leave it out"},
+    {"evaluation.reporter", "set evaluation.predict_file_format"},
     {"evaluation.torchmetrics", "name them in evaluation.metrics"},
 
     {"optimizer.enable_state_sharding", kOneDevice},
@@ -40,9 +39,6 @@ constexpr MmfKey kKeys[] = {
     {"checkpoint.zoo_config_override",
      "set model = {type = \"name\", pretrained = \"path\"}; the config of a checkpoint comes with "
      "it"},
-    {"checkpoint.bypass_shape_mismatch",
-     "weights of other shapes are an error; take those that fit with "
-     "checkpoint.pretrained_state_mapping"},
 
     {"env.cache_dir", "set the variable XDG_CACHE_HOME"},
     {"env.dataset_zoo", "`tools/setup --data` fetches data sets; leave it out"},
@@ -56,11 +52,11 @@ constexpr MmfKey kKeys[] = {
 
 }  // namespace
 
-std::span<const MmfKey> mmf_keys() noexcept { return kKeys; }
+std::span<const MmfKey> mmf_keys() noexcept { return kMmfKeys; }
 
 std::string_view instead_of_mmf_key(std::string_view path) noexcept {
-  const auto* found = std::ranges::find(kKeys, path, &MmfKey::path);
-  return found == std::end(kKeys) ? std::string_view() : found->instead;
+  const auto* found = std::ranges::find(kMmfKeys, path, &MmfKey::path);
+  return found == std::end(kMmfKeys) ? std::string_view() : found->instead;
 }
 
 }  // namespace pergola::host

@@ -7,6 +7,7 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <string_view>
 #include <utility>
 
@@ -134,6 +135,7 @@ CheckpointConfig parse_checkpoint(const Config& config) {
   flatten_mapping(config.table("pretrained_state_mapping"), "",
                   checkpoint.pretrained_state_mapping);
   checkpoint.pretrained_resize_positions = config.get<bool>("pretrained_resize_positions");
+  checkpoint.bypass_shape_mismatch = config.get<bool>("bypass_shape_mismatch");
   return checkpoint;
 }
 
@@ -179,6 +181,8 @@ RunConfig RunConfig::parse(const Config& root) {
   run.evaluation.metrics = root.typed_list("evaluation.metrics");
   run.evaluation.use_cpu = root.get<bool>("evaluation.use_cpu");
   run.evaluation.predict = root.get<bool>("evaluation.predict");
+  run.evaluation.predict_csv =
+      root.table("evaluation").get_choice("predict_file_format", "json", {"json", "csv"}) == "csv";
   run.checkpoint = parse_checkpoint(root.table("checkpoint"));
   run.multitasking = parse_multitasking(root.table("multitasking"));
   run.env.data_dir = non_empty(root, "env.data_dir");
@@ -191,26 +195,42 @@ RunConfig RunConfig::parse(const Config& root) {
 }
 
 void RunConfig::warn_of_no_effect(const Config& root) const {
-  if (!training.max_grad_l2_norm && was_set(root, "training.max_grad_l2_norm")) {
-    log::warning(
-        "[config] training.max_grad_l2_norm has no effect, because training.clip_gradients is "
-        "false");
-  }
+  const auto warn = [&root](std::string_view reason, std::initializer_list<std::string_view> keys) {
+    for (const std::string_view key : keys) {
+      if (!was_set(root, key)) continue;
+      log::warning("[config] ", key, " has no effect, because ", reason);
+    }
+  };
   if (training.max_epochs && was_set(root, "training.max_updates")) {
     log::warning("[config] training.max_epochs = ", *training.max_epochs,
                  " wins over training.max_updates = ", training.max_updates,
                  "; to train for less, lower training.max_epochs, which may be a fraction");
   }
-  if (!scheduler && was_set(root, "scheduler.type")) {
-    log::warning("[config] scheduler.type = \"", root.get<std::string>("scheduler.type"),
-                 "\" has no effect, because training.lr_scheduler is false");
+  if (!training.max_grad_l2_norm) {
+    warn("training.clip_gradients is false", {"training.max_grad_l2_norm"});
   }
-  if (!checkpoint.pretrained &&
-      (!checkpoint.pretrained_state_mapping.empty() || checkpoint.pretrained_resize_positions)) {
-    log::warning(
-        "[config] checkpoint.pretrained_state_mapping and pretrained_resize_positions have no "
-        "effect, because checkpoint.pretrained is not set");
+  if (!training.tensorboard) {
+    warn("training.tensorboard is false", {"training.histogram_interval"});
   }
+  if (!scheduler) {
+    warn("training.lr_scheduler is false",
+         {"scheduler.type", "training.lr_steps", "training.lr_ratio", "training.use_warmup",
+          "training.warmup_factor", "training.warmup_iterations"});
+  }
+  if (datasets.size() == 1) {
+    warn("there is one data set", {"multitasking.type", "multitasking.params"});
+  }
+  if (!checkpoint.pretrained) {
+    warn("checkpoint.pretrained is not set",
+         {"checkpoint.pretrained_state_mapping", "checkpoint.pretrained_resize_positions",
+          "checkpoint.bypass_shape_mismatch"});
+  }
+}
+
+const char* batch_size_key(const Value& root) {
+  constexpr const char* kOfDevice = "training.batch_size_per_device";
+  const Value* const size = root.find(kOfDevice);
+  return size == nullptr || size->is_null() ? "training.batch_size" : kOfDevice;
 }
 
 }  // namespace pergola::host

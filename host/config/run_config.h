@@ -127,6 +127,9 @@ struct TrainingConfig {
 
   // `training` is the config's table. Throws Error{kConfig} as RunConfig::parse does.
   [[nodiscard]] static TrainingConfig parse(const Config& training);
+
+  // Updates of the whole training, 1 at least.
+  [[nodiscard]] std::int64_t updates_to_train(std::int64_t updates_per_epoch) const;
 };
 
 // An implementation by name, and what it is made from.
@@ -143,6 +146,7 @@ struct EvaluationConfig {
   std::vector<TypedConfig> metrics;
   bool use_cpu = false;
   bool predict = false;
+  bool predict_csv = false;  // CSV prediction files besides those of JSON
 };
 
 // What of a checkpoint a run does not take over (MMF.md §7.3).
@@ -168,6 +172,7 @@ struct CheckpointConfig {
   std::optional<std::filesystem::path> pretrained;
   std::map<std::string, std::string> pretrained_state_mapping;  // part of the model's names, file's
   bool pretrained_resize_positions = false;
+  bool bypass_shape_mismatch = false;  // leave out pretrained weights of other shapes
 };
 
 // How the batches of several data sets take turns (MMF.md §7.4).
@@ -209,5 +214,9 @@ struct RunConfig {
   // Says in the log which settings of a run have no effect.  REQUIRES: parse(root) gave this.
   void warn_of_no_effect(const Config& root) const;
 };
+
+// The key of a config that says how many samples a batch has: training.batch_size_per_device, which
+// wins, where it is set, or training.batch_size.
+[[nodiscard]] const char* batch_size_key(const Value& root);
 
 }  // namespace pergola::host

@@ -28,7 +28,7 @@ constexpr Bounds kKeepBest{1, 1000};
 
 using enum KeyType;
 
-constexpr KeySpec kKeys[] = {
+constexpr KeySpec kSchemaKeys[] = {
     {"model", kString, "",
      "The model's name; `pergola list models` shows them all. Or {type = \"name\", pretrained = "
      "\"path\"}."},
@@ -54,7 +54,7 @@ constexpr KeySpec kKeys[] = {
     {"training.cudnn_benchmark", kBoolean, "false",
      "Let cuDNN try its algorithms and take the fastest: for inputs of one size."},
     {"training.detect_anomaly", kBoolean, "false",
-     "Name the operation whose gradient is NaN first; slow, for looking for it."},
+     "Name the operation, forward or backward, whose NaN stops the run; slow, for looking for it."},
     {"training.recompute", kBoolean, "false",
      "Compute activations again in the backward pass: less memory, more time. For models with it."},
     {"training.batch_size", kInteger, "512", "Samples in a batch.", &kAtLeastOne},
@@ -178,6 +178,8 @@ constexpr KeySpec kKeys[] = {
      "Compute metrics on the CPU, which takes less of the GPU's memory."},
     {"evaluation.predict", kBoolean, "false",
      "Write the prediction files of run_type's splits, besides the metrics."},
+    {"evaluation.predict_file_format", kString, "\"json\"",
+     "Of the prediction files: json; csv, which is written besides."},
 
     {"checkpoint.resume", kBoolean, "false", "Go on with the run in env.save_dir; as --resume."},
     {"checkpoint.resume_best", kBoolean, "false",
@@ -196,13 +198,15 @@ constexpr KeySpec kKeys[] = {
     {"checkpoint.save_in_background", kBoolean, "true",
      "Train on while a checkpoint is written; takes memory for a copy of it."},
     {"checkpoint.save_git_details", kBoolean, "true",
-     "Save branch and commit of the working directory's git repository."},
+     "Save branch, commit and changes of the working directory's git repository."},
     {"checkpoint.pretrained", kString, "",
      "Start from the weights in this file or folder: safetensors, PyTorch, Hugging Face, Pergola."},
     {"checkpoint.pretrained_state_mapping", kTable, "",
      "Take those alone that fit {part of the model's names = part of the file's, or \"\"}."},
     {"checkpoint.pretrained_resize_positions", kBoolean, "false",
      "Take tables of positions of other lengths: cut, or begun again where they end."},
+    {"checkpoint.bypass_shape_mismatch", kBoolean, "false",
+     "Leave out pretrained weights of other shapes than the model's, rather than to stop."},
     {"checkpoint.reset.all", kBoolean, "false", "Of a resumed checkpoint take the weights alone."},
     {"checkpoint.reset.optimizer", kBoolean, "false", "Leave out the optimizer's state."},
     {"checkpoint.reset.counts", kBoolean, "false",
@@ -227,7 +231,7 @@ constexpr KeySpec kKeys[] = {
 
 }  // namespace
 
-std::span<const KeySpec> schema() noexcept { return kKeys; }
+std::span<const KeySpec> schema() noexcept { return kSchemaKeys; }
 
 std::string schema_as_toml() {
   std::string out =

@@ -88,6 +88,14 @@ std::int64_t parse_fast_dev_run(const Config& training) {
   throw training.error("fast_dev_run", "is below 0; expected true, or a number of batches");
 }
 
+BatchLimit parse_train_limit(const Config& training) {
+  const BatchLimit limit = BatchLimit::parse(training, "limit_train_batches");
+  if (!limit.is_zero()) return limit;
+  throw training.error("limit_train_batches",
+                       "leaves nothing to train on; expected a whole number of batches above 0, "
+                       "such as 10, or a fraction of them, such as 0.1");
+}
+
 GuardAction parse_action(const Config& guard, const std::vector<std::string>& choices) {
   const std::string word = guard.get_choice("action", choices.front(), choices);
   if (word == "stop") return GuardAction::kStop;
@@ -147,7 +155,7 @@ void parse_lengths(const Config& config, TrainingConfig& training) {
   training.checkpoint_interval = Duration::parse(config, "checkpoint_interval");
   training.evaluation_interval = Duration::parse(config, "evaluation_interval");
   training.num_sanity_val_steps = config.get<std::int64_t>("num_sanity_val_steps");
-  training.limit_train_batches = BatchLimit::parse(config, "limit_train_batches");
+  training.limit_train_batches = parse_train_limit(config);
   training.limit_val_batches = BatchLimit::parse(config, "limit_val_batches");
   training.limit_test_batches = BatchLimit::parse(config, "limit_test_batches");
   training.overfit_batches = config.get<std::int64_t>("overfit_batches");
@@ -201,6 +209,12 @@ TrainingConfig TrainingConfig::parse(const Config& config) {
   const std::string format = config.get_choice("log_format", "simple", {"simple", "json"});
   training.log_format = format == "json" ? LogFormat::kJson : LogFormat::kSimple;
   return training;
+}
+
+std::int64_t TrainingConfig::updates_to_train(std::int64_t updates_per_epoch) const {
+  if (!max_epochs) return max_updates;
+  const Duration all{*max_epochs, Duration::Unit::kEpochs};
+  return std::max<std::int64_t>(1, all.to_updates(updates_per_epoch));
 }
 
 }  // namespace pergola::host

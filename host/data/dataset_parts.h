@@ -21,6 +21,11 @@ namespace pergola::host {
 // Throws Error{kConfig} unless options.type is train, val or test.
 void expect_known_split(const DatasetOptions& options);
 
+// The keys of the config's `processors`.
+inline constexpr const char* kTextProcessorKey = "text_processor";
+inline constexpr const char* kAnswerProcessorKey = "answer_processor";
+inline constexpr const char* kImageProcessorKey = "image_processor";
+
 // One of the config's `processors`; a relative vocab_file among its params is one in `data_dir`.
 // Throws Error{kConfig} when it is missing, or no processor.
 [[nodiscard]] TypedConfig processor_in(const Config& processors, const char* key,

@@ -24,10 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 // The keys of `processors`.
-constexpr const char* kTextKey = "text_processor";
-constexpr const char* kAnswerKey = "answer_processor";
-constexpr const char* kImageKey = "image_processor";
-
 void expect_part(const DatasetOptions& options, const fs::path& data_dir, const char* part) {
   const std::string missing = missing_easy_vqa(options.name, data_dir, part);
   if (!missing.empty()) throw Error(ErrorKind::kData, missing);
@@ -79,10 +75,10 @@ EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
   result.val = split.get_float("val", result.val, 0.0, 1.0);
   result.seed = split.get_integer("seed", result.seed, 0);
   const Config processors = config.table("processors");
-  processors.allow_only({"text_processor", "answer_processor", "image_processor"});
-  result.text_processor = processor_in(processors, "text_processor", result.data_dir);
-  result.answer_processor = processor_in(processors, "answer_processor", result.data_dir);
-  result.image_processor = processor_in(processors, "image_processor", result.data_dir);
+  processors.allow_only({kTextProcessorKey, kAnswerProcessorKey, kImageProcessorKey});
+  result.text_processor = processor_in(processors, kTextProcessorKey, result.data_dir);
+  result.answer_processor = processor_in(processors, kAnswerProcessorKey, result.data_dir);
+  result.image_processor = processor_in(processors, kImageProcessorKey, result.data_dir);
   return result;
 }
 
@@ -124,9 +120,9 @@ void EasyVqa::make_processors(const DatasetOptions& options) {
       *vocab == Value((config_.data_dir / kEasyVqaAnswers).string())) {
     expect_part(options, config_.data_dir, kEasyVqaAnswers);
   }
-  text_processor_ = make_processor(options, config_.text_processor, kTextKey);
-  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerKey);
-  image_processor_ = make_processor(options, config_.image_processor, kImageKey);
+  text_processor_ = make_processor(options, config_.text_processor, kTextProcessorKey);
+  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerProcessorKey);
+  image_processor_ = make_processor(options, config_.image_processor, kImageProcessorKey);
 }
 
 void EasyVqa::fit(const QuestionFile& train) {
@@ -150,9 +146,9 @@ Value EasyVqa::state_dict() const {
   return Value::Table{{"image_height", image_height_},
                       {"image_width", image_width_},
                       {"single_class", answers_.single_class()},
-                      {"processors", state_of({{kTextKey, text_processor_.get()},
-                                               {kAnswerKey, answer_processor_.get()},
-                                               {kImageKey, image_processor_.get()}})}};
+                      {"processors", state_of({{kTextProcessorKey, text_processor_.get()},
+                                               {kAnswerProcessorKey, answer_processor_.get()},
+                                               {kImageProcessorKey, image_processor_.get()}})}};
 }
 
 // Every question and answer is tried before training, so that a bad one does not end it half way.

@@ -19,10 +19,6 @@ namespace pergola::host {
 namespace {
 
 // The keys of `processors`.
-constexpr const char* kTextKey = "text_processor";
-constexpr const char* kAnswerKey = "answer_processor";
-constexpr const char* kImageKey = "image_processor";
-
 constexpr std::int64_t kStopEvery = 1'000;  // rows, between looks for a stop signal
 
 // Rows about one image are one group: a model that has trained on some of them would be validated
@@ -98,9 +94,9 @@ ImageText::ImageText(const DatasetOptions& options) : config_(ImageTextConfig::p
 }
 
 void ImageText::make_processors(const DatasetOptions& options) {
-  text_processor_ = make_processor(options, config_.text_processor, kTextKey);
-  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerKey);
-  image_processor_ = make_processor(options, config_.image_processor, kImageKey);
+  text_processor_ = make_processor(options, config_.text_processor, kTextProcessorKey);
+  answer_processor_ = make_processor(options, config_.answer_processor, kAnswerProcessorKey);
+  image_processor_ = make_processor(options, config_.image_processor, kImageProcessorKey);
 }
 
 Value ImageText::state_dict() const {
@@ -111,9 +107,9 @@ Value ImageText::state_dict() const {
                       {"feature_widths", Value::Array(widths_.begin(), widths_.end())},
                       {"has_answers", has_answers_},
                       {"single_class", answers_.single_class()},
-                      {"processors", state_of({{kTextKey, text_processor_.get()},
-                                               {kAnswerKey, answer_processor_.get()},
-                                               {kImageKey, image_processor_.get()}})}};
+                      {"processors", state_of({{kTextProcessorKey, text_processor_.get()},
+                                               {kAnswerProcessorKey, answer_processor_.get()},
+                                               {kImageProcessorKey, image_processor_.get()}})}};
 }
 
 void ImageText::restore(const DatasetOptions& options) {

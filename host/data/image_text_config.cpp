@@ -90,10 +90,10 @@ ImageTextConfig ImageTextConfig::parse(const DatasetOptions& options) {
   result.paired = config.get<bool>("paired", result.paired);
   result.check_rows = config.get<bool>("check_rows", result.check_rows);
   const Config processors = config.table("processors");
-  processors.allow_only({"text_processor", "answer_processor", "image_processor"});
-  result.text_processor = processor_in(processors, "text_processor", data_dir);
-  result.answer_processor = processor_in(processors, "answer_processor", data_dir);
-  result.image_processor = processor_in(processors, "image_processor", data_dir);
+  processors.allow_only({kTextProcessorKey, kAnswerProcessorKey, kImageProcessorKey});
+  result.text_processor = processor_in(processors, kTextProcessorKey, data_dir);
+  result.answer_processor = processor_in(processors, kAnswerProcessorKey, data_dir);
+  result.image_processor = processor_in(processors, kImageProcessorKey, data_dir);
   return result;
 }
 

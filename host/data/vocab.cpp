@@ -14,9 +14,6 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kTextSpecials{"<pad>", "<s>", "</s>", kUnknownWord};
 
-// The C library's classes depend on the locale; these do not.
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
          static_cast<unsigned char>(c) >= 0x80;

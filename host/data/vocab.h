@@ -25,6 +25,9 @@ namespace pergola::host {
 // space around.
 [[nodiscard]] std::string normalize_answer(std::string_view text);
 
+// Of ASCII. The C library's classes depend on the locale; this does not.
+[[nodiscard]] constexpr bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 inline constexpr std::string_view kUnknownWord = "<unk>";
 
 class Vocab {

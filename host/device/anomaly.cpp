@@ -126,21 +126,25 @@ AnomalyWatch::~AnomalyWatch() {
   c10::ThreadLocalDebugInfo::_pop(kKind);
 }
 
-void AnomalyWatch::check(bool found, const std::string& where) {
+std::string AnomalyWatch::check(bool found, const std::string& where) {
   const std::string first = std::exchange(findings_->first, "");
   findings_->in_gradient = false;
-  if (!found) return;
-  throw Error(ErrorKind::kNan, where, " made a NaN; the first operation with one in its result is ",
-              first.empty() ? "not known to LibTorch's dispatcher" : first,
-              " (training.detect_anomaly)");
+  if (!found) return "";
+  return concat(where, " made a NaN; the first operation with one in its result is ",
+                first.empty() ? "not known to LibTorch's dispatcher" : first,
+                " (training.detect_anomaly)");
 }
 
-void AnomalyWatch::check_forward(const at::Tensor& loss, const std::string& where) {
-  if (findings_) check(any_nan(std::vector<at::IValue>{loss}), where);
+void AnomalyWatch::forget() {
+  if (findings_) static_cast<void>(check(/*found=*/false, ""));
 }
 
-void AnomalyWatch::check_backward(const std::string& where) {
-  if (findings_) check(findings_->in_gradient, where);
+std::string AnomalyWatch::check_forward(const at::Tensor& loss, const std::string& where) {
+  return findings_ ? check(any_nan(std::vector<at::IValue>{loss}), where) : "";
+}
+
+std::string AnomalyWatch::check_backward(const std::string& where) {
+  return findings_ ? check(findings_->in_gradient, where) : "";
 }
 
 }  // namespace pergola::host

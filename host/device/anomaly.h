@@ -3,9 +3,10 @@
 // the backward pass. Each operation's results are read, so training is several times slower and
 // waits for the device all the time. Training thread.
 //
-//   const AnomalyWatch watch(options.detect_anomaly);
-//   forward, loss;   watch.check_forward(loss, "training_step() at update 7");
-//   loss.backward(); watch.check_backward("the backward pass at update 7");
+//   AnomalyWatch watch(options.detect_anomaly);
+//   watch.forget();
+//   forward, loss;   found = watch.check_forward(loss, "training_step()");
+//   loss.backward(); found = watch.check_backward("the backward pass");
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,16 +25,19 @@ class AnomalyWatch {
   AnomalyWatch(const AnomalyWatch&) = delete;
   AnomalyWatch& operator=(const AnomalyWatch&) = delete;
 
-  // Throws Error{kNan} that names the first operation since the last check whose result has a NaN,
-  // when `loss` is NaN. A NaN that does not reach the loss is none: masks make them.
-  void check_forward(const at::Tensor& loss, const std::string& where);
+  // What comes next is not to be blamed for what was seen so far.
+  void forget();
+  // "<where> made a NaN; ...", with the first operation since the last check whose result has one,
+  // when `loss` is NaN; empty when it is not. A NaN that does not reach the loss is none: masks
+  // make them.
+  [[nodiscard]] std::string check_forward(const at::Tensor& loss, const std::string& where);
   // The same when a gradient of a parameter is NaN. Not for scaled losses: their overflows are the
   // scaler's.
-  void check_backward(const std::string& where);
+  [[nodiscard]] std::string check_backward(const std::string& where);
 
  private:
   struct Findings;
-  void check(bool found, const std::string& where);
+  std::string check(bool found, const std::string& where);
 
   std::shared_ptr<Findings> findings_;  // null: not enabled; shared with LibTorch's callback
   std::uint64_t handle_ = 0;

@@ -37,6 +37,14 @@ std::string cuda_problem(const CudaState& state) {
   return state.problem.empty() ? load_cuda() : state.problem;
 }
 
+std::map<std::string, at::Generator> generators_of(c10::Device device) {
+  at::Context& context = at::globalContext();
+  std::map<std::string, at::Generator> generators = {
+      {"cpu", context.defaultGenerator(c10::Device(c10::kCPU))}};
+  if (device.is_cuda()) generators.emplace("cuda", context.defaultGenerator(device));
+  return generators;
+}
+
 }  // namespace
 
 c10::Device select_device(const std::string& wanted) {
@@ -101,14 +109,21 @@ std::string without_deterministic_form(const std::string& message) {
   return end == std::string::npos ? "" : message.substr(0, end);
 }
 
-at::Tensor rng_state(c10::Device device) {
-  return at::globalContext().defaultGenerator(device).get_state();
+RngStates rng_states(c10::Device device) {
+  RngStates states;
+  for (const auto& [kind, generator] : generators_of(device)) {
+    states.emplace(kind, generator.get_state());
+  }
+  return states;
 }
 
-void set_rng_state(c10::Device device, const at::Tensor& state) {
-  at::Generator generator = at::globalContext().defaultGenerator(device);
-  const std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(state);
+void set_rng_states(c10::Device device, const RngStates& states) {
+  for (auto& [kind, generator] : generators_of(device)) {
+    const auto state = states.find(kind);
+    if (state == states.end()) continue;
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_state(state->second);
+  }
 }
 
 }  // namespace pergola::host

@@ -6,6 +6,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace pergola::host {
@@ -35,9 +36,12 @@ void set_deterministic(bool deterministic, bool cudnn_benchmark);
 // "" when the message is another one.
 [[nodiscard]] std::string without_deterministic_form(const std::string& message);
 
-// The state of the generator that dropout and weight initialisation on this device draw from: uint8
-// [n] on the CPU.
-[[nodiscard]] at::Tensor rng_state(c10::Device device);
-void set_rng_state(c10::Device device, const at::Tensor& state);
+// States of the generators that a run on `device` draws from, by kind of device: always "cpu", and
+// beside it "cuda" there, from which dropout and weight initialisation draw then; uint8 [n] on the
+// CPU.
+using RngStates = std::map<std::string, at::Tensor>;
+[[nodiscard]] RngStates rng_states(c10::Device device);
+// Gives each of these generators its state; one that `states` does not have stays as it is.
+void set_rng_states(c10::Device device, const RngStates& states);
 
 }  // namespace pergola::host

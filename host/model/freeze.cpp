@@ -6,7 +6,6 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
@@ -78,16 +77,9 @@ std::vector<at::Tensor> named_parameters(const Parameters& all, const UnfreezeCo
               "take them out of one of the two");
 }
 
-std::int64_t to_updates(const UnfreezeConfig& config, std::int64_t updates_per_epoch) {
-  const double amount = config.after.amount;
-  switch (config.after.unit) {
-    case Duration::Unit::kUpdates:
-      return std::llround(amount);
-    case Duration::Unit::kEpochs:
-      // A tenth of 30 updates is 3.0000000000000004 of them.
-      return std::llround(std::ceil(amount * static_cast<double>(updates_per_epoch) - 1e-6));
-    case Duration::Unit::kSeconds:
-      break;
+std::int64_t updates_until(const UnfreezeConfig& config, std::int64_t updates_per_epoch) {
+  if (config.after.unit != Duration::Unit::kSeconds) {
+    return config.after.to_updates(updates_per_epoch);
   }
   throw Error(ErrorKind::kConfig, config.where,
               ": `after` is a time; expected updates or epochs, such as after = \"2 epochs\"");
@@ -150,7 +142,7 @@ FreezeSchedule::FreezeSchedule(const BaseModel& model, const std::vector<Unfreez
   std::vector<std::vector<at::Tensor>> named;
   for (std::size_t k = 0; k < config.size(); ++k) {
     named.push_back(named_parameters(all, config[k]));
-    entries_.push_back({config[k].where, to_updates(config[k], updates_per_epoch), {}, false});
+    entries_.push_back({config[k].where, updates_until(config[k], updates_per_epoch), {}, false});
     for (const at::Tensor& parameter : named.back()) {
       const auto [found, first] = last.emplace(identity(parameter), k);
       if (!first && entries_[k].after > entries_[found->second].after) found->second = k;

@@ -109,7 +109,11 @@ std::string open_library(const std::filesystem::path& path,
                          boost::dll::shared_library& handle) noexcept {
   const StaticConstructorGuard guard(path);
   std::error_code failed;
-  handle.load(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
+  try {
+    handle.load(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
+  } catch (...) {
+    std::terminate();  // which noexcept, once g++ has inlined it, calls without the exception
+  }
   if (!failed) return "";
   const char* text = ::dlerror();
   return text == nullptr ? failed.message() : text;

@@ -11,10 +11,6 @@
 namespace pergola::host {
 namespace {
 
-// By hand: std::regex recurses for each character, and a manifest may hold a million of them.
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
-
 // MAJOR.MINOR.PATCH, and then perhaps "-beta.1" or "+build.5".
 bool is_version(std::string_view text) {
   for (int number = 0; number < 3; ++number) {

@@ -10,8 +10,6 @@
 namespace pergola::host {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
 bool is_key_character(char c) { return is_small_letter(c) || is_digit(c) || c == '_'; }
 
 bool is_key(std::string_view text) {

@@ -13,6 +13,10 @@
 
 namespace pergola::host {
 
+// By hand: std::regex recurses for each character, and a manifest may hold a million of them.
+[[nodiscard]] constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+[[nodiscard]] constexpr bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
+
 class TableReader {
  public:
   // `value` must live as long as the reader.

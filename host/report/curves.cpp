@@ -12,8 +12,6 @@
 namespace pergola::host {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
 // Of a chart's width in pixels, about; fewer where there are many curves, so that a page stays
 // small, and never so few that a curve loses its form.
 constexpr std::size_t kMostColumns = 600;

@@ -5,7 +5,9 @@
 #include "host/support/files.h"
 #include "pergola/error.h"
 
+#include <algorithm>
 #include <system_error>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -40,18 +42,37 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-fs::path ImageShelf::find(const fs::path& name) const {
-  std::error_code ignored;
-  if (name.is_absolute()) return fs::exists(name, ignored) ? name : fs::path();
-  for (const fs::path& folder : folders_) {
-    if (fs::exists(folder / name, ignored)) return folder / name;
+ImageShelf::ImageShelf(const std::vector<fs::path>& folders) {
+  for (const fs::path& folder : folders) {
+    std::error_code error;
+    fs::path canonical = fs::canonical(folder, error);
+    if (!error) folders_.push_back(std::move(canonical));
   }
-  return {};
+}
+
+bool ImageShelf::holds(const fs::path& file) const {
+  return std::ranges::any_of(folders_, [&](const fs::path& folder) {
+    return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first ==
+           folder.end();
+  });
+}
+
+ImageShelf::Found ImageShelf::find(const fs::path& name) const {
+  Found found{{}, "the image is not there any more"};
+  if (name.empty()) return found;
+  for (const fs::path& folder : folders_) {
+    std::error_code error;
+    fs::path file = fs::canonical(folder / name, error);  // an absolute name is as it is
+    if (error) continue;
+    if (holds(file)) return {std::move(file), ""};
+    found.problem = "left out: it is outside of the folders of the data and of the run";
+  }
+  return found;
 }
 
 EmbeddedImage ImageShelf::embed(const std::string& name) {
-  const fs::path file = find(name);
-  if (name.empty() || file.empty()) return {"", "the image is not there any more"};
+  const auto [file, problem] = find(name);
+  if (file.empty()) return {"", problem};
   std::error_code error;
   const std::uintmax_t size = fs::file_size(file, error);
   if (!error && size > kMostBytes) return {"", "left out: " + size_text(size)};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Images as part of a page: `data:` URIs of PNG and JPEG files, as they are, within a budget, so
-// that the page stays one that can be sent by mail. Not thread-safe.
+// that the page stays one that can be sent by mail; and none but those of the data and of the run,
+// whatever a row names. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,22 @@ struct EmbeddedImage {
 
 class ImageShelf {
  public:
-  // Relative names are looked for in `folders`, in their order.
-  explicit ImageShelf(std::vector<std::filesystem::path> folders) : folders_(std::move(folders)) {}
+  // Images that are, links followed, in one of `folders` or below it. Relative names are looked for
+  // in them, in their order.
+  explicit ImageShelf(const std::vector<std::filesystem::path>& folders);
 
   [[nodiscard]] EmbeddedImage embed(const std::string& name);
 
  private:
-  [[nodiscard]] std::filesystem::path find(const std::filesystem::path& name) const;
+  struct Found {
+    std::filesystem::path file;  // without links; empty when it is not shown
+    const char* problem = "";
+  };
+  [[nodiscard]] Found find(const std::filesystem::path& name) const;
+  [[nodiscard]] bool holds(const std::filesystem::path& file) const;
 
-  std::vector<std::filesystem::path> folders_;
-  std::uintmax_t left_ = 3'000'000;  // bytes of files
+  std::vector<std::filesystem::path> folders_;  // without links
+  std::uintmax_t left_ = 3'000'000;             // bytes of files
 };
 
 }  // namespace pergola::host

@@ -4,12 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pergola::host {
+
+// Where there is no number, or no finite one.
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // One number of the lines of a split. Lines without it are left out.
 struct Series {

@@ -25,14 +25,15 @@ std::string cut(std::string text, std::size_t most) {
   return text + "…";
 }
 
-std::string text_of(const Value& value) {
+std::string text_of_value(const Value& value) {
   return cut(value.is_string() ? value.as_string() : to_json(value), kLongestText);
 }
 
 std::string first_text(const Value& row, std::initializer_list<std::string_view> keys) {
   for (const std::string_view key : keys) {
     const auto found = row.as_table().find(key);
-    if (found != row.as_table().end() && !found->second.is_null()) return text_of(found->second);
+    if (found == row.as_table().end() || found->second.is_null()) continue;
+    return text_of_value(found->second);
   }
   return "";
 }
@@ -42,10 +43,10 @@ std::vector<std::string> texts_at(const Value& row, std::string_view key, std::s
   std::vector<std::string> texts;
   const auto found = row.as_table().find(key);
   if (found == row.as_table().end() || found->second.is_null()) return texts;
-  if (!found->second.is_array()) return {text_of(found->second)};
+  if (!found->second.is_array()) return {text_of_value(found->second)};
   for (const Value& each : found->second.as_array()) {
     if (texts.size() == most) break;
-    std::string text = text_of(each);
+    std::string text = text_of_value(each);
     if (std::ranges::find(texts, text) == texts.end()) texts.push_back(std::move(text));
   }
   return texts;
@@ -81,7 +82,7 @@ std::string more_of(const Value& row) {
     const bool is_float = value.type() == Value::Type::kFloat;
     parts.push_back(
         cut(key, kLongestWord) + " " +
-        (is_float ? short_number(value.as_float()) : cut(text_of(value), kLongestWord)));
+        (is_float ? short_number(value.as_float()) : cut(text_of_value(value), kLongestWord)));
   }
   std::string text;
   for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;

@@ -17,8 +17,10 @@ inline constexpr std::size_t kReportSamples = 40;
 [[nodiscard]] std::string report_page(const std::filesystem::path& run,
                                       std::size_t samples = kReportSamples);
 
-// Writes it to `output`, by default <run>/report.html, and returns where it is: there is the old
-// file or the whole new one. Throws Error{kCheckpoint} when it cannot be written, too.
+// Writes it to `output`, by default <run>/report.html, and returns that name: there is the old file
+// or the whole new one. An `output` that is a link stays one, and what it leads to is written.
+// Throws Error{kCheckpoint} when it cannot be written, too: what is there and is no regular file,
+// a report.html that is a link, the standard output.
 std::filesystem::path write_report(const std::filesystem::path& run,
                                    const std::optional<std::filesystem::path>& output,
                                    std::size_t samples);

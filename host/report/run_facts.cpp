@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/report/run_facts.h"
 
+#include "host/checkpoint/names.h"
 #include "host/report/format.h"
+#include "host/report/run_lock.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
 
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <set>
 #include <utility>
 
@@ -20,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uintmax_t kMostStateBytes = 100'000'000;
+constexpr const char* kRunningStatus = "running";  // of a summary.json before the run's end
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
@@ -139,7 +139,7 @@ class FactReader {
     for (SavedCheckpoint& saved : facts_.checkpoints.list) {
       const bool is_first = facts_.checkpoint_state.as_table().empty();
       if (saved.update && !is_first) continue;
-      Value state = read_json("checkpoints/" + saved.name + "/state.json");
+      Value state = read_json(concat("checkpoints/", saved.name, "/", kStateFile));
       const Value* update = state.find("progress.update");
       if (update != nullptr && update->type() == Value::Type::kInteger) {
         saved.update = update->as_integer();
@@ -152,41 +152,43 @@ class FactReader {
     if (const std::optional<std::string> text = read("log.txt")) facts_.log = shorten_log(*text);
   }
 
-  // /proc/locks names those who hold a lock, and looking there takes none: a run that starts at
-  // this moment would be refused the folder. It knows nothing of other machines.
-  bool is_locked() {
-    struct stat info {};
-    if (::stat((facts_.folder / ".lock").c_str(), &info) != 0) return false;
-    char place[64];
-    std::snprintf(place, sizeof(place), " %02x:%02x:%llu ", major(info.st_dev), minor(info.st_dev),
-                  static_cast<unsigned long long>(info.st_ino));
-    try {
-      const std::string locks = read_file("/proc/locks", ErrorKind::kUnexpected);
-      for (std::size_t at = locks.find(place); at != std::string::npos;
-           at = locks.find(place, at + 1)) {
-        const std::size_t begin = locks.rfind('\n', at) + 1;  // npos + 1 is 0
-        if (locks.find("FLOCK", begin) < at) return true;
-      }
-    } catch (const Error&) {
+  [[nodiscard]] std::string summary_text(const char* key) const {
+    const Value* value = facts_.summary.find(key);
+    return value != nullptr && value->is_string() ? value->as_string() : "";
+  }
+
+  // Why the summary is of before the run went on; "" when it is not. One that says `running` was
+  // written when it did.
+  [[nodiscard]] std::string newer_than_summary() const {
+    const Value* updates = facts_.summary.find("updates");
+    if (updates == nullptr || updates->type() != Value::Type::kInteger ||
+        summary_text("status") == kRunningStatus) {
+      return "";
     }
-    return false;
+    const std::int64_t known = updates->as_integer();
+    if (known < facts_.metrics.last_update) return "the last lines of metrics.jsonl";
+    const auto& list = facts_.checkpoints.list;
+    const auto last = std::ranges::find(list, "last", &SavedCheckpoint::name);
+    const bool saved_later = last != list.end() && last->update && known < *last->update;
+    return saved_later ? "checkpoints/last" : "";
   }
 
   void find_state() {
-    if (is_locked()) {
+    const std::string newer = newer_than_summary();
+    if (!newer.empty()) facts_.summary = Value::Table{};  // nothing in it is of this run's end
+    if (is_locked(facts_.folder / ".lock")) {
       facts_.state = RunState::kRunning;
       return;
     }
-    const Value* status = facts_.summary.find("status");
-    const std::string text = status != nullptr && status->is_string() ? status->as_string() : "";
-    const Value* updates = facts_.summary.find("updates");
-    const bool older = updates != nullptr && updates->type() == Value::Type::kInteger &&
-                       updates->as_integer() < facts_.metrics.last_update;
-    if (older) {
+    if (!newer.empty()) {
+      note(concat("summary.json is older than ", newer,
+                  ", and was left out: the run was resumed, and ended without writing one"));
+    }
+    const std::string status = summary_text("status");
+    if (status == kRunningStatus) {
       note(
-          "summary.json is older than the last lines of metrics.jsonl: the run was resumed, and "
-          "ended without writing one");
-      return;
+          "summary.json says that the run is going on, but no process that is seen from here holds "
+          "its folder: it was killed, or runs on another machine or in another container");
     }
     static const std::pair<const char*, RunState> kStates[] = {
         {"finished", RunState::kFinished},
@@ -194,19 +196,19 @@ class FactReader {
         {"failed", RunState::kFailed},
         {"nan", RunState::kNan}};
     for (const auto& [name, state] : kStates) {
-      if (text == name) facts_.state = state;
+      if (status == name) facts_.state = state;
     }
-    const Value* error = facts_.summary.find("error");
-    if (error != nullptr && error->is_string()) facts_.error = error->as_string();
+    facts_.error = summary_text("error");
   }
 
   RunFacts facts_;
 };
 
+// What a summary says that is not of the run's end may be of long ago.
 std::optional<BestValue> best_of_summary(const RunFacts& facts) {
   const Value* best = facts.summary.find("best");
-  if (facts.state == RunState::kRunning || best == nullptr || !best->is_table())
-    return std::nullopt;
+  const bool has_ended = facts.state != RunState::kRunning && facts.state != RunState::kEnded;
+  if (!has_ended || best == nullptr || !best->is_table()) return std::nullopt;
   const Value* criteria = best->find("criteria");
   const Value* value = best->find("value");
   const Value* update = best->find("update");

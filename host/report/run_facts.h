@@ -24,7 +24,7 @@ enum class RunState {
   kFailed,
   kNan,
   kRunning,  // a process holds the folder's lock
-  kEnded,    // nobody does, and no summary says how it ended
+  kEnded,    // nobody that is seen from here does, and no summary says how it ended
 };
 
 struct RunFacts {
@@ -32,7 +32,7 @@ struct RunFacts {
   RunState state = RunState::kEnded;
   ConfigList config;
   Metrics metrics;
-  Value summary = Value::Table{};           // summary.json
+  Value summary = Value::Table{};           // summary.json, unless the run went on after it
   Value checkpoint_state = Value::Table{};  // state.json of `last`, or of the newest checkpoint
   SavedCheckpoints checkpoints;
   LogText log;
@@ -54,7 +54,7 @@ struct BestValue {
 // does; nothing else that is wrong is an error.
 [[nodiscard]] RunFacts read_run(const std::filesystem::path& folder);
 
-// As the summary says, or else the validations.
+// As the summary of the run's end says, or else the validations.
 [[nodiscard]] std::optional<BestValue> best_value(const RunFacts& facts);
 
 }  // namespace pergola::host

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <vector>
 
 namespace pergola::host {
 namespace {
@@ -41,7 +42,7 @@ Html images_of(const Prediction& prediction, ImageShelf& shelf) {
     const EmbeddedImage image = shelf.embed(name);
     images +=
         image.uri.empty()
-            ? fill("no_image", {{"why", image.problem}})
+            ? fill("no_image", {{"name", name}, {"why", image.problem}})
             : fill("image", {{"uri", image.uri}, {"alt", fs::path(name).filename().string()}});
   }
   return images;
@@ -112,10 +113,24 @@ std::set<fs::path> prediction_files(const fs::path& folder) {
   return files;
 }
 
+// The folders of the data that the run's config names, and the run's own.
+std::vector<fs::path> image_folders(const RunFacts& facts) {
+  const fs::path data_dir = facts.config.text("env.data_dir");
+  std::vector<fs::path> folders = {data_dir};
+  for (const std::string& dataset : facts.config.datasets()) {
+    folders.emplace_back(facts.config.text(concat("dataset_config.", dataset, ".data_dir")));
+    // Often a link to another disk.
+    const bool is_name = dataset.find('/') == std::string::npos && dataset != "..";
+    if (is_name && !data_dir.empty()) folders.push_back(data_dir / dataset);
+  }
+  folders.push_back(facts.folder);
+  return folders;
+}
+
 }  // namespace
 
 Html predictions_body(RunFacts& facts, std::size_t most) {
-  ImageShelf shelf({facts.config.text("env.data_dir"), facts.folder});
+  ImageShelf shelf(image_folders(facts));
   Html body;
   std::size_t number = 0;
   for (const fs::path& path : prediction_files(facts.folder)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The checkpoints that are in a run's folder, measured from outside: none is loaded or verified. A
-// plain value; thread-safe.
+// The checkpoints that are in a run's folder, measured from outside: their files are there and have
+// their sizes, or do not; what is in them is neither loaded nor verified. A plain value;
+// thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ struct SavedCheckpoint {
   std::string name;                    // "last", "best", "update_00001000"
   std::optional<std::int64_t> update;  // of update_*; the others' state.json says it
   std::uintmax_t bytes = 0;
-  bool whole = false;  // has it a manifest, which is written last?
+  std::string problem;  // "" where all of its files are there with the sizes of the manifest
 };
 
 struct SavedCheckpoints {

@@ -73,7 +73,7 @@ StateText state_text(RunState state) {
     case RunState::kEnded:
       break;
   }
-  return {"ended", "ended without a summary"};
+  return {"ended", "no end recorded"};
 }
 
 Html tiles(const RunFacts& facts) {
@@ -146,12 +146,14 @@ Html checkpoints_body(const RunFacts& facts) {
     rows += fill("checkpoint", {{"name", saved.name},
                                 {"update", saved.update ? grouped(*saved.update) : "?"},
                                 {"size", size_text(saved.bytes)},
-                                {"state", saved.whole ? "whole" : "without a manifest"}});
+                                {"state", saved.problem.empty() ? "complete" : saved.problem}});
   }
   const auto count = static_cast<std::int64_t>(all.list.size());
-  return fill("checkpoints", {{"summary", plural(count, "checkpoint") + ", " +
-                                              size_text(all.bytes) + " on the disk."},
-                              {"rows", rows}});
+  return fill(
+      "checkpoints",
+      {{"summary", plural(count, "checkpoint") + ", " + size_text(all.bytes) +
+                       " on the disk. Complete ones have all of their files, each of its size;"},
+       {"rows", rows}});
 }
 
 Html system_body(const RunFacts& facts) {

@@ -2,11 +2,13 @@
 #include "host/callbacks/logging_callback.h"
 #include "host/checkpoint/store.h"
 #include "host/run/commands.h"
+#include "host/run/rehearsal_folder.h"
 #include "host/run/session.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 
 #include <cmath>
+#include <optional>
 
 namespace pergola::host {
 namespace {
@@ -33,6 +35,14 @@ void check_losses(const Numbers& numbers, const std::filesystem::path& checkpoin
   }
 }
 
+// Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere, where a
+// run may follow.
+std::filesystem::path prediction_folder(const RunConfig& config,
+                                        const std::optional<RehearsalFolder>& rehearsal) {
+  if (!rehearsal) RunFolder::mark_if_empty(config.env.save_dir);
+  return (rehearsal ? rehearsal->path() : config.env.save_dir) / "predictions";
+}
+
 }  // namespace
 
 RunResult evaluate(const EvaluateRequest& request) {
@@ -47,22 +57,18 @@ RunResult evaluate(const EvaluateRequest& request) {
   session.check_data(content.state, request.split);
   session.load_weights(content, result.checkpoint);
   log::info("[checkpoint] weights of ", result.checkpoint.string());
-  std::filesystem::path predictions;
-  if (request.predict) {
-    // Beside the checkpoint's run, or in the config's folder for a checkpoint from elsewhere, where
-    // a run may follow.
-    RunFolder::mark_if_empty(config.env.save_dir);
-    predictions = config.env.save_dir / "predictions";
-  }
-  Session::Evaluation evaluation = session.evaluate(request.split, predictions);
+  std::optional<RehearsalFolder> rehearsal;
+  if (config.training.fast_dev_run > 0) log_rehearsal(config.training.fast_dev_run);
+  if (config.training.fast_dev_run > 0 && request.predict) rehearsal.emplace();
+  Session::Evaluation evaluation =
+      session.evaluate(request.split, request.predict ? prediction_folder(config, rehearsal) : "");
   result.metrics = std::move(evaluation.numbers);
-  result.files = std::move(evaluation.files);
+  if (!rehearsal) result.files = std::move(evaluation.files);
   if (config.training.nan_guard.enabled) check_losses(result.metrics, result.checkpoint);
   result.status = "finished";
   const Value* update = content.state.find("progress.update");
   if (update != nullptr) result.updates = update->as_integer();
-  log::info("[", request.split, "] ",
-            result.metrics.empty() ? "no loss and no metric" : format_numbers(result.metrics));
+  log::info("[", request.split, "] ", format_numbers(result.metrics));
   return result;
 }
 

@@ -1,69 +1,53 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/git_details.h"
 
-#include "host/support/files.h"
-
-#include <sstream>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
 #include <string>
-#include <system_error>
 
 namespace pergola::host {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr std::size_t kMostBytes = 256UL * 1024;
 
-constexpr std::uintmax_t kMostBytes = 16'000'000;  // of packed-refs; others have a line
+// `text` as one word of the shell.
+std::string quoted(const std::string& text) {
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
 
-// The file without the white space at its end; "" when it cannot be read.
-std::string text_of(const fs::path& file) {
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return "";
-  std::string text = read_file(file, ErrorKind::kCheckpoint, kMostBytes);
+// What git prints, as much of it as is kept; "" when it fails. It takes no lock, waits for nothing
+// and runs no program that the repository names.
+std::string ask_git(const std::filesystem::path& folder, const std::string& arguments) {
+  const std::string command = "GIT_OPTIONAL_LOCKS=0 timeout 10 git -C " + quoted(folder.string()) +
+                              " -c core.fsmonitor=false " + arguments + " 2>/dev/null </dev/null";
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "re"), &::pclose);
+  if (!pipe) return "";
+  std::string text;
+  std::array<char, 4096> buffer;
+  for (std::size_t count; (count = std::fread(buffer.data(), 1, buffer.size(), pipe.get())) > 0;) {
+    text.append(buffer.data(), std::min(count, kMostBytes - text.size()));
+  }
   text.erase(text.find_last_not_of(" \t\r\n") + 1);
   return text;
 }
 
-// What follows `prefix` in `text`; "" when it begins otherwise.
-std::string after(const std::string& text, std::string_view prefix) {
-  return text.starts_with(prefix) ? text.substr(prefix.size()) : "";
-}
-
-// The folder of git's own files: `.git`, or where the file `.git` of a work tree points.
-fs::path find_git(fs::path folder) {
-  for (std::error_code error;; folder = folder.parent_path()) {
-    const fs::path git = folder / ".git";
-    if (fs::is_directory(git, error)) return git;
-    if (fs::is_regular_file(git, error)) return folder / after(text_of(git), "gitdir: ");
-    if (folder == folder.parent_path()) return {};
-  }
-}
-
-// The commit that a name such as refs/heads/main stands for.
-std::string commit_of(const fs::path& git, const std::string& ref) {
-  const std::string common = text_of(git / "commondir");  // of a work tree
-  const fs::path shared = common.empty() ? git : git / common;
-  if (std::string commit = text_of(shared / ref); !commit.empty()) return commit;
-  std::istringstream packed(text_of(shared / "packed-refs"));
-  for (std::string line; std::getline(packed, line);) {
-    if (line.ends_with(" " + ref)) return line.substr(0, line.find(' '));
-  }
-  return "";
-}
-
 }  // namespace
 
-Value git_details(const fs::path& folder) {
+Value git_details(const std::filesystem::path& folder) {
   Value details{Value::Table{}};
-  try {
-    const fs::path git = find_git(fs::absolute(folder));
-    if (git.empty()) return details;
-    const std::string head = text_of(git / "HEAD");
-    const std::string ref = after(head, "ref: ");
-    const std::string commit = ref.empty() ? head : commit_of(git, ref);
-    if (!ref.empty()) details["branch"] = after(ref, "refs/heads/");
-    if (!commit.empty()) details["commit_hash"] = commit;
-  } catch (const std::exception&) {  // it says nothing about the run
+  const std::string commit = ask_git(folder, "rev-parse --verify --quiet HEAD");
+  if (commit.empty()) return details;
+  details["commit_hash"] = commit;
+  if (std::string branch = ask_git(folder, "symbolic-ref --short --quiet HEAD"); !branch.empty()) {
+    details["branch"] = std::move(branch);
   }
+  details["commit_author"] = ask_git(folder, "log -1 --no-show-signature --format=%an");
+  details["commit_message"] = ask_git(folder, "log -1 --no-show-signature --format=%B");
+  details["diff"] = ask_git(folder, "diff --no-color --no-ext-diff --no-textconv HEAD");
   return details;
 }
 

@@ -2,6 +2,7 @@
 #include "host/run/rehearsal_folder.h"
 
 #include "host/support/files.h"
+#include "host/support/log.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -9,6 +10,11 @@
 #include <system_error>
 
 namespace pergola::host {
+
+void log_rehearsal(std::int64_t batches) {
+  log::info("[run] training.fast_dev_run: a rehearsal with ", batches,
+            batches == 1 ? " batch" : " batches", " of each split; nothing of it is kept");
+}
 
 RehearsalFolder::RehearsalFolder() {
   std::error_code error;

@@ -3,9 +3,13 @@
 // here.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 namespace pergola::host {
+
+// Says in the log that what follows is one, with so many batches of each split.
+void log_rehearsal(std::int64_t batches);
 
 class RehearsalFolder {
  public:

@@ -5,10 +5,13 @@
 #include "host/support/log.h"
 #include "pergola/error.h"
 
+#include <string>
 #include <system_error>
 
 namespace pergola::host {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::optional<ResumePoint> find_best(const CheckpointStore& store) {
   ResumePoint point;
@@ -22,37 +25,48 @@ std::optional<ResumePoint> find_best(const CheckpointStore& store) {
   }
 }
 
-}  // namespace
+std::optional<ResumePoint> find_in_run(const CheckpointConfig& config, const CheckpointStore& store,
+                                       const std::string& advice = "") {
+  if (config.resume_best) {
+    if (std::optional<ResumePoint> best = find_best(store)) return best;
+  }
+  return store.find_resume(advice);
+}
 
 // state.json without a manifest is one that was never finished: to be refused, not to be taken for
 // weights alone.
-bool is_checkpoint(const std::filesystem::path& path) {
+bool is_checkpoint(const fs::path& path) {
   std::error_code ignored;
-  const std::filesystem::path folder = checkpoint_at(path);
-  return std::filesystem::exists(folder / kManifestFile, ignored) ||
-         std::filesystem::exists(folder / kStateFile, ignored);
+  return fs::exists(path / kManifestFile, ignored) || fs::exists(path / kStateFile, ignored);
 }
+
+std::optional<ResumePoint> find_at(const CheckpointConfig& config, const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    throw Error(ErrorKind::kCheckpoint, "checkpoint.resume_file = \"", path.string(),
+                "\" is not there", error ? ": " + error.message() : std::string(),
+                "; name a checkpoint's folder, a run's, or a file of weights");
+  }
+  if (is_run_folder(path)) {
+    return find_in_run(config, CheckpointStore(path),
+                       "; let checkpoint.resume_file name another checkpoint, such as " +
+                           (path / "checkpoints" / "best").string());
+  }
+  if (!is_checkpoint(path)) return std::nullopt;
+  ResumePoint point;
+  point.folder = path;
+  point.content = load_checkpoint(path);
+  return point;
+}
+
+}  // namespace
 
 std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
                                           const CheckpointStore& store, bool resume) {
   if (resume) {
-    if (config.resume_best) {
-      if (std::optional<ResumePoint> best = find_best(store)) return best;
-    }
-    if (std::optional<ResumePoint> newest = store.find_resume()) return newest;
+    if (std::optional<ResumePoint> own = find_in_run(config, store)) return own;
   }
-  if (!config.resume_file) return std::nullopt;
-  std::error_code error;
-  if (!std::filesystem::exists(*config.resume_file, error)) {
-    throw Error(ErrorKind::kCheckpoint, "checkpoint.resume_file = \"", config.resume_file->string(),
-                "\" is not there", error ? ": " + error.message() : std::string(),
-                "; name a checkpoint's folder, a run's, or a file of weights");
-  }
-  if (!is_checkpoint(*config.resume_file)) return std::nullopt;
-  ResumePoint point;
-  point.folder = checkpoint_at(*config.resume_file);
-  point.content = load_checkpoint(point.folder);
-  return point;
+  return config.resume_file ? find_at(config, *config.resume_file) : std::nullopt;
 }
 
 }  // namespace pergola::host

@@ -12,13 +12,11 @@ namespace pergola::host {
 
 // The checkpoint that a run in the folder of `store` goes on from; nothing when it begins anew. Of
 // a run that is resumed that is the newest one, or `best` with checkpoint.resume_best, each with a
-// warning when it has to make do with the other; else checkpoint.resume_file, where it is one of
-// Pergola. Throws Error{kCheckpoint} as CheckpointStore does, and where resume_file is damaged or
-// is not there.
+// warning when it has to make do with the other. Else it is checkpoint.resume_file, and in a run's
+// folder the one with which that run would be resumed; nothing where it is not one of Pergola.
+// Throws Error{kCheckpoint} as CheckpointStore does, and where resume_file is damaged or is not
+// there.
 [[nodiscard]] std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
                                                         const CheckpointStore& store, bool resume);
-
-// Is the file or folder a checkpoint of Pergola, or a run, and not weights alone?
-[[nodiscard]] bool is_checkpoint(const std::filesystem::path& path);
 
 }  // namespace pergola::host

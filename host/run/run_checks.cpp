@@ -21,19 +21,21 @@ constexpr std::string_view kHostCallbacks[] = {"unfreeze",   "nan_guard",   "spi
                                                "early_stop", "checkpoint"};
 
 // What decides which samples make an update, and what is done with their gradients.
-constexpr const char* kFixedKeys[] = {"training.batch_size",
-                                      "training.update_frequency",
-                                      "training.limit_train_batches",
-                                      "training.overfit_batches",
-                                      "training.freeze",
-                                      "training.unfreeze",
-                                      "optimizer.type"};
+constexpr const char* kFixedKeys[] = {"training.update_frequency", "training.limit_train_batches",
+                                      "training.overfit_batches",  "training.freeze",
+                                      "training.unfreeze",         "optimizer.type"};
 
 // "training.seed = 7 (it was 1234)" when the two differ.
 void compare(const std::string& name, const Value* saved, const Value* now,
              std::vector<std::string>& differences) {
   if (saved == nullptr || now == nullptr || *saved == *now) return;
   differences.push_back(concat(name, " = ", to_string(*now), " (it was ", to_string(*saved), ")"));
+}
+
+void compare_batch_sizes(const Value& saved, const Value& now,
+                         std::vector<std::string>& differences) {
+  const char* const key = batch_size_key(now);
+  compare(key, saved.find(batch_size_key(saved)), now.find(key), differences);
 }
 
 Value value_of(const Value& config, const char* key, const Value& fallback) {
@@ -166,14 +168,25 @@ void check_losses(const RunConfig& config, const BaseModel& model) {
   }
 }
 
+std::string why_nothing_is_measured(const RunConfig& config, const std::string& split,
+                                    std::int64_t samples) {
+  const TrainingConfig& training = config.training;
+  const std::string data = concat("the ", split, " split of ", named(config.datasets));
+  if (samples == 0) return data + " is empty";
+  const bool is_val = split == "val";
+  const BatchLimit& limit = is_val ? training.limit_val_batches : training.limit_test_batches;
+  if (limit.is_zero() && !(is_val && training.overfit_batches > 0)) {
+    return concat("training.limit_", split, "_batches = 0 leaves nothing of ", data);
+  }
+  return data +
+         " gives no loss and no metric (without targets there are those losses alone that "
+         "the model makes itself)";
+}
+
 void check_first_validation(const RunConfig& config, const Numbers& first, std::int64_t samples) {
   if (first.empty()) {
     log::warning("[run] there is nothing to measure in the validation, and so no best checkpoint: ",
-                 "the val split of ", named(config.datasets),
-                 samples == 0
-                     ? " is empty"
-                     : " gives no loss and no metric (without targets there are those losses alone "
-                       "that the model makes itself)",
+                 why_nothing_is_measured(config, "val", samples),
                  "; after training the last checkpoint is evaluated");
     return;
   }
@@ -202,6 +215,7 @@ void check_continuation(const Value& saved, const Value& now) {
   compare("dataset", saved.find("dataset"), now.find("dataset"), differences);
   const Value saved_config = config_of(saved);
   const Value config = config_of(now);
+  compare_batch_sizes(saved_config, config, differences);
   for (const char* key : kFixedKeys) {
     compare(key, saved_config.find(key), config.find(key), differences);
   }

@@ -9,6 +9,7 @@
 #include "pergola/value.h"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace pergola::host {
@@ -21,6 +22,11 @@ void check_callbacks(const std::vector<TypedConfig>& callbacks);
 // set that is trained on, and the model does not make its own. A loss or a metric that is for other
 // data sets alone is a warning.
 void check_losses(const RunConfig& config, const BaseModel& model);
+
+// Why an evaluation of a split that has so many samples gave no number: "the val split of data set
+// dots is empty", or what leaves it out.
+[[nodiscard]] std::string why_nothing_is_measured(const RunConfig& config, const std::string& split,
+                                                  std::int64_t samples);
 
 // `first`: what evaluate() says of the first validation batches, of splits of so many samples,
 // before anything is learned; nothing where there is nothing to measure, which is a warning. Throws

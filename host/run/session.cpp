@@ -20,6 +20,7 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
+#include <list>
 
 namespace pergola::host {
 namespace {
@@ -178,9 +179,10 @@ void Session::load_pretrained() {
   if (!checkpoint.pretrained) return;
   const PretrainedReport report =
       guarded("loading weights into model '" + config_.model + "'", [&] {
-        return host::load_pretrained(*model_, *checkpoint.pretrained,
-                                     {checkpoint.pretrained_state_mapping,
-                                      checkpoint.pretrained_resize_positions, hugging_face_});
+        return host::load_pretrained(
+            *model_, *checkpoint.pretrained,
+            {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions,
+             checkpoint.bypass_shape_mismatch, hugging_face_});
       });
   log::info("[pretrained] ", checkpoint.pretrained->string(), ": ", report.summary());
   if (!report.missing.empty()) {
@@ -240,19 +242,23 @@ Session::Evaluation Session::evaluate(const std::string& split,
     result.numbers = host::evaluate(input);
     return result;
   }
-  std::map<std::string, PredictionWriter> writers;  // of each data set
+  std::map<std::string, std::list<PredictionWriter>> writers;  // of each data set
   for (const auto& loader : evaluations_.at(split).loaders) {
     const std::string& name = loader->options().dataset_name;
-    result.files.push_back(predictions / concat(name, "_", split, ".json"));
-    writers.emplace(name, result.files.back());
+    writers[name].emplace_back(predictions / concat(name, "_", split, ".json"));
+    if (!config_.evaluation.predict_csv) continue;
+    writers[name].emplace_back(predictions / concat(name, "_", split, ".csv"));
   }
   result.numbers = host::evaluate(input, [&](const Report& report) {
-    writers.at(report.batch.dataset_name()).write(rows_of(split, report));
+    const std::vector<Value> rows = rows_of(split, report);
+    for (PredictionWriter& writer : writers.at(report.batch.dataset_name())) writer.write(rows);
   });
-  std::size_t file = 0;
   for (const auto& loader : evaluations_.at(split).loaders) {
-    const std::size_t rows = writers.at(loader->options().dataset_name).finish();
-    log::info("[predict] ", rows, " rows in ", result.files[file++].string());
+    for (PredictionWriter& writer : writers.at(loader->options().dataset_name)) {
+      const std::size_t rows = writer.finish();
+      log::info("[predict] ", rows, " rows in ", writer.path().string());
+      result.files.push_back(writer.path());
+    }
   }
   return result;
 }

@@ -2,10 +2,12 @@
 #include "host/device/device.h"
 #include "host/model/summary.h"
 #include "host/run/commands.h"
+#include "host/run/config_changes.h"
 #include "host/run/git_details.h"
 #include "host/run/rehearsal_folder.h"
 #include "host/run/resume.h"
 #include "host/run/run_checks.h"
+#include "host/run/run_summary.h"
 #include "host/run/training.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
@@ -73,9 +75,12 @@ class TrainCommand {
         folder_.path(), Retention{config_.checkpoint.max_to_keep, config_.checkpoint.keep_every});
     const bool resume = existing() == ExistingRun::kResume;
     const std::optional<ResumePoint> begun = find_beginning(config_.checkpoint, store, resume);
-    const bool is_own = begun && begun->folder.parent_path() == store.last().parent_path();
+    // With --overwrite, a checkpoint of the run that is there is one like any other.
+    const bool is_own =
+        resume && begun && begun->folder.parent_path() == store.last().parent_path();
     check_resets(is_own);
-    take_weights_of_resume_file();
+    if (!begun) warn_of_idle_resets();
+    if (!begun) take_weights_of_resume_file();
     choose_seed(begun);
     load_plugins();
     if (begun) check_beginning(*begun);
@@ -90,7 +95,8 @@ class TrainCommand {
         {store, folder_.metrics(), identity(), request_.config.root, request_.progress_bar});
     log_parts(session_->model());
     trainer().notify("on_init_start", [](Callback& c, TrainerState& s) { c.on_init_start(s); });
-    if (begun) restore(*begun, store);
+    if (begun) restore(*begun);
+    if (is_own) folder_.mark();
     if (resume && !begun) {
       log::warning("[resume] there is no checkpoint in ", folder_.path().string(),
                    "; starting at update 0");
@@ -102,8 +108,29 @@ class TrainCommand {
       training_->checkpoint().after_save([this] { folder_.remove_replaced(); });
     }
     store.check_writable();
+    if (is_own) resume_own(store, *begun);
     write_file_atomic(folder_.config(), request_.config.to_file(Origins::kShow));
     began_ = true;
+    write_summary("running", "");
+  }
+
+  // From here on a later start finds what this one began with, whatever happens to it: what is
+  // newer, of which metrics.jsonl will not tell, is not gone on from by mistake.
+  void resume_own(const CheckpointStore& store, const ResumePoint& begun) {
+    store.resume_at(begun.folder, trainer().state().progress.update);
+    training_->checkpoint().set_resumed_from_last();
+    training_->logging().expect_earlier_lines();
+  }
+
+  void warn_of_idle_resets() const {
+    const CheckpointConfig& checkpoint = config_.checkpoint;
+    const ResetConfig& reset = checkpoint.reset;
+    if (!reset.all && !reset.optimizer && !reset.counts && !reset.fp16_scaler &&
+        !checkpoint.resume_best) {
+      return;
+    }
+    log::warning("[resume] checkpoint.reset and resume_best have no effect, because there is no ",
+                 "checkpoint to go on from");
   }
 
   // Counting anew in a folder would overwrite what it says of the updates that were counted there.
@@ -124,23 +151,23 @@ class TrainCommand {
     session_->check_data(begun.content.state, "train");
   }
 
-  // A resume_file that is no checkpoint of Pergola has weights alone.
+  // A resume_file that the run does not begin at, for it is no checkpoint of Pergola, has weights
+  // alone.
   void take_weights_of_resume_file() {
     CheckpointConfig& checkpoint = config_.checkpoint;
-    if (!checkpoint.resume_file || is_checkpoint(*checkpoint.resume_file)) return;
+    if (!checkpoint.resume_file) return;
     log::info("[resume] ", checkpoint.resume_file->string(), " is no checkpoint of Pergola: takes ",
               "its weights, and leaves out all else");
     checkpoint.pretrained = std::exchange(checkpoint.resume_file, std::nullopt);
   }
 
-  void restore(const ResumePoint& begun, const CheckpointStore& store) {
-    const RestoreReport report = trainer().restore(begun.content, config_.checkpoint.reset);
+  void restore(const ResumePoint& begun) {
+    const ResetConfig& reset = config_.checkpoint.reset;
+    const RestoreReport report = trainer().restore(begun.content, reset);
     const TrainerState& state = trainer().state();
     log::info("[resume] from ", begun.folder.string(), " at update ", state.progress.update, " of ",
-              state.max_updates, ": took ", join(report.taken),
-              report.left.empty() ? "" : "; left out " + join(report.left));
-    if (begun.folder.parent_path() == store.last().parent_path()) folder_.mark();
-    if (begun.folder == store.last()) training_->checkpoint().set_resumed_from_last();
+              state.max_updates, ": ", report.text());
+    if (!reset.all && !reset.counts) log_config_changes(begun.content.state, request_.config.root);
     if (state.progress.update < state.max_updates) return;
     log::info(
         "[resume] nothing is left to train; to go on, raise training.max_epochs or "
@@ -221,6 +248,10 @@ class TrainCommand {
           training_->evaluate(split, predict ? folder_.path() / "predictions" : "");
       training_->logging().log_evaluation(progress, split, has_best() ? "best" : "last",
                                           one.numbers);
+      if (!is_val && one.numbers.empty()) {  // of val it was told before training
+        log::warning("[run] there is nothing to measure in the test: ",
+                     why_nothing_is_measured(config_, split, session_->num_evaluated(split)));
+      }
       for (const auto& [key, number] : one.numbers) result_.metrics[key] = number;
       result_.files.insert(result_.files.end(), one.files.begin(), one.files.end());
     }
@@ -230,45 +261,17 @@ class TrainCommand {
     }
   }
 
-  // A validation may find one that could not be saved.
-  [[nodiscard]] bool has_best() const {
-    std::error_code ignored;
-    return training_ && training_->best().update >= 0 &&
-           std::filesystem::exists(CheckpointStore(folder_.path()).best(), ignored);
-  }
+  [[nodiscard]] bool has_best() const { return training_ && training_->best().update >= 0; }
 
   // The last thing that is written; after an error nothing may hide that error.
   void write_summary(const std::string& status, const std::string& problem) {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
-    Value summary;
-    summary["status"] = status;
-    summary["seconds"] = spent.count();
-    summary["version"] = PERGOLA_VERSION;
-    summary["metrics"] = Value::Table{};
-    for (const auto& [key, number] : result_.metrics) summary["metrics"][key] = number;
-    if (!problem.empty()) summary["error"] = problem;
-    if (session_) {
-      summary["device"] = describe_device(session_->device());
-      summary["model"] = config_.model;
-      summary["dataset"] = session_->identity("")["dataset"];
-      summary["plugin"] = *session_->identity("").find("plugin");
-    }
-    if (training_) {
-      summary["updates"] = trainer().state().progress.update;
-      const PhaseSeconds phases = trainer().times().totals();
-      for (std::size_t i = 0; i < kNumPhases; ++i) {
-        const auto phase = static_cast<Phase>(i);
-        summary["time"][phase_name(phase)] = phases[phase];
-      }
-    }
-    if (has_best()) {
-      summary["best"]["criteria"] = config_.training.monitor.criteria;
-      summary["best"]["value"] = training_->best().value;
-      summary["best"]["update"] = training_->best().update;
-    }
+    SummaryFacts facts{status, problem, spent.count(), config_, result_.metrics};
+    if (session_) facts.session = &*session_;
+    if (training_) facts.training = &*training_;
     try {
       if (!began_ && folder_.holds_run()) return;  // it is another run's, which goes on as it was
-      write_file_atomic(folder_.summary(), to_json(summary, /*indent=*/2) + '\n');
+      write_file_atomic(folder_.summary(), to_json(run_summary(facts), /*indent=*/2) + '\n');
     } catch (const Error& error) {
       if (problem.empty()) throw;
       log::error("[run] ", error.what());
@@ -292,9 +295,7 @@ RunResult rehearse(const TrainRequest& request, RunConfig config) {
   config.env.save_dir = folder.path();
   config.checkpoint.resume = false;
   TrainRequest anew{request.config, request.catalog, ExistingRun::kRefuse, request.progress_bar};
-  log::info("[run] training.fast_dev_run: a rehearsal with ", config.training.fast_dev_run,
-            config.training.fast_dev_run == 1 ? " batch" : " batches",
-            " of each split; nothing of it is kept");
+  log_rehearsal(config.training.fast_dev_run);
   RunResult result = TrainCommand(anew, std::move(config)).run();
   result.run_dir.clear();
   result.checkpoint.clear();

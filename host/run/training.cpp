@@ -14,7 +14,6 @@
 #include "pergola/error.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -22,6 +21,8 @@ namespace pergola::host {
 namespace {
 
 constexpr std::int64_t kAllBatches = std::numeric_limits<std::int64_t>::max();
+
+}  // namespace
 
 void enable_recompute(BaseModel& model, const RunConfig& config) {
   if (!config.training.recompute) return;
@@ -32,8 +33,6 @@ void enable_recompute(BaseModel& model, const RunConfig& config) {
   throw Error(ErrorKind::kConfig, "training.recompute = true, but model '", config.model,
               "' has no parts that can be computed again; set it to false");
 }
-
-}  // namespace
 
 Training::Training(Session& session, const Config& root, std::int64_t seed,
                    std::filesystem::path run_dir)
@@ -58,18 +57,13 @@ Training::Training(Session& session, const Config& root, std::int64_t seed,
 }
 
 std::int64_t Training::updates_per_epoch() const {
-  const std::int64_t group = config().update_frequency;
-  return std::max<std::int64_t>(1, (batches_->num_batches() + group - 1) / group);
+  return updates_in_epoch(batches_->num_batches(), config().update_frequency);
 }
 
 TrainerOptions Training::options() const {
   const TrainingConfig& training = config();
   TrainerOptions options;
-  options.max_updates = training.max_updates;
-  if (training.max_epochs) {
-    const double updates = static_cast<double>(updates_per_epoch()) * *training.max_epochs;
-    options.max_updates = std::max<std::int64_t>(1, std::llround(std::ceil(updates)));
-  }
+  options.max_updates = training.updates_to_train(updates_per_epoch());
   options.max_seconds = training.max_seconds;
   options.update_frequency = training.update_frequency;
   options.evaluation_interval = training.evaluation_interval;
@@ -84,6 +78,9 @@ TrainerOptions Training::options() const {
   options.criteria = training.monitor.criteria;
   options.exit_on_nan_losses = training.nan_guard.enabled;
   options.detect_anomaly = training.detect_anomaly;
+  const bool skips_spikes =
+      training.spike_guard.enabled && training.spike_guard.action == GuardAction::kSkip;
+  options.steps_may_be_skipped = skips_nan || skips_spikes || !training.callbacks.empty();
   return options;
 }
 
@@ -136,11 +133,11 @@ EvaluationHooks Training::test_hooks() {
 }
 
 void Training::try_validation() {
-  const at::Tensor rng = rng_state(session_.device());
+  const RngStates rng = rng_states(session_.device());
   const std::int64_t steps = config().num_sanity_val_steps;
   const Numbers first =
       validate(steps < 0 ? kAllBatches : std::max<std::int64_t>(1, steps), /*hooks=*/{});
-  set_rng_state(session_.device(), rng);
+  set_rng_states(session_.device(), rng);
   check_first_validation(session_.config(), first, session_.num_evaluated("val"));
 }
 
@@ -183,8 +180,10 @@ void Training::add_guards() {
     NanGuardOptions options;
     options.config = training.nan_guard;
     options.device = session_.device();
-    options.log_interval = training.log_interval;
+    // Looking for anomalies waits for the device all the time, and so may the guard.
+    options.log_interval = training.detect_anomaly ? 1 : training.log_interval;
     options.checks_gradients = training.precision != Precision::kFp16;
+    options.anomaly = [this] { return trainer_->anomaly(); };
     add<NanGuardCallback>("nan_guard", options);
   }
   if (training.spike_guard.enabled) add<SpikeGuardCallback>("spike_guard", training.spike_guard);

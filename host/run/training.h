@@ -24,6 +24,9 @@
 
 namespace pergola::host {
 
+// Does what training.recompute says. Throws Error{kConfig} for a model that cannot.
+void enable_recompute(BaseModel& model, const RunConfig& config);
+
 class Training {
  public:
   // Freezes parameters and builds the rest, for a run in `run_dir`. `root` is the whole config.
@@ -58,9 +61,10 @@ class Training {
   // REQUIRES of both: add_callbacks() was called.
   [[nodiscard]] LoggingCallback& logging() noexcept { return *logging_; }
   [[nodiscard]] CheckpointCallback& checkpoint() noexcept { return *checkpoint_; }
-  // The best validation so far; of update -1 where there was none.
+  // The best validation whose checkpoint is there; of update -1 where there is none.
+  // REQUIRES: training has ended, or not begun.
   [[nodiscard]] BestResult best() const {
-    return checkpoint_ == nullptr ? BestResult() : checkpoint_->best();
+    return checkpoint_ == nullptr ? BestResult() : checkpoint_->saved_best();
   }
 
  private:

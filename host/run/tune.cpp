@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/tune.h"
 
+#include "host/config/run_config.h"
 #include "host/device/device.h"
 #include "host/device/memory.h"
 #include "host/model/builder.h"
@@ -8,6 +9,7 @@
 #include "host/model/guard.h"
 #include "host/run/run_checks.h"
 #include "host/run/session.h"
+#include "host/run/training.h"
 #include "host/support/log.h"
 #include "host/train/memory_watch.h"
 #include "host/train/trainer.h"
@@ -77,11 +79,10 @@ class TuningRun {
       : root_(request.config.root),
         config_(RunConfig::parse(root_)),
         seed_(choose_seed(config_.training.seed)) {
-    const TrainingConfig& training = config_.training;
     session_.emplace(config_, request.catalog);
     session_->build_model("train", seed_);
     check_losses(config_, session_->model());
-    if (training.recompute) session_->model().enable_recompute();
+    enable_recompute(session_->model(), config_);
     session_->load_pretrained();
     freeze_parameters(session_->model(), root_.table("training"));
     optimizer_ = build_optimizer(session_->registry(), session_->model(), root_.table("optimizer"));
@@ -230,16 +231,18 @@ BatchSizeFindings tune_batch_size(const TuneRequest& request) {
   TuningRun run(request);
   std::optional<MemoryWatch> watch;
   BatchSizeSearch search;
-  const Value* const configured = run.root().value().find("training.batch_size");
+  const std::string key = batch_size_key(run.root().value());
+  const Value* const configured = run.root().value().find(key);
   if (configured != nullptr && configured->origin() != "defaults") {
     search.first = run.config().training.batch_size;
   }
+  search.key = key;
   search.samples = run.most_samples();
   search.measure = [&](std::int64_t batch_size) {
     watch.emplace();
     const std::optional<BatchSizeTrial> trial = try_batch_size(run, batch_size, *watch);
     if (trial) {
-      log::info("[tune] training.batch_size = ", batch_size, ": ",
+      log::info("[tune] ", key, " = ", batch_size, ": ",
                 static_cast<std::int64_t>(trial->samples_per_second), " samples/s");
     }
     return trial;

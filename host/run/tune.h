@@ -29,9 +29,9 @@ struct LrFindings {
 // groups of the model have rates of their own, these grow in proportion. Throws Error.
 [[nodiscard]] LrFindings tune_lr(const TuneRequest& request);
 
-// Doubles training.batch_size, from what the config sets or from 2, as long as there is memory and
-// the training becomes faster by 5 % at least; the speed is the median of a few updates of one
-// batch each, loading included. Throws Error.
+// Doubles the batch size (see batch_size_key), from what the config sets or from 2, as long as
+// there is memory and the training becomes faster by 5 % at least; the speed is the median of a few
+// updates of one batch each, loading included. Throws Error.
 [[nodiscard]] BatchSizeFindings tune_batch_size(const TuneRequest& request);
 
 }  // namespace pergola::host

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The one seam between the host and the calls that change what is on a disk. All that writes a
-// checkpoint or a file of a run comes through here, so that tests can have the nth call fail, and
-// know what a power cut would leave. Thread-safe; the implementation in use is process-wide.
+// checkpoint or a file of a run comes through here, but for log.txt, of which nothing is promised:
+// so tests can have the nth call fail, and know what a power cut would leave. Thread-safe; the
+// implementation in use is process-wide.
 #pragma once
 
 #include <sys/statvfs.h>

@@ -49,10 +49,6 @@ const char* next_step(int error) {
   }
 }
 
-fs::path parent_of(const fs::path& path) {
-  return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
 Error too_large(ErrorKind kind, const fs::path& path, std::uintmax_t size, std::uintmax_t limit) {
   return Error(kind, "cannot read ", path.string(), ": it has ", size, " bytes, more than the ",
                limit, " allowed; name the right file, or make it smaller");
@@ -157,6 +153,10 @@ fs::path temporary_path(const fs::path& path) {
   return path.parent_path() / concat(path.filename().string(), kTemporary, ::getpid());
 }
 
+bool is_other_live_process(pid_t process) noexcept {
+  return process != ::getpid() && (::kill(process, 0) == 0 || errno == EPERM);
+}
+
 void remove_leftovers(const fs::path& folder) noexcept {
   std::error_code error;
   fs::directory_iterator it(folder, error);
@@ -168,8 +168,7 @@ void remove_leftovers(const fs::path& folder) noexcept {
     const char* const end = name.data() + name.size();
     const auto parsed = std::from_chars(name.data() + mark + kTemporary.size(), end, writer);
     if (parsed.ec != std::errc() || parsed.ptr != end || writer <= 0) continue;
-    const bool lives = ::kill(writer, 0) == 0 || errno == EPERM;
-    if (!lives) static_cast<void>(remove_file(it->path()));
+    if (!is_other_live_process(writer)) static_cast<void>(remove_file(it->path()));
   }
 }
 
@@ -203,16 +202,14 @@ void copy_synced(const fs::path& from, const fs::path& to, ErrorKind kind) {
   sync_fd(target.get(), to, kind);
 }
 
+fs::path parent_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
 void sync_fd(int fd, const fs::path& path, ErrorKind kind) {
   if (const auto error = sync_content(fd)) {
     throw file_error(kind, "bring to the disk", path, error.value());
   }
-}
-
-void sync_file(const fs::path& path, ErrorKind kind) {
-  const UniqueFd fd(open_path(path, O_RDONLY));
-  if (!fd) throw file_error(kind, "bring to the disk", path, errno);
-  sync_fd(fd.get(), path, kind);
 }
 
 void sync_directory(const fs::path& path, ErrorKind kind) {

@@ -7,6 +7,8 @@
 
 #include "pergola/error.h"
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -63,8 +65,11 @@ void write_all(int fd, std::string_view content, const std::filesystem::path& pa
 
 // Where what is to be at `path` is written first: "<path>.tmp-<process>".
 [[nodiscard]] std::filesystem::path temporary_path(const std::filesystem::path& path);
-// Removes such files from `folder` that processes which are no more have left; those of others
-// stay. Failing is passed over.
+// May `process`, whose id is in the name of something temporary, still be writing it? This process
+// is no other one: what carries its id is of an earlier process of the same id.
+[[nodiscard]] bool is_other_live_process(pid_t process) noexcept;
+// Removes such files from `folder` that no process is writing.  REQUIRES: nor is this one. Failing
+// is passed over.
 void remove_leftovers(const std::filesystem::path& folder) noexcept;
 
 // Replaces the file at `path` by `content`: readers see the old or the new content, whole, and
@@ -77,9 +82,11 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 void copy_synced(const std::filesystem::path& from, const std::filesystem::path& to,
                  ErrorKind kind = ErrorKind::kCheckpoint);
 
+// The folder that `path` is in: "." for a name alone.
+[[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& path);
+
 // Brings what was written to the disk: a file's content, a folder's list of names.
 void sync_fd(int fd, const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
-void sync_file(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 void sync_directory(const std::filesystem::path& path, ErrorKind kind = ErrorKind::kCheckpoint);
 // The name of a new file or folder, which is lost in a power cut until the folder above it is
 // synced; nothing when this user may not read that folder.

@@ -31,12 +31,12 @@ std::string reason_against(const BatchSizeSearch& search, const BatchSizeTrial& 
 
 BatchSizeTrial first_trial(const BatchSizeSearch& search) {
   if (search.first > search.samples) {
-    throw Error(ErrorKind::kConfig, "training.batch_size = ", search.first,
+    throw Error(ErrorKind::kConfig, search.key, " = ", search.first,
                 " is more than the training split has, which is ", search.samples,
                 " samples; set it to less for the search to begin with");
   }
   if (const auto trial = search.measure(search.first)) return *trial;
-  throw Error(ErrorKind::kConfig, "training.batch_size = ", search.first,
+  throw Error(ErrorKind::kConfig, search.key, " = ", search.first,
               " runs out of memory already; set it to less for the search to begin with");
 }
 

@@ -20,9 +20,10 @@ struct BatchSizeTrial {
 };
 
 struct BatchSizeSearch {
-  std::int64_t first = 2;    // batch size to begin with
-  std::int64_t samples = 0;  // of the training split: no batch is larger
-  double least_gain = 0.05;  // of samples a second, for twice the size
+  std::string key = "training.batch_size";  // for messages
+  std::int64_t first = 2;                   // batch size to begin with
+  std::int64_t samples = 0;                 // of the training split: no batch is larger
+  double least_gain = 0.05;                 // of samples a second, for twice the size
   // Makes updates with that batch size; nothing when they ran out of memory.
   std::function<std::optional<BatchSizeTrial>(std::int64_t batch_size)> measure;
   // Bytes that a trial may take; nothing where running out of memory is harmless, as on a GPU. On

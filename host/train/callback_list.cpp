@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/callback_list.h"
 
+#include "host/support/log.h"
+
 #include <map>
 #include <utility>
 
@@ -22,6 +24,7 @@ std::map<std::string, at::Tensor> tensors_of(const std::string& key,
 }  // namespace
 
 void CallbackList::add(std::string key, std::unique_ptr<Callback> callback) {
+  log::debug("[run] callback ", entries_.size() + 1, ": ", key);
   entries_.push_back({std::move(key), std::move(callback)});
 }
 

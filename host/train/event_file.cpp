@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "events.out.tfevents.";
+constexpr std::string_view kFilePrefix = "events.out.tfevents.";
 
 // All event files of the folder, in the order in which TensorBoard reads them: that of their names.
 std::vector<fs::path> event_files(const fs::path& folder) {
@@ -30,7 +30,7 @@ std::vector<fs::path> event_files(const fs::path& folder) {
   if (!fs::exists(folder, failed)) return files;
   for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end;
        entry.increment(failed)) {
-    if (entry->path().filename().string().starts_with(kPrefix)) files.push_back(entry->path());
+    if (entry->path().filename().string().starts_with(kFilePrefix)) files.push_back(entry->path());
   }
   if (failed) throw file_error(ErrorKind::kCheckpoint, "read", folder, failed.value());
   std::sort(files.begin(), files.end());
@@ -40,7 +40,7 @@ std::vector<fs::path> event_files(const fs::path& folder) {
 std::int64_t time_in_name(const fs::path& file) {
   const std::string name = file.filename().string();
   std::int64_t seconds = 0;
-  std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds);
+  std::from_chars(name.data() + kFilePrefix.size(), name.data() + name.size(), seconds);
   return seconds;
 }
 
@@ -59,7 +59,7 @@ fs::path new_file(const fs::path& folder, double time) {
   }
   char digits[32];
   std::snprintf(digits, sizeof(digits), "%010lld", static_cast<long long>(seconds));
-  return folder / concat(kPrefix, digits, ".", host_name(), ".", ::getpid());
+  return folder / concat(kFilePrefix, digits, ".", host_name(), ".", ::getpid());
 }
 
 // Adds the tags of one file's points to `kept`, up to the first one that does not stay; returns

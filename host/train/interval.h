@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace pergola::host {
 
@@ -17,18 +18,26 @@ class Interval {
   // REQUIRES: updates_per_epoch >= 1.
   Interval(Duration duration, std::int64_t updates_per_epoch, Zero zero);
 
-  // Is it due after the update that was just done? A function of `progress` alone, but for seconds:
-  // once they have passed since the construction or the last restart().
-  [[nodiscard]] bool due(const Progress& progress) const;
+  // Seconds that had passed already in an earlier process, and count; before start().
+  void restore(double seconds) { seconds_before_ = seconds; }
   // Seconds count from now on.
-  void restart() { begin_ = Clock::now(); }
+  void start() { begin_ = Clock::now(); }
+  // Seconds begin anew.
+  void restart();
+
+  // Is it due after the update that was just done? A function of `progress` alone, but for seconds:
+  // once they have passed since the last restart().
+  [[nodiscard]] bool due(const Progress& progress) const;
+  // Of an interval in seconds, those that have passed since the last restart(), for restore().
+  [[nodiscard]] std::optional<double> seconds() const;
 
  private:
   using Clock = std::chrono::steady_clock;
 
   Duration duration_;
+  std::int64_t updates_per_epoch_;
   Zero zero_;
-  double updates_;  // unless in seconds
+  double seconds_before_ = 0;
   Clock::time_point begin_ = Clock::now();
 };
 

@@ -19,7 +19,7 @@ double number(const Value& value) {
   return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.as_float();
 }
 
-const Value& require(const Value& state, const char* key) {
+const Value& require_in_meter(const Value& state, const char* key) {
   const Value* value = state.find(key);
   if (value != nullptr) return *value;
   throw Error(
@@ -94,13 +94,14 @@ Value LossMeter::state_dict() const {
 
 void LossMeter::load_state_dict(const Value& state) {
   std::map<std::string, Sum> sums;
-  for (const auto& [key, saved] : require(state, "sums").as_table()) {
-    sums[key] = {at::full({}, number(require(saved, "sum")), at::kDouble),
-                 require(saved, "samples").as_integer()};
+  for (const auto& [key, saved] : require_in_meter(state, "sums").as_table()) {
+    sums[key] = {at::full({}, number(require_in_meter(saved, "sum")), at::kDouble),
+                 require_in_meter(saved, "samples").as_integer()};
   }
   std::map<std::string, Course> courses;
-  for (const auto& [key, saved] : require(state, "courses").as_table()) {
-    courses[key] = {number(require(saved, "sum")), require(saved, "samples").as_integer()};
+  for (const auto& [key, saved] : require_in_meter(state, "courses").as_table()) {
+    courses[key] = {number(require_in_meter(saved, "sum")),
+                    require_in_meter(saved, "samples").as_integer()};
   }
   sums_ = std::move(sums);
   courses_ = std::move(courses);

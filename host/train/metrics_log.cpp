@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -77,6 +78,7 @@ MetricsLog::MetricsLog(std::filesystem::path path, std::int64_t last_update,
     const std::string kept =
         kept_lines(text, path_.string(), last_update, validation == LastValidation::kPending);
     if (kept != text) write_file_atomic(path_, kept);
+    num_lines_ = std::ranges::count(kept, '\n');
   }
   file_ = UniqueFd(open_path(path_, O_WRONLY | O_CREAT | O_APPEND));
   if (!file_) throw file_error(ErrorKind::kCheckpoint, "write", path_, errno);
@@ -90,6 +92,7 @@ void MetricsLog::write(const Progress& progress, const std::string& split, const
   Value row = Value::Table{};
   for (const auto& [key, number] : system) row["system"][key] = number;
   append(progress, split, std::move(row), numbers);
+  ++num_lines_;
 }
 
 void MetricsLog::write_final(const Progress& weights, const std::string& split,

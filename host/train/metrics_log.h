@@ -7,6 +7,7 @@
 #include "pergola/callback.h"
 #include "pergola/value.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -34,6 +35,10 @@ class MetricsLog {
   void write_final(const Progress& weights, const std::string& split, const std::string& checkpoint,
                    const Numbers& numbers);
 
+  // Lines of training and its validations that the file holds: those kept of before, and those
+  // written since.
+  [[nodiscard]] std::int64_t num_lines() const noexcept { return num_lines_; }
+
   // Brings all lines so far to the disk. Due before a checkpoint gets its place: a run that is
   // resumed from it writes none of them again. Any thread, while another one writes.
   void sync() const;
@@ -44,6 +49,7 @@ class MetricsLog {
 
   std::filesystem::path path_;
   UniqueFd file_;
+  std::int64_t num_lines_ = 0;
 };
 
 }  // namespace pergola::host

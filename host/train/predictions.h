@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writes a prediction file, a JSON array of rows, as the rows come: memory stays bounded however
-// large the split is, and the file appears only when it is whole. No LibTorch here.
+// Writes a prediction file as the rows come: memory stays bounded however large the split is, and
+// the file appears only when it is whole. A JSON array of rows; or, where its name ends with .csv,
+// a table (RFC 4180) with the keys of the first row as its head, and JSON for what is no text.
+// No LibTorch here.
 #pragma once
 
 #include "host/support/files.h"
@@ -22,13 +24,20 @@ class PredictionWriter {
   ~PredictionWriter();
 
   void write(const std::vector<Value>& rows);
-  // Ends the array and puts the file in place, durably. Returns the number of rows.
+  // Ends the file and puts it in place, durably. Returns the number of rows.
   std::size_t finish();
 
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
  private:
+  [[nodiscard]] std::string json_of(const Value& row) const;
+  [[nodiscard]] std::string csv_of(const Value& row);
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   UniqueFd file_;
+  bool is_csv_;
+  std::vector<std::string> columns_;  // of a table
   std::size_t rows_ = 0;
 };
 

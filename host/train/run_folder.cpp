@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/run_folder.h"
 
+#include "host/checkpoint/staged_folder.h"
 #include "host/support/file_ops.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
@@ -10,9 +11,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <ranges>
 #include <string_view>
 #include <system_error>
+#include <thread>
 
 namespace pergola::host {
 namespace {
@@ -27,8 +30,16 @@ UniqueFd open_lock(const fs::path& folder) {
 }
 
 UniqueFd take(const fs::path& folder) {
+  constexpr auto kPause = std::chrono::milliseconds(25);
+  constexpr int kMostPauses = 20;
   UniqueFd lock = open_lock(folder);
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  // A process that was killed may hold it for a moment more, in a child that was just being
+  // started.
+  for (int pauses = 0; flock(lock.get(), LOCK_EX | LOCK_NB) != 0; ++pauses) {
+    if (pauses < kMostPauses) {
+      std::this_thread::sleep_for(kPause);
+      continue;
+    }
     throw Error(ErrorKind::kCheckpoint, "the run folder ", folder.string(),
                 " is in use by another pergola process; wait for it, or choose another folder with "
                 "--run-dir");
@@ -178,7 +189,7 @@ void RunFolder::remove_replaced() const {
 }
 
 bool RunFolder::put_back(const StepHook& hook) const {
-  if (!is_there(replaced()) || is_there(folder_ / "checkpoints/last")) return false;
+  if (!is_there(replaced()) || find_folder(folder_ / "checkpoints/last")) return false;
   for (const char* name : std::views::reverse(kReplaced)) {
     const fs::path absent = mark_of_absence(replaced(), name);
     if (is_there(absent)) {
@@ -201,6 +212,7 @@ bool RunFolder::put_back(const StepHook& hook) const {
 void RunFolder::recover() const {
   remove_leftovers(folder_);
   remove_leftovers(folder_ / "predictions");
+  remove_leftovers(folder_ / "nan_batches");
   if (!put_back()) remove_replaced();
 }
 

@@ -32,8 +32,7 @@ Trainer::Trainer(TrainerParts parts, const TrainerOptions& options, TrainerState
 Trainer::~Trainer() = default;
 
 std::int64_t Trainer::updates_per_epoch() const {
-  const std::int64_t group = options_.update_frequency;
-  return std::max<std::int64_t>(1, (parts_.batches.num_batches() + group - 1) / group);
+  return updates_in_epoch(parts_.batches.num_batches(), options_.update_frequency);
 }
 
 void Trainer::add_callback(std::string key, std::unique_ptr<Callback> callback) {
@@ -51,8 +50,10 @@ void Trainer::report_exception(const std::string& message) noexcept {
 void Trainer::tear_down() noexcept { callbacks_.teardown(state_); }
 
 Outcome Trainer::run() {
+  PERGOLA_ASSERT(parts_.batches.num_batches() > 0);
   try {
     watch_.emplace(options_.detect_anomaly);
+    if (options_.steps_may_be_skipped || scaler_) buffers_.emplace(parts_.model);
     const Outcome outcome = loop();
     watch_.reset();
     return outcome;
@@ -66,10 +67,11 @@ Outcome Trainer::run() {
 Outcome Trainer::loop() {
   parts_.model.train();
   begin_ = std::chrono::steady_clock::now();
-  evaluation_.restart();
+  evaluation_.start();
   times_.restart();
   call("on_train_start", &Callback::on_train_start);
   if (validation_pending_) complete_update();
+  if (!finished()) stop_when_time_is_up();  // earlier processes may have used it
   while (!finished()) {
     parts_.batches.start_epoch(state_.progress.epoch, state_.progress.batch_in_epoch);
     while (!finished() && run_update()) {
@@ -88,8 +90,10 @@ bool Trainer::run_update() {
   const std::int64_t left = parts_.batches.num_batches() - state_.progress.batch_in_epoch;
   state_.skip_step = false;
   state_.grad_norm.reset();
+  anomaly_.clear();
   call("on_update_start", &Callback::on_update_start);
   const LossMeter meter_before = meter_;  // its sums are never changed in place
+  if (buffers_) buffers_->keep();
   parts_.optimizer.zero_grad();
   SampleList batch;
   ModelOutput output;
@@ -128,11 +132,13 @@ void Trainer::run_batches(std::int64_t count, SampleList& batch, ModelOutput& ou
     notify("on_batch_end", [&](Callback& callback, TrainerState& state) {
       callback.on_batch_end(state, batch, output);
     });
+    judge_anomaly();
   }
 }
 
 ModelOutput Trainer::forward(const SampleList& batch) {
   const auto timed = times_.measure(Phase::kForward);
+  watch_->forget();
   const AutocastScope autocast(parts_.device, options_.precision);
   ModelOutput output =
       guarded([&] { return concat("training_step() at update ", state_.progress.update + 1); },
@@ -151,18 +157,31 @@ ModelOutput Trainer::forward(const SampleList& batch) {
 
 void Trainer::backward(const ModelOutput& output, std::int64_t group_size) {
   const auto timed = times_.measure(Phase::kBackward);
-  const auto where = [&] {
-    return concat("the backward pass at update ", state_.progress.update + 1);
-  };
   const at::Tensor loss = guarded("the mean of the model's losses", [&] {
     const at::Tensor total = total_loss(*output.losses);
     return group_size == 1 ? total : total / static_cast<double>(group_size);
   });
-  if (options_.detect_anomaly) {
-    watch_->check_forward(loss, concat("training_step() at update ", state_.progress.update + 1));
+  note_anomaly(watch_->check_forward(loss, "training_step()"));
+  guarded([&] { return concat("the backward pass at update ", state_.progress.update + 1); },
+          [&] { (scaler_ ? scaler_->scale(loss) : loss).backward(); });
+  if (!scaler_) note_anomaly(watch_->check_backward("the backward pass"));
+}
+
+void Trainer::note_anomaly(const std::string& found) {
+  if (anomaly_.empty()) anomaly_ = found;
+}
+
+void Trainer::judge_anomaly() {
+  if (anomaly_.empty() || state_.skip_step) return;
+  const std::int64_t update = state_.progress.update + 1;
+  if (options_.exit_on_nan_losses) {
+    throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", anomaly_,
+                kNotFiniteAdvice);
   }
-  guarded(where, [&] { (scaler_ ? scaler_->scale(loss) : loss).backward(); });
-  if (options_.detect_anomaly && !scaler_) watch_->check_backward(where());
+  if (std::exchange(anomaly_told_, true)) return;
+  log::warning("[nan] update ", update, ": ", anomaly_,
+               "; training goes on, as training.exit_on_nan_losses = false says, and later ones "
+               "are not told");
 }
 
 void Trainer::step() {
@@ -170,15 +189,16 @@ void Trainer::step() {
   const bool overflow = clip();
   call("on_step_start", &Callback::on_step_start);
   rate_.set(state_.progress.update);
-  if (!overflow && !state_.skip_step) {
-    guarded(
-        [&] { return concat("step() of the optimizer at update ", state_.progress.update + 1); },
-        [&] {
-          const at::NoGradGuard no_grad;
-          parts_.optimizer.step();
-        });
-    if (parts_.average != nullptr) parts_.average->update(state_.progress.update + 1);
+  if (overflow || state_.skip_step) {
+    if (buffers_) buffers_->restore();
+    return;
   }
+  guarded([&] { return concat("step() of the optimizer at update ", state_.progress.update + 1); },
+          [&] {
+            const at::NoGradGuard no_grad;
+            parts_.optimizer.step();
+          });
+  if (parts_.average != nullptr) parts_.average->update(state_.progress.update + 1);
 }
 
 // Makes the gradients ready for the step. True when they overflowed in fp16: then there is none.
@@ -212,9 +232,13 @@ double Trainer::seconds_of_training() const {
   return seconds_before_ + now.count();
 }
 
+std::optional<double> Trainer::max_time_left() const {
+  if (!options_.max_seconds) return std::nullopt;
+  return std::max(*options_.max_seconds - seconds_of_training(), 0.0);
+}
+
 void Trainer::stop_when_time_is_up() {
-  if (!options_.max_seconds || state_.should_stop) return;
-  if (seconds_of_training() < *options_.max_seconds) return;
+  if (state_.should_stop || max_time_left().value_or(1) > 0) return;
   log::info("[train] training.max_time is over after update ", state_.progress.update);
   state_.should_stop = true;
 }
@@ -240,7 +264,7 @@ void Trainer::check_losses() const {
 
 // False when a stop signal cut it short: then it is as if it had not begun.
 bool Trainer::validate() {
-  const at::Tensor rng_before = rng_state(parts_.device);
+  const RngStates rng_before = rng_states(parts_.device);
   call("on_validation_start", &Callback::on_validation_start);
   try {
     const Numbers numbers = [&] {
@@ -257,7 +281,7 @@ bool Trainer::validate() {
     });
     return true;
   } catch (const Stopped&) {
-    set_rng_state(parts_.device, rng_before);
+    set_rng_states(parts_.device, rng_before);
     return false;
   }
 }

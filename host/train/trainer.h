@@ -18,9 +18,11 @@
 #include "host/device/grad_scaler.h"
 #include "host/train/callback_list.h"
 #include "host/train/interval.h"
+#include "host/train/kept_buffers.h"
 #include "host/train/learning_rate.h"
 #include "host/train/meter.h"
 #include "host/train/phase_times.h"
+#include "host/train/restore_report.h"
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/optimizer.h"
@@ -54,25 +56,21 @@ struct TrainerOptions {
   std::string criteria = {};       // which number of a validation the scheduler observes
   bool exit_on_nan_losses = true;
   bool detect_anomaly = false;
+  // By a callback. False spares the copy of the model's buffers that each update begins with.
+  bool steps_may_be_skipped = true;
 };
 
 struct TrainerParts {
   BaseModel& model;
   Optimizer& optimizer;
-  Scheduler* scheduler;  // null: the learning rate stays
-  BatchSource& batches;
+  Scheduler* scheduler;               // null: the learning rate stays
+  BatchSource& batches;               // at least one
   std::function<Numbers()> validate;  // empty: there is no validation split
   c10::Device device;
   WeightAverage* average = nullptr;  // null: the weights themselves are evaluated and saved
 };
 
 enum class Outcome { kFinished, kInterrupted };
-
-// What a checkpoint had for a run, in words for the log.
-struct RestoreReport {
-  std::vector<std::string> taken;
-  std::vector<std::string> left;
-};
 
 class Trainer {
  public:
@@ -107,6 +105,7 @@ class Trainer {
   [[nodiscard]] const TrainerState& state() const noexcept { return state_; }
   [[nodiscard]] LossMeter& meter() noexcept { return meter_; }
   [[nodiscard]] PhaseTimes& times() noexcept { return times_; }
+  [[nodiscard]] const PhaseTimes& times() const noexcept { return times_; }
   [[nodiscard]] const Optimizer& optimizer() const noexcept { return parts_.optimizer; }
   [[nodiscard]] c10::Device device() const noexcept { return parts_.device; }
   [[nodiscard]] double lr() const { return parts_.optimizer.lr(); }
@@ -120,6 +119,12 @@ class Trainer {
   // Throws Error{kNan} when a loss became NaN or infinite; nothing when that is allowed. Reads the
   // losses, and so waits for the device.
   void check_losses() const;
+  // "training_step() made a NaN; ...", where training.detect_anomaly found one in the update in
+  // hand; else empty. What no callback takes for a reason to stop or to skip is one to stop, unless
+  // losses that are not finite are allowed.
+  [[nodiscard]] const std::string& anomaly() const noexcept { return anomaly_; }
+  // Seconds until training.max_time is over, 0 at least; nothing where it is not set.
+  [[nodiscard]] std::optional<double> max_time_left() const;
   // Samples that run() has trained on, in this process.
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
@@ -131,6 +136,8 @@ class Trainer {
   void run_batches(std::int64_t count, SampleList& batch, ModelOutput& output);
   ModelOutput forward(const SampleList& batch);
   void backward(const ModelOutput& output, std::int64_t group_size);
+  void note_anomaly(const std::string& found);
+  void judge_anomaly();
   void step();
   bool clip();
   void count_update();
@@ -138,8 +145,11 @@ class Trainer {
   void complete_update();
   bool validate();
   void check_validation(const Numbers& numbers) const;
-  void restore_weights(const CheckpointContent& content, const ResetConfig& reset);
-  void restore_counts(const CheckpointContent& content);
+  void restore_weights(const CheckpointContent& content, const ResetConfig& reset,
+                       RestoreReport& report);
+  void restore_counts(const CheckpointContent& content, bool is_reset, RestoreReport& report);
+  void restore_random_numbers(const CheckpointContent& content, bool is_reset,
+                              RestoreReport& report);
   [[nodiscard]] double seconds_of_training() const;
   // Is no update to come after this one, unless it is by a stop signal?
   [[nodiscard]] bool last_update() const;
@@ -151,7 +161,10 @@ class Trainer {
   LearningRate rate_;
   Interval evaluation_;
   std::optional<GradScaler> scaler_;
-  std::optional<AnomalyWatch> watch_;  // while run() runs
+  std::optional<AnomalyWatch> watch_;   // while run() runs
+  std::optional<KeptBuffers> buffers_;  // nothing where no step is skipped
+  std::string anomaly_;                 // of the update in hand
+  bool anomaly_told_ = false;           // one that training goes on with
   LossMeter meter_;
   PhaseTimes times_;
   CallbackList callbacks_;

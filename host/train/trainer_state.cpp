@@ -6,14 +6,14 @@
 #include "host/train/weight_average.h"
 #include "pergola/error.h"
 
+#include <set>
 #include <utility>
 
 namespace pergola::host {
 namespace {
 
 constexpr const char* kOptimizerPrefix = "optimizer/";
-
-std::string rng_key(c10::Device device) { return device.is_cuda() ? "rng/cuda" : "rng/cpu"; }
+constexpr const char* kRngPrefix = "rng/";
 
 const Value& require(const Value& state, const char* path) {
   const Value* value = state.find(path);
@@ -24,8 +24,8 @@ const Value& require(const Value& state, const char* path) {
   return *value;
 }
 
-std::map<std::string, at::Tensor> optimizer_state(const CheckpointContent& content) {
-  const std::string prefix = kOptimizerPrefix;
+std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
+                                                const CheckpointContent& content) {
   std::map<std::string, at::Tensor> state;
   for (const auto& [key, tensor] : content.trainer) {
     if (key.starts_with(prefix)) state.emplace(key.substr(prefix.size()), tensor);
@@ -33,10 +33,12 @@ std::map<std::string, at::Tensor> optimizer_state(const CheckpointContent& conte
   return state;
 }
 
+bool is_empty(const Value& state) { return !state.is_table() || state.as_table().empty(); }
+
 void load_optimizer(Optimizer& optimizer, const CheckpointContent& content) {
   try {
     guarded("load_state_dict() of the optimizer",
-            [&] { optimizer.load_state_dict(optimizer_state(content)); });
+            [&] { optimizer.load_state_dict(tensors_under(kOptimizerPrefix, content)); });
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kCheckpoint) throw;
     throw Error(ErrorKind::kCheckpoint, error.what(),
@@ -54,7 +56,9 @@ CheckpointContent Trainer::content() const {
   for (const auto& [key, tensor] : optimizer) {
     content.trainer.emplace_back(kOptimizerPrefix + key, tensor);
   }
-  content.trainer.emplace_back(rng_key(parts_.device), rng_state(parts_.device));
+  for (const auto& [kind, rng] : rng_states(parts_.device)) {
+    content.trainer.emplace_back(kRngPrefix + kind, rng);
+  }
   if (parts_.average != nullptr) parts_.average->exchange(content.model, content.trainer);
   const Progress& progress = state_.progress;
   content.state["progress"] = Value::Table{{"epoch", progress.epoch},
@@ -63,7 +67,8 @@ CheckpointContent Trainer::content() const {
                                            {"samples_seen", progress.samples_seen},
                                            {"validation_pending", validation_pending_},
                                            {"interval_ended", interval_ended_}};
-  if (options_.max_seconds) content.state["seconds"] = seconds_of_training();
+  content.state["seconds"] = seconds_of_training();
+  if (const auto seconds = evaluation_.seconds()) content.state["evaluation_seconds"] = *seconds;
   content.state["meter"] = meter_.state_dict();
   content.state["scheduler"] = rate_.state_dict();
   if (scaler_) content.state["scaler"] = scaler_->state_dict();
@@ -76,30 +81,39 @@ CheckpointContent Trainer::content() const {
 
 RestoreReport Trainer::restore(const CheckpointContent& content, const ResetConfig& reset) {
   RestoreReport report;
-  const auto take = [&](bool wanted, const char* what) {
-    (wanted ? report.taken : report.left).emplace_back(what);
-    return wanted;
-  };
-  restore_weights(content, reset);
-  take(true, "weights");
-  if (take(!reset.all && !reset.optimizer, "optimizer")) load_optimizer(parts_.optimizer, content);
-  if (take(!reset.all && !reset.counts, "counts, schedule, callbacks and random numbers")) {
-    restore_counts(content);
+  const bool begins_anew = reset.all || reset.counts;
+  restore_weights(content, reset, report);
+  if (report.take({.name = "optimizer", .is_reset = reset.all || reset.optimizer})) {
+    load_optimizer(parts_.optimizer, content);
   }
+  restore_counts(content, begins_anew, report);
   const Value* const scaler = content.state.find("scaler");
-  if (scaler_ && scaler != nullptr && take(!reset.all && !reset.fp16_scaler, "loss scaler")) {
+  if (report.take({.name = "loss scaler",
+                   .is_saved = scaler != nullptr,
+                   .is_used = scaler_.has_value(),
+                   .is_reset = reset.all || reset.fp16_scaler})) {
     scaler_->load_state_dict(*scaler);
   }
+  restore_random_numbers(content, begins_anew, report);
   return report;
 }
 
-void Trainer::restore_weights(const CheckpointContent& content, const ResetConfig& reset) {
+void Trainer::restore_weights(const CheckpointContent& content, const ResetConfig& reset,
+                              RestoreReport& report) {
   StateDict model = content.model;
   StateDict trainer = content.trainer;
   const StateDict average = take_average(model, trainer);
   guarded("load_state_dict() of the model",
           [&] { parts_.model.load_state_dict(std::move(model), Strict::kYes); });
-  if (parts_.average != nullptr && (reset.all || reset.counts)) {
+  report.take({.name = "weights"});
+  const bool begins_anew = reset.all || reset.counts;
+  // Whether one that is missing should be there, the average says itself.
+  if (!average.empty()) {
+    report.take({.name = "averaged weights",
+                 .is_used = parts_.average != nullptr,
+                 .is_reset = begins_anew});
+  }
+  if (parts_.average != nullptr && begins_anew) {
     parts_.average->restore({}, /*update=*/0);
   } else if (parts_.average != nullptr) {
     const Value* const update = content.state.find("progress.update");
@@ -108,15 +122,41 @@ void Trainer::restore_weights(const CheckpointContent& content, const ResetConfi
     log::info(
         "[ema] the checkpoint's averaged weights are left out: training goes on with its own");
   }
-  guarded("on_load_checkpoint() of the model",
-          [&] { parts_.model.on_load_checkpoint(require(content.state, "extras")); });
+  const Value& extras = require(content.state, "extras");
+  if (!is_empty(extras)) report.take({.name = "the model's extras", .is_reset = reset.all});
+  if (reset.all) return;
+  guarded("on_load_checkpoint() of the model", [&] { parts_.model.on_load_checkpoint(extras); });
 }
 
-void Trainer::restore_counts(const CheckpointContent& content) {
-  for (const auto& [key, tensor] : content.trainer) {
-    // A run that moves to another kind of device keeps its weights, not its random numbers.
-    if (key == rng_key(parts_.device)) set_rng_state(parts_.device, tensor);
+// A run that moves to another kind of device goes on with the generators that both have.
+void Trainer::restore_random_numbers(const CheckpointContent& content, bool is_reset,
+                                     RestoreReport& report) {
+  const RngStates saved = tensors_under(kRngPrefix, content);
+  const RngStates own = rng_states(parts_.device);
+  std::set<std::string> kinds;
+  for (const auto* known : {&saved, &own}) {
+    for (const auto& [kind, state] : *known) kinds.insert(kind);
   }
+  for (const std::string& kind : kinds) {
+    report.take({.name = concat("random numbers (", kind, ")"),
+                 .is_saved = saved.contains(kind),
+                 .is_used = own.contains(kind),
+                 .is_reset = is_reset});
+  }
+  if (!is_reset) set_rng_states(parts_.device, saved);
+}
+
+void Trainer::restore_counts(const CheckpointContent& content, bool is_reset,
+                             RestoreReport& report) {
+  report.take({.name = "counts", .is_reset = is_reset});
+  // Some schedules have no state but the number of the update.
+  const Value* const schedule = content.state.find("scheduler");
+  report.take({.name = "schedule",
+               .is_saved = rate_.is_scheduled() || (schedule != nullptr && !is_empty(*schedule)),
+               .is_used = rate_.is_scheduled(),
+               .is_reset = is_reset});
+  report.take({.name = "callbacks", .is_reset = is_reset});
+  if (is_reset) return;
   Progress& progress = state_.progress;
   progress.epoch = require(content.state, "progress.epoch").as_integer();
   progress.update = require(content.state, "progress.update").as_integer();
@@ -128,8 +168,12 @@ void Trainer::restore_counts(const CheckpointContent& content) {
   };
   validation_pending_ = flag("progress.validation_pending");
   interval_ended_ = flag("progress.interval_ended");
-  const Value* const seconds = content.state.find("seconds");
-  seconds_before_ = seconds == nullptr ? 0 : seconds->as_float();
+  const auto seconds = [&](const char* path) {
+    const Value* value = content.state.find(path);
+    return value == nullptr ? 0 : value->as_float();
+  };
+  seconds_before_ = seconds("seconds");
+  evaluation_.restore(seconds("evaluation_seconds"));
   meter_.load_state_dict(require(content.state, "meter"));
   rate_.load_state_dict(require(content.state, "scheduler"));
   callbacks_.restore(content);

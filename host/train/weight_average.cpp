@@ -14,7 +14,7 @@
 namespace pergola::host {
 namespace {
 
-constexpr std::string_view kPrefix = "weights/";
+constexpr std::string_view kWeightPrefix = "weights/";
 
 // Whether a tensor is all that is in its memory.
 bool fills_storage(const at::Tensor& tensor) {
@@ -110,7 +110,7 @@ void WeightAverage::exchange(StateDict& model, StateDict& trainer) const {
   for (auto& [name, tensor] : model) {
     const auto place = places_.find(name);
     if (place == places_.end()) continue;
-    trainer.emplace_back(std::string(kPrefix) + name, tensor);
+    trainer.emplace_back(std::string(kWeightPrefix) + name, tensor);
     tensor = averages_[place->second];
   }
 }
@@ -145,8 +145,8 @@ StateDict take_average(StateDict& model, StateDict& trainer) {
   for (std::size_t i = 0; i < model.size(); ++i) places.emplace(model[i].first, i);
   StateDict average;
   for (const auto& [key, tensor] : trainer) {
-    if (!key.starts_with(kPrefix)) continue;
-    const std::string name = key.substr(kPrefix.size());
+    if (!key.starts_with(kWeightPrefix)) continue;
+    const std::string name = key.substr(kWeightPrefix.size());
     const auto place = places.find(name);
     if (place == places.end()) {
       throw Error(ErrorKind::kCheckpoint, "trainer.safetensors of the checkpoint has ", key,
@@ -155,7 +155,7 @@ StateDict take_average(StateDict& model, StateDict& trainer) {
     }
     average.emplace_back(name, std::exchange(model[place->second].second, tensor));
   }
-  std::erase_if(trainer, [](const auto& entry) { return entry.first.starts_with(kPrefix); });
+  std::erase_if(trainer, [](const auto& entry) { return entry.first.starts_with(kWeightPrefix); });
   return average;
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// File operations of which the nth fails, once or with all that come after it.
-// Not thread-safe: what is tested saves in the thread of the test.
+// File operations of which the nth fails, once or with all that come after it. Thread-safe.
 #pragma once
 
 #include "host/support/file_ops.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 
 namespace pergola::host::fault_test {
 
@@ -37,8 +37,9 @@ class FaultyOps final : public FileOps {
     return fails() ? -1 : system_.open(path, flags, mode);
   }
   ssize_t write(int fd, const void* bytes, std::size_t size) override {
-    if (is_half()) return system_.write(fd, bytes, std::max<std::size_t>(1, size / 2));
-    return fails_now() ? -1 : system_.write(fd, bytes, size);
+    const End end = next(/*is_write=*/true);
+    if (end == End::kFails) return -1;
+    return system_.write(fd, bytes, end == End::kHalf ? std::max<std::size_t>(1, size / 2) : size);
   }
   int ftruncate(int fd, off_t size) override { return fails() ? -1 : system_.ftruncate(fd, size); }
   int fsync(int fd) override { return fails() ? -1 : system_.fsync(fd); }
@@ -67,25 +68,25 @@ class FaultyOps final : public FileOps {
  private:
   static constexpr int kAll = 1'000'000;
 
-  // Counts a call that is no write.
-  bool fails() {
+  enum class End { kDone, kHalf, kFails };
+
+  bool fails() { return next(/*is_write=*/false) == End::kFails; }
+
+  // Counts a call, and says how it ends.
+  End next(bool is_write) {
+    const std::lock_guard<std::mutex> lock(mutex_);
     ++count_;
-    return fault_ != Fault::kShortWrite && fails_now();
-  }
-  // Counts a write: does it take a half of its bytes?
-  bool is_half() {
-    ++count_;
-    if (fault_ == Fault::kShortWrite) return count_ >= nth_ && count_ <= last_;
-    if (fault_ != Fault::kNoSpace || count_ != nth_) return false;
-    last_ = std::max(last_, nth_ + 1);  // so that the rest of the bytes is refused
-    return true;
-  }
-  [[nodiscard]] bool fails_now() const {
-    if (count_ < nth_ || count_ > last_ || fault_ == Fault::kShortWrite) return false;
+    if (count_ < nth_ || count_ > last_) return End::kDone;
+    if (fault_ == Fault::kShortWrite) return is_write ? End::kHalf : End::kDone;
+    if (fault_ == Fault::kNoSpace && is_write && count_ == nth_) {
+      last_ = std::max(last_, nth_ + 1);  // so that the rest of the bytes is refused
+      return End::kHalf;
+    }
     errno = fault_ == Fault::kNoSpace ? ENOSPC : fault_ == Fault::kBadDisk ? EIO : EINTR;
-    return true;
+    return End::kFails;
   }
 
+  std::mutex mutex_;
   FileOps& system_;
   Fault fault_;
   int last_;

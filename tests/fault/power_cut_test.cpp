@@ -38,12 +38,13 @@ class PowerCutInSavesTest : public PowerCutTest, public testing::WithParamInterf
   }
 };
 
-std::string case_name(const testing::TestParamInfo<Replacing>& info) {
+std::string replacing_name(const testing::TestParamInfo<Replacing>& info) {
   return info.param == Replacing::kExchange ? "exchanged" : "moved_aside";
 }
 
 INSTANTIATE_TEST_SUITE_P(Replacing, PowerCutInSavesTest,
-                         testing::Values(Replacing::kExchange, Replacing::kMoveAside), case_name);
+                         testing::Values(Replacing::kExchange, Replacing::kMoveAside),
+                         replacing_name);
 
 // The updates whose checkpoints are the best ones of a run.
 std::set<std::int64_t> best_in(const CheckpointStore& store) {

@@ -64,6 +64,24 @@ TEST_F(GpuGuardsTest, TheAverageOfALstmIsWhatACheckpointHolds) {
   }
 }
 
+// What is drawn on the GPU has a generator of its own.
+TEST_F(GpuGuardsTest, AModelThatDrawsOnTheCpuResumesExactly) {
+  const auto run_to = [&](const std::string& end, Words more) {
+    more.insert(more.end(),
+                {"training.deterministic=true", "run_type=train",
+                 "model_config.goes_wrong.cpu_noise=true", "training.max_updates=" + end});
+    const Result result = on_gpu("goes_wrong", more);
+    expect_success(result);
+    return result.err;
+  };
+  run_to("12", {});
+  std::filesystem::rename(path("run"), path("whole"));
+  run_to("5", {});
+  EXPECT_THAT(run_to("12", {"--resume"}),
+              HasSubstr("random numbers (cpu), random numbers (cuda)\n"));
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+}
+
 TEST_F(GpuGuardsTest, TuneFindsARateAndABatchSize) {
   const Result lr = pergola({"tune", "lr", "boring.toml", "--device", "cuda"});
   expect_success(lr);

@@ -2,21 +2,12 @@
 // Checkpoints that are wrong: exit code 5, and which file is wrong and how.
 #include "integration/run_test.h"
 
-#include <linux/capability.h>
-#include <sys/prctl.h>
-
 #include <regex>
 
 namespace pergola::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-// In the child: root looks into everything, unless it gives that up.
-void drop_root_override() {
-  ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-  ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-}
 
 class BadCheckpoint : public RunTest {
  protected:

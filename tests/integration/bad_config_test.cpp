@@ -284,7 +284,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"KeyOfMmf",
                  {"training.fast_read=true"},
                  {"training.fast_read (command line) is a key of MMF's that Pergola does not take: "
-                  "leave it out"}},
+                  "files that were read stay in the system's page cache; leave it out"}},
         BadWords{"TwoMetricsOfOneKey",
                  {"evaluation.metrics=[\"accuracy\", \"accuracy\"]"},
                  {"evaluation.metrics[1]", "is a second metric with the key 'accuracy'"}},

@@ -2,9 +2,6 @@
 // Plugins that are wrong: exit code 3, the file's name, no step of training.
 #include "integration/run_test.h"
 
-#include <linux/capability.h>
-#include <sys/prctl.h>
-
 namespace pergola::test {
 namespace {
 
@@ -155,11 +152,7 @@ TEST_F(BadPlugin, ThatMayNotBeReadIsRefused) {
   write("plugins/good.so", read_file(fixture_plugin("good")));
   fs::permissions(path("plugins/good.so"), fs::perms::none);
   Launch launch = train_launch({"plugins.path=[]", "--plugin-path", "plugins"});
-  // Root reads everything, unless it gives that up.
-  launch.prepare = [] {
-    ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-    ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-  };
+  launch.prepare = &drop_root_override;
   expect_refused(run(launch), {"plugins/good.so", "Permission denied"});
 }
 

@@ -11,7 +11,7 @@ using fixtures::npy_header;
 using fixtures::npy_of;
 using ::testing::HasSubstr;
 
-constexpr const char* kConfig = R"(
+constexpr const char* kImageTextConfig = R"(
 model = "pythia"
 dataset = "image_text"
 run_type = "train_test"
@@ -50,7 +50,7 @@ transform = { type = "linear", params = { out_dim = 1 } }
 class ImageTextRunTest : public RunTest {
  protected:
   ImageTextRunTest() {
-    write("own.toml", kConfig);
+    write("own.toml", kImageTextConfig);
     write("data/image_text/classes.txt", "red\ngreen\nblue\n");
     std::string train;
     std::string test;
@@ -77,7 +77,10 @@ class ImageTextRunTest : public RunTest {
 };
 
 TEST_F(ImageTextRunTest, LearnsFromRegionFeaturesAndPredicts) {
-  expect_success(train({}, "own"));
+  expect_success(train({"evaluation.predict_file_format=csv"}, "own"));
+  const std::string table = text("run/predictions/image_text_test.csv");
+  EXPECT_THAT(table, ::testing::StartsWith("answer,id,probability"));
+  EXPECT_EQ(std::ranges::count(table, '\n'), 7);
   const Json rows = json("run/predictions/image_text_test.json");
   ASSERT_EQ(rows.size(), 6U);
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -158,6 +158,13 @@ TEST_F(RunTest, PositionTablesOfAnotherLengthAreTakenOnRequest) {
   expect_error(train(longer, "visual_bert"), kCheckpoint,
                {"has 3 of 62 weights in other shapes than the model",
                 "set checkpoint.pretrained_resize_positions = true"});
+  Words without = longer;
+  without.emplace_back("checkpoint.bypass_shape_mismatch=true");
+  expect_success(train(without, "visual_bert"));
+  // The third is the row of places, which the model makes itself.
+  EXPECT_THAT(text("run/log.txt"),
+              HasSubstr("took 59 of the model's 61 weights (Pergola checkpoint); 2 missing in it, "
+                        "3 left out of it"));
   longer.emplace_back("checkpoint.pretrained_resize_positions=true");
   expect_success(train(longer, "visual_bert"));
   EXPECT_THAT(text("run/log.txt"), AllOf(HasSubstr("took 62 of the model's 62 weights"),

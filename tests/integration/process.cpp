@@ -2,6 +2,7 @@
 #include "integration/process.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -78,6 +79,11 @@ Process::Process(const Launch& launch) {
   checked(::openpty(&terminal_fd_, &slave, nullptr, nullptr, &size), "openpty");
   start(launch, slave);
   ::close(slave);
+}
+
+void drop_root_override() {
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+  ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
 }
 
 void Process::start(const Launch& launch, int stderr_fd) {

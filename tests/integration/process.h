@@ -24,6 +24,9 @@ struct Launch {
   bool terminal = false;  // stderr is a terminal of 80 columns; otherwise a file
 };
 
+// For Launch::prepare: root obeys permissions like everybody else, from the program on.
+void drop_root_override();
+
 struct Result {
   int exit_code = -1;  // -1 when a signal ended the process
   int killed_by = 0;   // that signal

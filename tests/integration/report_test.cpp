@@ -5,6 +5,7 @@
 #include "integration/run_test.h"
 
 #include <png.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -50,6 +51,23 @@ TEST_F(ReportTest, ACopyOfARunHasAReportElsewhere) {
   expect_success(pergola({"report", "copy", "--output", "page.html", "--samples", "3"}));
   EXPECT_THAT(text("page.html"), HasSubstr("</html>"));
   EXPECT_FALSE(fs::exists(path("copy/report.html")));
+}
+
+// As root, the rename of a page into its place would take away a device, too.
+TEST_F(ReportTest, OnlyFilesAreReplaced) {
+  write("run/metrics.jsonl", "");
+  write("page.html", "old");
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  fs::create_symlink("page.html", path("link.html"));
+  expect_error(report({"--output", "pipe"}), kCheckpoint,
+               {"cannot write the report to pipe: it is a pipe or a device, and no regular file; "
+                "name a file with --output"});
+  EXPECT_TRUE(fs::is_fifo(path("pipe")));
+  const Result result = report({"--output", "link.html"});
+  expect_success(result);
+  EXPECT_EQ(result.out, "link.html\n");
+  EXPECT_TRUE(fs::is_symlink(path("link.html")));
+  EXPECT_THAT(text("page.html"), HasSubstr("</html>"));
 }
 
 TEST_F(ReportTest, WhatIsNoRunIsRefused) {
@@ -130,7 +148,8 @@ class ReportInBrowserTest : public ReportTest {
     }
     write("run/metrics.jsonl", lines);
     write("run/config.toml", "model = \"m\"  # command line\ntraining.experiment_name = \"" +
-                                 kHostile + "\"\ntraining.seed = 1  # defaults\n");
+                                 kHostile + "\"\ntraining.seed = 1  # defaults\nenv.data_dir = \"" +
+                                 path("data").string() + "\"\n");
     std::string rows = "[\n";
     for (int i = 0; i < 12; ++i) {
       rows += "{\"answer\":\"red\",\"target\":\"" + std::string(i % 3 == 0 ? "blue" : "red") +

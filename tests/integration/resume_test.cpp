@@ -199,6 +199,38 @@ TEST_F(ResumeTest, ConfigKeyMeansTheSameAsTheOption) {
   EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 2 of 12"));
 }
 
+// Keys that cannot change what is learnt, such as log_interval, are not told.
+TEST_F(ResumeTest, KeysThatAreOthersThanInTheCheckpointAreToldInOneLine) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  const Result result = train({"--resume", "training.max_updates=4", "optimizer.params.lr=0.001",
+                               "training.clip_gradients=true", "training.max_grad_l2_norm=0.5",
+                               "training.log_interval=2", "run_type=train"});
+  expect_success(result);
+  EXPECT_THAT(result.err,
+              HasSubstr("[resume] the config is not the checkpoint's: optimizer.params.lr = 0.001 "
+                        "(it was 0.01), training.clip_gradients = true (it was false), "
+                        "training.max_grad_l2_norm = 0.5 (it was not set), training.max_updates = "
+                        "4 (it was 3)\n"));
+  const Result same = train({"--resume", "training.max_updates=4", "optimizer.params.lr=0.001",
+                             "training.clip_gradients=true", "training.max_grad_l2_norm=0.5"});
+  expect_success(same);
+  EXPECT_THAT(same.err, Not(HasSubstr("the config is not the checkpoint's")));
+}
+
+TEST_F(ResumeTest, OfManyOtherKeysTheFirstEightAreTold) {
+  expect_success(train({"training.max_updates=3", "run_type=train"}));
+  const Result result = train(
+      {"--resume", "training.max_updates=3", "run_type=train", "training.early_stop.patience=5",
+       "training.ema.decay=0.5", "training.ema.enabled=true", "training.nan_guard.limit=4",
+       "training.nan_guard.save_batch=false", "training.spike_guard.action=warn",
+       "training.spike_guard.enabled=true", "training.spike_guard.limit=3",
+       "training.spike_guard.window=64", "training.spike_guard.zscore=5.0"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("checkpoint's: training.early_stop.patience = 5 (it was 4000), "
+                                    "training.ema.decay = 0.5 (it was 0.999)"));
+  EXPECT_THAT(result.err, HasSubstr("training.spike_guard.limit = 3 (it was 10), and 2 more\n"));
+}
+
 TEST_F(ResumeTest, DrawnSeedStaysTheSame) {
   expect_success(train({"training.seed=-1", "training.max_updates=2"}));
   const Json seed = json("run/checkpoints/last/state.json").at("seed");

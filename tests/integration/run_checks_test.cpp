@@ -179,6 +179,16 @@ TEST_F(ContinuationTest, OtherSamplesInAnUpdateAreRefusedWithEachValue) {
                  {"training.update_frequency = 2 (it was 1), training.seed = 7 (it was 1234)"});
 }
 
+// It wins over batch_size.
+TEST_F(ContinuationTest, AnotherBatchSizeOfTheDeviceIsRefused) {
+  const std::string own = "training.batch_size_per_device=";
+  expect_success(train({own + "4", "training.max_updates=3", "run_type=train"}));
+  expect_refused({own + "16", "run_type=train"},
+                 {"training.batch_size_per_device = 16 (it was 4)"});
+  expect_refused({"run_type=train"}, {"training.batch_size = 8 (it was 4)"});
+  expect_success(train({"training.batch_size=4", "--resume", "run_type=train"}));
+}
+
 TEST_F(ContinuationTest, AnotherOptimizerIsRefused) {
   expect_success(train({"training.max_updates=3", "run_type=train"}));
   expect_refused({"optimizer={type=\"sgd\", params={lr=0.1}}"},

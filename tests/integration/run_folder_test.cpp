@@ -3,11 +3,9 @@
 #include "integration/run_test.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,12 +17,6 @@ namespace fs = std::filesystem;
 using ::testing::Contains;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
-
-// In the child: root obeys permissions like everybody else, from the next program on.
-void drop_root_override() {
-  ::prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-  ::prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-}
 
 // In the child: files may not grow beyond 32 KiB, half of the weights; the logs are smaller.
 void limit_file_size() {
@@ -234,7 +226,8 @@ TEST_F(RunFolderTest, FileThatCannotGrowEndsTheRunAndKeepsTheLastCheckpoint) {
 }
 
 TEST_F(RunFolderTest, ABestThatCouldNotBeSavedIsNotInTheSummary) {
-  const Result result = train_with(&limit_file_size, {"training.checkpoint_interval=0"});
+  const Result result = train_with(
+      &limit_file_size, {"training.checkpoint_interval=0", "checkpoint.save_in_background=false"});
   EXPECT_EQ(result.exit_code, kCheckpoint) << result;  // after the first validation
   EXPECT_EQ(metrics().back().at("split"), "val");
   EXPECT_FALSE(json("run/summary.json").contains("best"));
@@ -246,6 +239,19 @@ bool mount_small_disk(const char* folder) {
   return ::unshare(CLONE_NEWNS) == 0 &&
          ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
          ::mount("tmpfs", folder, "tmpfs", 0, "size=384k") == 0;
+}
+
+TEST_F(RunFolderTest, ABestThatFoundNoRoomIsNotInTheSummary) {
+  fs::create_directory(path("disk"));
+  if (!mount_small_disk(path("disk").c_str())) {
+    GTEST_SKIP() << "no permission to mount a file system here: " << std::strerror(errno);
+  }
+  const Result result =
+      pergola({"train", "boring.toml", "--run-dir", "disk/run", "training.checkpoint_interval=0",
+               "training.evaluation_interval=2"});
+  EXPECT_EQ(result.exit_code, kCheckpoint) << result;  // at the second one
+  EXPECT_EQ(json("disk/run/summary.json").at("best").at("update"), 2);
+  EXPECT_EQ(json("disk/run/checkpoints/best/state.json").at("progress").at("update"), 2);
 }
 
 TEST_F(RunFolderTest, FullDiskEndsTheRunAndKeepsTheLastCheckpoint) {

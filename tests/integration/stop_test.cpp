@@ -67,6 +67,7 @@ TEST_F(StopTest, KilledRunGoesOnFromItsLastCheckpointToTheSameBytes) {
   const Words often = {"training.checkpoint_interval=10", "checkpoint.max_to_keep=0"};
   const Result killed = stop_after(35, SIGKILL, often);
   EXPECT_EQ(killed.killed_by, SIGKILL) << killed;
+  EXPECT_EQ(json("run/summary.json").at("status"), "running");
   expect_success(train(with(with(kLong, often), {"--resume"}), "cnn_lstm"));
   expect_success(
       pergola(with(with({"train", "cnn_lstm.toml", "--run-dir", "whole"}, kLong), often)));
@@ -75,6 +76,30 @@ TEST_F(StopTest, KilledRunGoesOnFromItsLastCheckpointToTheSameBytes) {
   for (const std::string& name : listing("run/checkpoints")) {
     EXPECT_TRUE(name.starts_with("last/") || name.starts_with("best/")) << "left behind: " << name;
   }
+}
+
+// Both signals wait until the process may go on, so that it cannot end between them.
+TEST_F(StopTest, SecondSignalStopsAtOnceAndTheLastCheckpointIsWhole) {
+  const Words fewer = with(kLong, {"training.max_updates=40"});
+  const Words words =
+      with(fewer, {"training.checkpoint_interval=1", "checkpoint.max_to_keep=0", "--resume"});
+  for (const std::ptrdiff_t lines : {10, 25}) {
+    Process process(train_launch(words, "cnn_lstm"));
+    ASSERT_TRUE(wait_until(process, [&] {
+      const std::string rows = text("run/metrics.jsonl");
+      return std::count(rows.begin(), rows.end(), '\n') >= lines;
+    }));
+    for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) process.send(signal);
+    const Result stopped = process.wait();
+    EXPECT_THAT(stopped.exit_code, ::testing::AnyOf(128 + SIGTERM, 128 + SIGINT)) << stopped;
+    EXPECT_THAT(stopped.err, Not(HasSubstr("stopped by signal")));
+    EXPECT_THAT(text("run/summary.json"), Not(HasSubstr("interrupted")));
+    expect_success(pergola({"checkpoint", "verify", "run/checkpoints/last"}));
+  }
+  expect_success(train(words, "cnn_lstm"));
+  expect_success(pergola(with({"train", "cnn_lstm.toml", "--run-dir", "whole"}, fewer)));
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+  EXPECT_EQ(metrics("run"), metrics("whole"));
 }
 
 TEST_F(StopTest, SignalBeforeTheFirstUpdateStopsAsWell) {

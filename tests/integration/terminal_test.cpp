@@ -124,6 +124,34 @@ TEST_F(TerminalTest, LogSaysHowLargeTheModelAndItsPartsAre) {
               ContainsRegex("\\[model\\] its parts:\npart +parameters +trained +MiB\n"));
 }
 
+TEST_F(TerminalTest, ShouldNotLogShowsErrorsAloneAndLogTxtHasTheRest) {
+  const Words one = {"training.max_updates=1", "run_type=train", "training.should_not_log=true"};
+  const Result result = train_on_terminal(one);
+  expect_success(result);
+  EXPECT_EQ(result.err, "");
+  EXPECT_THAT(result.out, HasSubstr("status finished"));
+  EXPECT_THAT(text("run/log.txt"), HasSubstr("[train] update 1/1: "));
+  const Result refused = train_on_terminal(one);  // for its folder is taken
+  EXPECT_EQ(refused.exit_code, kCheckpoint);
+  EXPECT_THAT(refused.err, HasSubstr("error: "));
+}
+
+// tf32 on the CPU is a warning.
+TEST_F(TerminalTest, ColoredLogsCanBeTurnedOff) {
+  Launch launch = train_launch({"training.max_updates=1", "run_type=train", "--no-progress",
+                                "training.precision=tf32", "--overwrite"});
+  launch.terminal = true;
+  launch.environment["NO_COLOR"] = "";
+  const Result coloured = run(launch);
+  expect_success(coloured);
+  EXPECT_THAT(coloured.err, HasSubstr("\x1b[33mwarning: \x1b[0m[device] "));
+  launch.command.emplace_back("training.colored_logs=false");
+  const Result plain = run(launch);
+  expect_success(plain);
+  EXPECT_THAT(plain.err, HasSubstr("] warning: [device] "));
+  EXPECT_THAT(plain.err, Not(HasSubstr("\x1b")));
+}
+
 TEST_F(TerminalTest, LogLevelErrorLeavesStderrEmpty) {
   const Result result = train({"--log-level", "error"});
   expect_success(result);

@@ -59,6 +59,23 @@ TEST_F(PluginThatThrows, NowhereTrainsAndGoesOnWithItsOwnClassesOfEachKind) {
   EXPECT_EQ(numbers.at("test/throws_in/throws_in"), 24);  // the samples of the split
 }
 
+// The order of architecture.md; without a terminal there is no `progress`.
+TEST_F(PluginThatThrows, NowhereHasItsCallbackBeforeThoseOfTheHost) {
+  expect_success(train({"training.unfreeze=[{parameters=[\"*.bias\"], after=1}]",
+                        "training.tensorboard=true", "training.spike_guard.enabled=true",
+                        "training.early_stop.enabled=true", "training.max_updates=2",
+                        "optimizer={type=\"sgd\", params={lr=0.1}}", "--log-level", "debug"},
+                       "throws_in"));
+  std::istringstream log(text("run/log.txt"));
+  std::string order;
+  for (std::string line; std::getline(log, line);) {
+    const std::size_t at = line.find("[run] callback ");
+    if (at != std::string::npos) order += line.substr(line.find(": ", at) + 1);
+  }
+  EXPECT_EQ(order,
+            " throws_in unfreeze nan_guard spike_guard logging tensorboard early_stop checkpoint");
+}
+
 class PluginThatThrowsIn : public PluginThatThrows,
                            public ::testing::WithParamInterface<Throwing> {};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the keys of `training` and `checkpoint` do to a run, as its user sees it: where it begins,
-// how long it is, what it keeps.
+// What the keys of `training` and `checkpoint` do to a run, as its user sees it: how long it is,
+// what it keeps.
 #include "integration/run_test.h"
 
 #include <gmock/gmock.h>
@@ -8,8 +8,6 @@
 namespace pergola::test {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -47,6 +45,23 @@ TEST_F(TrainingOptionsTest, FastDevRunLeavesARunThatIsThereAlone) {
   EXPECT_EQ(text(weights()), weights_before);
 }
 
+TEST_F(TrainingOptionsTest, FastDevRunOfAnEvaluationLeavesThePredictionsAlone) {
+  expect_success(train({"training.max_updates=2"}));
+  const std::string predictions = text("run/predictions/easy_vqa_test.json");
+  ASSERT_NE(predictions, "");
+  const std::vector<std::string> before = listing("run");
+  for (const Words& command : {Words{"predict"}, Words{"train", "run_type=test"}}) {
+    Words words = {command.front(), "boring.toml", "--run-dir", "run", "training.fast_dev_run=1"};
+    words.insert(words.end(), command.begin() + 1, command.end());
+    const Result result = pergola(words);
+    expect_success(result);
+    EXPECT_THAT(result.out, Not(HasSubstr("predictions ")));
+    EXPECT_THAT(result.err, HasSubstr("a rehearsal with 1 batch of each split; nothing of it"));
+  }
+  EXPECT_EQ(text("run/predictions/easy_vqa_test.json"), predictions);
+  EXPECT_EQ(listing("run"), before);
+}
+
 // 44 samples in batches of 8 are 6 batches an epoch.
 TEST_F(TrainingOptionsTest, LimitedTrainBatchesMakeShorterEpochs) {
   expect_success(train({"training.limit_train_batches=2", "training.max_epochs=3",
@@ -81,68 +96,6 @@ TEST_F(TrainingOptionsTest, MaxTimeEndsTheRunWithAllThatBelongsToAnEnd) {
   EXPECT_THAT(points(), HasSubstr("test"));
 }
 
-// With a rate of almost nothing no validation is better than the one at update 4.
-TEST_F(TrainingOptionsTest, ResumeBestGoesOnFromTheBestOne) {
-  expect_success(train({"training.max_updates=4"}));
-  expect_success(train({"--resume", "optimizer.params.lr=1e-30"}));
-  ASSERT_EQ(state().at("progress").at("update"), 12);
-  const Result result = train({"--resume", "checkpoint.resume_best=true"});
-  expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/best at update 4 of 12: took "
-                                    "weights, optimizer, counts"));
-}
-
-TEST_F(TrainingOptionsTest, ResumeBestMakesDoWithTheNewest) {
-  expect_success(train({"training.max_updates=6"}));
-  std::filesystem::remove_all(path("run/checkpoints/best"));
-  const Result result = train({"--resume", "checkpoint.resume_best=true"});
-  expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("`best` cannot be used, so the newest checkpoint is: "));
-  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 6 of 12"));
-}
-
-TEST_F(TrainingOptionsTest, ResumeFileGoesOnInAnotherFolderToTheSameBytes) {
-  expect_success(train());
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
-  const Result result = pergola({"train", "boring.toml", "--run-dir", "other",
-                                 "checkpoint.resume_file=half/checkpoints/last"});
-  expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("[resume] from half/checkpoints/last at update 6 of 12"));
-  EXPECT_TRUE(same_bytes(weights("other"), weights("run")));
-}
-
-TEST_F(TrainingOptionsTest, ARunOfItsOwnIsResumedBeforeResumeFile) {
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
-  expect_success(train({"training.max_updates=9"}));
-  const Result result = train({"--resume", "checkpoint.resume_file=half"});
-  expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 9 of 12"));
-}
-
-TEST_F(TrainingOptionsTest, AResumeFileOfWeightsAloneBeginsAtUpdateZero) {
-  expect_success(train({"training.max_updates=4"}));
-  const Result result = pergola({"train", "boring.toml", "--run-dir", "other",
-                                 "checkpoint.resume_file=" + weights(), "run_type=train"});
-  expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("is no checkpoint of Pergola: takes its weights, and leaves "
-                                    "out all else"));
-  EXPECT_EQ(state("other").at("progress").at("update"), 12);
-}
-
-TEST_F(TrainingOptionsTest, AResumeFileThatIsNotThereIsSaidSo) {
-  expect_error(train({"checkpoint.resume_file=nowhere"}), kCheckpoint,
-               {"checkpoint.resume_file = \"nowhere\" is not there", "name a checkpoint's folder"});
-  expect_nothing_half_written();
-}
-
-// Its weights could be read, but the run would begin at update 0 without a word of the rest.
-TEST_F(TrainingOptionsTest, AResumeFileThatWasNeverFinishedIsRefused) {
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
-  std::filesystem::remove(path("half/checkpoints/last/MANIFEST.json"));
-  expect_error(train({"checkpoint.resume_file=half/checkpoints/last"}), kCheckpoint,
-               {"half/checkpoints/last has no MANIFEST.json"});
-}
-
 TEST_F(TrainingOptionsTest, FastDevRunNamesWhatItLacks) {
   Launch launch = train_launch({"training.fast_dev_run=true"});
   launch.environment["TMPDIR"] = "/nonexistent";
@@ -150,45 +103,25 @@ TEST_F(TrainingOptionsTest, FastDevRunNamesWhatItLacks) {
                {"there is no folder for temporary files", "set the variable TMPDIR"});
 }
 
-TEST_F(TrainingOptionsTest, ResetsLeaveOutWhatTheySay) {
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
-  const auto begin = [&](const std::string& run, const std::string& reset) {
-    const Result result = pergola({"train", "boring.toml", "--run-dir", run, "run_type=train",
-                                   "checkpoint.resume_file=half", "checkpoint.reset." + reset});
-    expect_success(result);
-    return result.err;
-  };
-  EXPECT_THAT(begin("counts", "counts=true"),
-              HasSubstr("at update 0 of 12: took weights, optimizer; left out counts, schedule, "
-                        "callbacks and random numbers"));
-  EXPECT_THAT(begin("optimizer", "optimizer=true"),
-              HasSubstr("at update 6 of 12: took weights, counts, schedule, callbacks and random "
-                        "numbers; left out optimizer"));
-  EXPECT_THAT(begin("all", "all=true"), HasSubstr("at update 0 of 12: took weights; left out"));
-}
-
-TEST_F(TrainingOptionsTest, CountsAreNotResetOverTheRunsOwnHistory) {
-  expect_success(train({"training.max_updates=3"}));
-  const std::string before = text("run/metrics.jsonl");
-  expect_error(train({"--resume", "checkpoint.reset.counts=true"}), kConfig,
-               {"would begin at update 0 over the run in run", "--run-dir"});
-  EXPECT_EQ(text("run/metrics.jsonl"), before);
-}
-
-TEST_F(TrainingOptionsTest, AnotherOptimizerIsSentToItsReset) {
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
-  expect_success(
-      pergola({"train", "boring.toml", "--run-dir", "other", "checkpoint.resume_file=half",
-               "checkpoint.reset.optimizer=true", "checkpoint.reset.counts=true",
-               "optimizer={type=\"sgd\", params={lr=0.1}}", "run_type=train"}));
-}
-
-TEST_F(TrainingOptionsTest, CheckpointsNameTheCommitOfTheWorkingDirectory) {
-  write(".git/HEAD", "ref: refs/heads/topic\n");
-  write(".git/refs/heads/topic", "0123456789abcdef0123456789abcdef01234567\n");
+TEST_F(TrainingOptionsTest, CheckpointsHoldTheCommitAndTheChangesOfTheWorkingDirectory) {
+  write("model.txt", "four layers\n");
+  const std::string git = "cd '" + path("").string() +
+                          "' && git init -q -b topic && git add . && " +
+                          "git -c user.name=Ada -c user.email=a@b.c commit -q -m 'Four layers'";
+  ASSERT_EQ(std::system(git.c_str()), 0);
+  write("model.txt", "five layers\n");
+  // A repository may name programs that git would run.
+  std::ofstream(path(".git/config"), std::ios::app)
+      << "[core]\n fsmonitor = touch ran\n[diff]\n external = touch ran\n";
   expect_success(train({"training.max_updates=1", "run_type=train"}));
-  EXPECT_EQ(state().at("git").at("branch"), "topic");
-  EXPECT_EQ(state().at("git").at("commit_hash"), "0123456789abcdef0123456789abcdef01234567");
+  const Json details = state().at("git");
+  EXPECT_EQ(details.at("branch"), "topic");
+  EXPECT_EQ(details.at("commit_hash").get<std::string>().size(), 40U);
+  EXPECT_EQ(details.at("commit_author"), "Ada");
+  EXPECT_EQ(details.at("commit_message"), "Four layers");
+  EXPECT_THAT(details.at("diff").get<std::string>(),
+              AllOf(HasSubstr("-four layers\n+five layers"), Not(HasSubstr("boring.toml"))));
+  EXPECT_FALSE(std::filesystem::exists(path("ran")));
   expect_success(pergola({"train", "boring.toml", "--run-dir", "other", "training.max_updates=1",
                           "run_type=train", "checkpoint.save_git_details=false"}));
   EXPECT_FALSE(state("other").contains("git"));

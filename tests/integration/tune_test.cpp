@@ -67,6 +67,25 @@ TEST_F(TuneTest, ABatchSizeThatIsTooLargeIsAConfigError) {
                {"training.batch_size = 64 is more than the training split has, which is 44"});
 }
 
+TEST_F(TuneTest, TheKeyThatWinsIsTheOneThatIsSuggested) {
+  const Result result = tune(
+      {"batch_size", "boring.toml", "training.batch_size=16", "training.batch_size_per_device=32"});
+  expect_success(result);
+  EXPECT_THAT(result.out, StartsWith("  batch_size  samples/s  MiB\n  32 "));
+  EXPECT_EQ(last_line(result.out), "training.batch_size_per_device = 32");
+}
+
+TEST_F(TuneTest, TheConfigSaysHowMuchIsLogged) {
+  const Result result = tune({"lr", "boring.toml", "training.logger_level=warning"});
+  expect_success(result);
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(TuneTest, WhatTrainingRefusesIsRefused) {
+  expect_error(tune({"lr", "boring.toml", "training.recompute=true"}), kConfig,
+               {"training.recompute = true, but model 'boring' has no parts"});
+}
+
 TEST_F(TuneTest, AnotherWordNamesTheClosest) {
   expect_error(tune({"batchsize", "boring.toml"}), kConfig,
                {"'batchsize' is nothing that can be tuned", "did you mean 'batch_size'?",

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // In the order of the state dict. Of the sizes of a BERT:
 class BertShapes {
@@ -71,4 +71,4 @@ class BertShapes {
   return shapes;
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -9,9 +9,9 @@
 namespace pergola::cnn_lstm {
 namespace {
 
-using testing::error_of;
+using test::error_of;
+using test::model_config;
 using ::testing::HasSubstr;
-using testing::model_config;
 using ::testing::SizeIs;
 
 constexpr const char* kSizes = "text_vocab_size = 80\nnum_final_outputs = 32";

@@ -8,14 +8,14 @@
 namespace pergola::cnn_lstm {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::logit_bce;
+using test::parameter_names;
+using test::without_gradient;
 using ::testing::ElementsAre;
-using testing::error_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::logit_bce;
-using testing::parameter_names;
-using testing::without_gradient;
 
 constexpr const char* kClevr = "text_vocab_size = 80\nnum_final_outputs = 32";
 
@@ -31,7 +31,7 @@ constexpr const char* kSmall = R"(
 
 std::shared_ptr<CnnLstm> build_small(const std::string& change = "") {
   torch::manual_seed(3);
-  return testing::build_model<CnnLstm>("cnn_lstm", {kSmall, change});
+  return test::build_model<CnnLstm>("cnn_lstm", {kSmall, change});
 }
 
 SampleList small_batch(std::int64_t samples) {
@@ -49,7 +49,7 @@ TEST(CnnLstmTest, AnnouncesItselfUnderItsKey) {
   }
   Registry registry;
   registry.publish(nodes, "cnn_lstm_test");
-  const auto model = registry.make_model("cnn_lstm", testing::model_config("cnn_lstm", {kSmall}));
+  const auto model = registry.make_model("cnn_lstm", test::model_config("cnn_lstm", {kSmall}));
   EXPECT_NE(dynamic_cast<CnnLstm*>(model.get()), nullptr);
 }
 
@@ -58,7 +58,7 @@ TEST(CnnLstmTest, AnnouncesItselfUnderItsKey) {
 // and MMF's own test allows 1.5e-4.
 TEST(CnnLstmTest, ClevrModelGivesMmfsLoss) {
   torch::manual_seed(1234);
-  const auto model = testing::build_model<CnnLstm>("cnn_lstm", {kClevr});
+  const auto model = test::build_model<CnnLstm>("cnn_lstm", {kClevr});
   EXPECT_EQ(model->num_parameters(), 977'854);
   SampleList batch;
   batch.add_field("text", torch::randint(1, 79, {10}, torch::kLong).unsqueeze(0));
@@ -141,7 +141,7 @@ TEST(CnnLstmTest, TheConfigChoosesTheActivation) {
 }
 
 TEST(CnnLstmTest, StateDictAndBackIsTheIdentity) {
-  testing::expect_state_dict_is_identity(*build_small(), *build_small());
+  test::expect_state_dict_is_identity(*build_small(), *build_small());
 }
 
 TEST(CnnLstmTest, StateDictHasMmfsNames) {
@@ -206,8 +206,8 @@ TEST(CnnLstmTest, TrainsInLowPrecision) {
   const auto loss = [&] {
     return logit_bce(model->forward(small_batch(4)).scores, torch::ones({4, 5}));
   };
-  testing::expect_trains_in(host::Precision::kBf16, *model, testing::kBf16Bound, loss);
-  testing::expect_trains_in(host::Precision::kFp16, *model, testing::kFp16Bound, loss);
+  test::expect_trains_in(host::Precision::kBf16, *model, test::kBf16Bound, loss);
+  test::expect_trains_in(host::Precision::kFp16, *model, test::kFp16Bound, loss);
   EXPECT_FALSE(model->enable_recompute());  // batch norm would count a batch twice
 }
 

@@ -9,14 +9,13 @@
 namespace pergola::fusions {
 namespace {
 
-using testing::error_of;
+using test::error_of;
 using ::testing::HasSubstr;
 
 FusionConfig parse(const std::string& model, const std::string& change) {
   const bool bow = model == "concat_bow";
   return FusionConfig::parse(
-      testing::model_config(model, {"text_vocab_size = 40\nnum_final_outputs = 5", change},
-                            "fusions"),
+      test::model_config(model, {"text_vocab_size = 40\nnum_final_outputs = 5", change}, "fusions"),
       bow ? Text::kBagOfWords : Text::kBert,
       model == "late_fusion" ? Fusion::kLate : Fusion::kConcat);
 }

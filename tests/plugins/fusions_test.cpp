@@ -17,11 +17,11 @@
 namespace pergola::fusions {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::noise;
 using ::testing::ElementsAre;
-using testing::error_of;
 using ::testing::HasSubstr;
-using testing::noise;
 using ::testing::SizeIs;
 
 // tools/reference/fusion_models.py's.
@@ -46,9 +46,9 @@ constexpr const char* kHidden = "params = {num_layers = 1, hidden_dim = 8}";
 
 std::shared_ptr<FusionModel> make(const std::string& name, const std::vector<std::string>& lines) {
   torch::manual_seed(3);
-  if (name == "concat_bert") return testing::build_model<ConcatBert>(name, lines, "fusions");
-  if (name == "concat_bow") return testing::build_model<ConcatBow>(name, lines, "fusions");
-  return testing::build_model<LateFusion>(name, lines, "fusions");
+  if (name == "concat_bert") return test::build_model<ConcatBert>(name, lines, "fusions");
+  if (name == "concat_bow") return test::build_model<ConcatBow>(name, lines, "fusions");
+  return test::build_model<LateFusion>(name, lines, "fusions");
 }
 
 std::shared_ptr<FusionModel> build_mini(const std::string& name, const std::string& change = "") {
@@ -114,7 +114,7 @@ TEST(FusionsTest, AnnounceThemselvesUnderTheirKeys) {
   Registry registry;
   registry.publish(nodes, "fusions_test");
   const auto made = [&](const std::string& name) {
-    return registry.make_model(name, testing::model_config(name, {kMini}, "fusions"));
+    return registry.make_model(name, test::model_config(name, {kMini}, "fusions"));
   };
   EXPECT_NE(dynamic_cast<ConcatBert*>(made("concat_bert").get()), nullptr);
   EXPECT_NE(dynamic_cast<ConcatBow*>(made("concat_bow").get()), nullptr);
@@ -202,7 +202,7 @@ TEST_P(EachFusion, RecomputeChangesNothingAndIsThereWithABert) {
     EXPECT_FALSE(build_mini(GetParam())->enable_recompute());
     return;
   }
-  testing::expect_recompute_changes_nothing<FusionModel>(
+  test::expect_recompute_changes_nothing<FusionModel>(
       [] {
         return build_mini(GetParam(),
                           "hidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1");
@@ -229,14 +229,14 @@ TEST_P(EachFusion, PaddingChangesNothing) {
 }
 
 TEST_P(EachFusion, StateDictAndBackIsTheIdentity) {
-  testing::expect_state_dict_is_identity(*build(), *build());
+  test::expect_state_dict_is_identity(*build(), *build());
 }
 
 // But the biases of keys: they add the same to all that a softmax compares.
 TEST_P(EachFusion, EveryParameterGetsAGradient) {
   const auto model = filled();
   std::vector<std::string> without =
-      testing::without_gradient(*model, model->forward(mini_batch()).scores.square().sum());
+      test::without_gradient(*model, model->forward(mini_batch()).scores.square().sum());
   std::erase_if(without, [](const std::string& name) { return name.ends_with("self.key.bias"); });
   EXPECT_THAT(without, ::testing::IsEmpty());
 }
@@ -312,7 +312,7 @@ TEST_P(EachFusion, TakesPixelsThroughAnEncoder) {
   SampleList batch;
   batch.add_field("text", torch::tensor({{3, 4, 5}, {6, 7, 0}}, torch::kLong));
   batch.add_field("text_len", torch::tensor(std::vector<std::int64_t>{3, 2}));
-  batch.add_field("image", testing::ramp({2, 3, 8, 8}, .1, .2));
+  batch.add_field("image", test::ramp({2, 3, 8, 8}, .1, .2));
   EXPECT_THAT(model->forward(batch).scores.sizes().vec(), ElementsAre(2, 3));
 }
 

@@ -14,16 +14,16 @@
 namespace pergola::mmbt {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::noise;
+using test::without_gradient;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using testing::error_of;
 using ::testing::HasSubstr;
-using testing::noise;
 using ::testing::Not;
 using ::testing::SizeIs;
-using testing::without_gradient;
 
 // tools/reference/mmbt.py's.
 constexpr const char* kMini = R"(
@@ -45,7 +45,7 @@ std::shared_ptr<Mmbt> build_mini(const std::vector<std::string>& changes = {}) {
   std::vector<std::string> all = {kMini};
   all.insert(all.end(), changes.begin(), changes.end());
   torch::manual_seed(3);
-  return testing::build_model<Mmbt>("mmbt", all);
+  return test::build_model<Mmbt>("mmbt", all);
 }
 
 // Texts of five and of three words, three regions each.
@@ -94,7 +94,7 @@ TEST(MmbtTest, AnnouncesItselfUnderItsKey) {
   }
   Registry registry;
   registry.publish(nodes, "mmbt_test");
-  const auto model = registry.make_model("mmbt", testing::model_config("mmbt", {kMini}));
+  const auto model = registry.make_model("mmbt", test::model_config("mmbt", {kMini}));
   EXPECT_NE(dynamic_cast<Mmbt*>(model.get()), nullptr);
 }
 
@@ -115,7 +115,7 @@ TEST_P(MmbtPaths, ScoresAreThoseOfTheReference) {
 }
 
 TEST_P(MmbtPaths, RecomputeChangesNothing) {
-  testing::expect_recompute_changes_nothing<Mmbt>(
+  test::expect_recompute_changes_nothing<Mmbt>(
       [] {
         return build_mini({concat("attention = \"", GetParam(), "\""),
                            "hidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1"});
@@ -152,7 +152,7 @@ TEST(MmbtTest, RegionsThatAreNotThereAreLeftOut) {
 
 // MMF's: a BertModel, and ModalEmbeddings with its tables under their second names.
 TEST(MmbtTest, KeysAndShapesAreMmfs) {
-  testing::BertShapes expected(/*words=*/40, /*positions=*/16, /*width=*/16, /*inner=*/32);
+  test::BertShapes expected(/*words=*/40, /*positions=*/16, /*width=*/16, /*inner=*/32);
   expected.add_embeddings("model.bert.mmbt.transformer.embeddings");
   expected.add_layers("model.bert.mmbt.transformer.encoder", 2);
   expected.add_linear("model.bert.mmbt.transformer.pooler.dense", 16, 16);
@@ -163,12 +163,12 @@ TEST(MmbtTest, KeysAndShapesAreMmfs) {
   expected.add(modal + "word_embeddings.weight", {40, 16});
   expected.add_norm(modal + "LayerNorm");
   expected.add_classifier("model.classifier", 3);
-  EXPECT_THAT(testing::shapes_of(*build_mini()), ElementsAreArray(expected.shapes()));
+  EXPECT_THAT(test::shapes_of(*build_mini()), ElementsAreArray(expected.shapes()));
 }
 
 // BertModel's 109,482,240, the projection's 1,573,632 and the 593,666 of two classes.
 TEST(MmbtTest, FullSizeHasMmfsNumberOfParameters) {
-  const auto model = testing::build_model<Mmbt>(
+  const auto model = test::build_model<Mmbt>(
       "mmbt", {"text_vocab_size = 30522\ntraining_head_type = \"classification\"\nnum_labels = 2"});
   EXPECT_EQ(model->num_parameters(), 111'649'538);
 }
@@ -208,7 +208,7 @@ TEST(MmbtTest, PretrainingLearnsTheMaskedWordsInTheirPlaces) {
 TEST(MmbtTest, StateDictAndBackIsTheIdentity) {
   for (const char* head : {"classification", "pretraining"}) {
     const std::string change = concat("training_head_type = \"", head, "\"");
-    testing::expect_state_dict_is_identity(*build_mini({change}), *build_mini({change}));
+    test::expect_state_dict_is_identity(*build_mini({change}), *build_mini({change}));
   }
 }
 
@@ -233,7 +233,7 @@ TEST(MmbtTest, TakesPixelsThroughAnEncoder) {
   SampleList batch;
   batch.add_field("text", torch::tensor({{3, 4, 5}, {6, 7, 0}}, torch::kLong));
   batch.add_field("text_len", torch::tensor(std::vector<std::int64_t>{3, 2}));
-  batch.add_field("image", testing::ramp({2, 3, 8, 8}, .1, .2));
+  batch.add_field("image", test::ramp({2, 3, 8, 8}, .1, .2));
   EXPECT_EQ(model->forward(batch).scores.sizes(), (std::vector<std::int64_t>{2, 3}));
 }
 

@@ -3,7 +3,7 @@
 
 #include <toml++/toml.h>
 
-namespace pergola::testing {
+namespace pergola::test {
 namespace {
 
 Value to_value(const toml::node& node) {
@@ -45,4 +45,4 @@ Config model_config(const std::string& model, const std::vector<std::string>& ch
   return Config(std::move(config), concat("model_config.", model));
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // The defaults of plugins/<plugin>/plugin.toml with each of `changes` merged in, which is TOML as
 // under `model_config.<model>`: tables merge, arrays are replaced. A plugin is named as its model
@@ -32,4 +32,4 @@ template <class Action>
   return "";
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 template <class Model>
 [[nodiscard]] std::shared_ptr<Model> build_model(const std::string& name,
@@ -110,4 +110,4 @@ inline void expect_state_dict_is_identity(BaseModel& from, BaseModel& into) {
   return names;
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -7,7 +7,7 @@
 
 #include <functional>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // Trains one batch in single and in low precision. The losses differ, because products are rounded,
 // by at most `bound` of the loss; gradients are finite and, as the weights, in single precision.
@@ -42,4 +42,4 @@ inline void expect_trains_in(host::Precision precision, torch::nn::Module& model
 inline constexpr double kBf16Bound = 10.0 / 512;
 inline constexpr double kFp16Bound = 10.0 / 4096;
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -6,14 +6,14 @@
 namespace pergola::pythia {
 namespace {
 
+using test::close;
+using test::error_of;
+using test::ramp;
+using test::without_gradient;
 using ::testing::AllOf;
-using testing::close;
 using ::testing::ElementsAre;
-using testing::error_of;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::ramp;
-using testing::without_gradient;
 
 constexpr std::int64_t kImageDim = 7;
 constexpr std::int64_t kTextDim = 12;

@@ -9,10 +9,10 @@
 namespace pergola::pythia {
 namespace {
 
+using test::error_of;
+using test::model_config;
 using ::testing::ElementsAre;
-using testing::error_of;
 using ::testing::HasSubstr;
-using testing::model_config;
 using ::testing::SizeIs;
 
 constexpr const char* kSizes = "text_vocab_size = 20\nnum_final_outputs = 11";

@@ -30,7 +30,7 @@ inline constexpr const char* kMini = R"(
 // kMini with a change, freshly initialised with the same seed.
 [[nodiscard]] inline std::shared_ptr<Pythia> build_mini(const std::string& change = "") {
   torch::manual_seed(3);
-  return testing::build_model<Pythia>("pythia", {kMini, change});
+  return test::build_model<Pythia>("pythia", {kMini, change});
 }
 
 // `image_info_<i>`: how many regions of each image are real.
@@ -44,7 +44,7 @@ inline constexpr const char* kMini = R"(
 [[nodiscard]] inline SampleList mini_batch() {
   SampleList batch;
   batch.add_field("text", torch::tensor({{1, 2, 3, 4, 5}, {6, 7, 8, 0, 0}}, torch::kLong));
-  batch.add_field("image_feature_0", testing::ramp({2, 3, 7}, 0.21, 0.5));
+  batch.add_field("image_feature_0", test::ramp({2, 3, 7}, 0.21, 0.5));
   batch.add_field("image_info_0", image_info({3, 2}));
   return batch;
 }

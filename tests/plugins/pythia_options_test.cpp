@@ -5,11 +5,11 @@
 namespace pergola::pythia {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::parameter_names;
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using testing::error_of;
-using testing::parameter_names;
 
 // `count` attentions over each feature, with the given normalization and number of glimpses.
 std::shared_ptr<Pythia> build_with_attentions(int count, const std::string& normalization,
@@ -80,7 +80,7 @@ TEST(PythiaOptionsTest, ConvGridCannotBeTrainedOnOneNumber) {
   const auto batch = [](std::int64_t samples) {
     SampleList result;
     result.add_field("text", torch::ones({samples, 5}, torch::kLong));
-    result.add_field("image", testing::ramp({samples, 3, 2, 2}, .3, .1));
+    result.add_field("image", test::ramp({samples, 3, 2, 2}, .3, .1));
     return result;
   };
   EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)model->forward(batch(1)); }),

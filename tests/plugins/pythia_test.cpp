@@ -8,19 +8,19 @@
 namespace pergola::pythia {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::fill_by_rule;
+using test::logit_bce;
+using test::parameter_names;
+using test::ramp;
+using test::without_gradient;
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using testing::error_of;
-using testing::fill_by_rule;
 using ::testing::HasSubstr;
-using testing::logit_bce;
 using ::testing::Not;
-using testing::parameter_names;
-using testing::ramp;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAreArray;
-using testing::without_gradient;
 
 TEST(PythiaTest, AnnouncesItselfUnderItsKey) {
   std::vector<Announcement> nodes;
@@ -29,14 +29,14 @@ TEST(PythiaTest, AnnouncesItselfUnderItsKey) {
   }
   Registry registry;
   registry.publish(nodes, "pythia_test");
-  const auto model = registry.make_model("pythia", testing::model_config("pythia", {kMini}));
+  const auto model = registry.make_model("pythia", test::model_config("pythia", {kMini}));
   EXPECT_NE(dynamic_cast<Pythia*>(model.get()), nullptr);
 }
 
 // The released VQA v2 model: MMF's names in MMF's order, with their shapes.
 TEST(PythiaTest, DefaultBuildHasTheParametersOfMmfsVqa2Model) {
-  const auto model = testing::build_model<Pythia>(
-      "pythia", {"text_vocab_size = 75505", "num_final_outputs = 3129"});
+  const auto model =
+      test::build_model<Pythia>("pythia", {"text_vocab_size = 75505", "num_final_outputs = 3129"});
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected = {
       {"word_embedding.weight", {75505, 300}},
       {"text_embeddings.0.module.recurrent_unit.weight_ih_l0", {4096, 300}},
@@ -182,8 +182,8 @@ TEST(PythiaTest, TrainsInLowPrecision) {
   const auto loss = [&] {
     return logit_bce(model->forward(mini_batch()).scores, torch::ones({2, 11}));
   };
-  testing::expect_trains_in(host::Precision::kBf16, *model, testing::kBf16Bound, loss);
-  testing::expect_trains_in(host::Precision::kFp16, *model, testing::kFp16Bound, loss);
+  test::expect_trains_in(host::Precision::kBf16, *model, test::kBf16Bound, loss);
+  test::expect_trains_in(host::Precision::kFp16, *model, test::kFp16Bound, loss);
   EXPECT_FALSE(model->enable_recompute());
 }
 
@@ -220,7 +220,7 @@ TEST(PythiaTest, OldStateKeysGetTheirCurrentNames) {
 
 TEST(PythiaTest, StateDictAndBackIsTheIdentity) {
   for (const char* change : {"", R"(image_feature_encodings = ["finetune_faster_rcnn_fpn_fc7"])"}) {
-    testing::expect_state_dict_is_identity(*build_mini(change), *build_mini(change));
+    test::expect_state_dict_is_identity(*build_mini(change), *build_mini(change));
   }
 }
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // Is there a node of that name in the graph of `result`?
 [[nodiscard]] inline bool graph_has(const at::Tensor& result, const std::string& name) {
@@ -57,4 +57,4 @@ void expect_recompute_changes_nothing(const std::function<std::shared_ptr<Model>
   }
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -16,11 +16,11 @@ namespace {
 
 using Json = nlohmann::json;
 using fixtures::TempFolder;
-using testing::close;
+using test::close;
+using test::error_of;
+using test::ramp;
 using ::testing::ElementsAre;
-using testing::error_of;
 using ::testing::HasSubstr;
-using testing::ramp;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAreArray;
 
@@ -29,7 +29,7 @@ const std::string kGolden = PERGOLA_GOLDEN_DIR "/torchscript_vqa";
 Json golden() { return Json::parse(std::ifstream(kGolden + ".json")); }
 
 std::shared_ptr<TorchScript> build(const std::string& file, const std::string& config) {
-  return testing::build_model<TorchScript>("torchscript", {"file = \"" + file + "\"", config});
+  return test::build_model<TorchScript>("torchscript", {"file = \"" + file + "\"", config});
 }
 
 std::shared_ptr<TorchScript> build_golden(const std::string& more = "") {
@@ -128,7 +128,7 @@ TEST(TorchScriptTest, StateDictIsSavedAndLoaded) {
     const torch::NoGradGuard no_grad;
     from->named_parameters()["words.weight"].mul_(2);
   }
-  testing::expect_state_dict_is_identity(*from, *into);
+  test::expect_state_dict_is_identity(*from, *into);
   from->eval();
   into->eval();
   EXPECT_TRUE(

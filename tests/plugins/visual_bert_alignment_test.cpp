@@ -5,8 +5,8 @@
 namespace pergola::visual_bert {
 namespace {
 
-using testing::close;
-using testing::error_of;
+using test::close;
+using test::error_of;
 using ::testing::HasSubstr;
 
 TEST(VisualBertTest, AlignedRegionsHaveThePositionsOfTheirWords) {

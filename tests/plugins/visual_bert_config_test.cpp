@@ -13,11 +13,11 @@ using ::testing::HasSubstr;
 VisualBertConfig parse(const std::vector<std::string>& changes) {
   std::vector<std::string> all = {"text_vocab_size = 100", "num_final_outputs = 10"};
   all.insert(all.end(), changes.begin(), changes.end());
-  return VisualBertConfig::parse(testing::model_config("visual_bert", all));
+  return VisualBertConfig::parse(test::model_config("visual_bert", all));
 }
 
 std::string problem(const std::string& change) {
-  return testing::error_of(ErrorKind::kConfig, [&] { static_cast<void>(parse({change})); });
+  return test::error_of(ErrorKind::kConfig, [&] { static_cast<void>(parse({change})); });
 }
 
 TEST(VisualBertConfigTest, DefaultsAreBertBaseAndMmfs) {
@@ -61,11 +61,11 @@ TEST(VisualBertConfigTest, MistakesAreNamed) {
               HasSubstr("must be odd"));
   EXPECT_THAT(problem("image_encoder = {type = \"grid\", params = {channels = []}}"),
               HasSubstr("must list the channels of 1 to 64 convolutions"));
-  EXPECT_THAT(testing::error_of(ErrorKind::kConfig,
-                                [] {
-                                  static_cast<void>(parse({"training_head_type = \"nlvr2\"",
-                                                           "pooler_strategy = \"vqa\""}));
-                                }),
+  EXPECT_THAT(test::error_of(ErrorKind::kConfig,
+                             [] {
+                               static_cast<void>(parse({"training_head_type = \"nlvr2\"",
+                                                        "pooler_strategy = \"vqa\""}));
+                             }),
               HasSubstr("is for one image"));
 }
 

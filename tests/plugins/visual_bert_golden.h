@@ -60,12 +60,12 @@ inline std::shared_ptr<VisualBert> build_golden(const std::vector<std::string>& 
   at::set_num_threads(1);
   std::vector<std::string> all = {kGoldenModel};
   all.insert(all.end(), changes.begin(), changes.end());
-  auto model = testing::build_model<VisualBert>("visual_bert", all);
+  auto model = test::build_model<VisualBert>("visual_bert", all);
   const torch::NoGradGuard no_grad;
   double k = 0;
   for (auto& [name, parameter] : sorted_parameters(*model)) {
     const double start = name.ends_with("LayerNorm.weight") ? 1 : 0;
-    parameter.copy_((testing::noise(parameter.numel(), k++) + start).view(parameter.sizes()));
+    parameter.copy_((test::noise(parameter.numel(), k++) + start).view(parameter.sizes()));
   }
   return model;
 }
@@ -74,7 +74,7 @@ inline std::shared_ptr<VisualBert> build_golden(const std::vector<std::string>& 
 inline SampleList golden_image(double k, const std::vector<std::int64_t>& regions) {
   SampleList image;
   image.add_field("image_feature_0",
-                  testing::noise(3 * 4 * 12, k).view({3, 4, 12}).to(torch::kFloat) * 5);
+                  test::noise(3 * 4 * 12, k).view({3, 4, 12}).to(torch::kFloat) * 5);
   SampleList info;
   info.add_field("max_features", torch::tensor(regions));
   image.add_field("image_info_0", std::make_shared<const SampleList>(std::move(info)));
@@ -101,8 +101,8 @@ inline SampleList golden_batch() {
 
 // Of scores [3, 7].
 inline at::Tensor golden_loss(const at::Tensor& scores) {
-  const at::Tensor targets = testing::noise(21, 600).view({3, 7}).gt(.05).to(torch::kFloat);
-  return testing::logit_bce(scores, targets);
+  const at::Tensor targets = test::noise(21, 600).view({3, 7}).gt(.05).to(torch::kFloat);
+  return test::logit_bce(scores, targets);
 }
 
 enum class What { kParameters, kGradients };
@@ -124,7 +124,7 @@ inline void expect_tensors(const VisualBert& model, const nlohmann::json& expect
       if (what == What::kParameters) continue;
       tolerance = 1e-6;
     }
-    EXPECT_TRUE(testing::close(tensor.detach().to(torch::kDouble), reference, tolerance)) << name;
+    EXPECT_TRUE(test::close(tensor.detach().to(torch::kDouble), reference, tolerance)) << name;
   }
   EXPECT_EQ(compared, expected.size());
 }

@@ -5,7 +5,7 @@
 namespace pergola::visual_bert {
 namespace {
 
-using testing::close;
+using test::close;
 
 // Words of each region, 3 images of 4: -1 for none.
 at::Tensor golden_alignment() {

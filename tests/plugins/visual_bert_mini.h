@@ -37,8 +37,8 @@ inline constexpr const char* kMini = R"(
   all.insert(all.end(), changes.begin(), changes.end());
   at::set_num_threads(1);
   torch::manual_seed(3);
-  auto model = testing::build_model<VisualBert>("visual_bert", all);
-  testing::fill_by_rule(*model);
+  auto model = test::build_model<VisualBert>("visual_bert", all);
+  test::fill_by_rule(*model);
   return model;
 }
 
@@ -46,8 +46,7 @@ inline constexpr const char* kMini = R"(
 [[nodiscard]] inline std::shared_ptr<VisualBert> build_random(const std::string& change = "") {
   at::set_num_threads(1);
   torch::manual_seed(3);
-  return testing::build_model<VisualBert>("visual_bert",
-                                          {kMini, "initializer_range = 0.5", change});
+  return test::build_model<VisualBert>("visual_bert", {kMini, "initializer_range = 0.5", change});
 }
 
 // Regions [2, 3, 7], of which the second image has two.
@@ -55,7 +54,7 @@ inline constexpr const char* kMini = R"(
   SampleList info;
   info.add_field("max_features", torch::tensor(std::vector<std::int64_t>{3, 2}));
   SampleList batch;
-  batch.add_field("image_feature_0", testing::ramp({2, 3, 7}, 0.21, phase));
+  batch.add_field("image_feature_0", test::ramp({2, 3, 7}, 0.21, phase));
   batch.add_field("image_info_0", std::make_shared<const SampleList>(std::move(info)));
   return batch;
 }

@@ -7,7 +7,7 @@
 namespace pergola::visual_bert {
 namespace {
 
-using testing::logit_bce;
+using test::logit_bce;
 
 class VisualBertPrecision : public ::testing::TestWithParam<const char*> {
  protected:
@@ -22,13 +22,13 @@ class VisualBertPrecision : public ::testing::TestWithParam<const char*> {
 TEST_P(VisualBertPrecision, TrainsInLowPrecision) {
   const auto model = build_random(attention());
   const auto of_model = [&] { return loss(*model); };
-  testing::expect_trains_in(host::Precision::kBf16, *model, testing::kBf16Bound, of_model);
-  testing::expect_trains_in(host::Precision::kFp16, *model, testing::kFp16Bound, of_model);
+  test::expect_trains_in(host::Precision::kBf16, *model, test::kBf16Bound, of_model);
+  test::expect_trains_in(host::Precision::kFp16, *model, test::kFp16Bound, of_model);
 }
 
 TEST_P(VisualBertPrecision, RecomputeChangesNothing) {
   for (const host::Precision precision : {host::Precision::kFp32, host::Precision::kBf16}) {
-    testing::expect_recompute_changes_nothing<VisualBert>(
+    test::expect_recompute_changes_nothing<VisualBert>(
         [] {
           return build_random(concat(
               attention(), "\nhidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1"));
@@ -49,7 +49,7 @@ TEST(VisualBertRecomputeTest, AFrozenBaseIsNotRunAgain) {
   EXPECT_TRUE(model->enable_recompute());
   const at::Tensor scores = model->forward(mini_batch()).scores;
   EXPECT_TRUE(scores.requires_grad());
-  EXPECT_FALSE(testing::graph_has(scores, "pergola::nn::recompute"));
+  EXPECT_FALSE(test::graph_has(scores, "pergola::nn::recompute"));
 }
 
 TEST(VisualBertRecomputeTest, AttentionsThatAreWantedAreThere) {
@@ -57,7 +57,7 @@ TEST(VisualBertRecomputeTest, AttentionsThatAreWantedAreThere) {
   EXPECT_TRUE(model->enable_recompute());
   const ModelOutput output = model->forward(mini_batch());
   EXPECT_TRUE(output.fields.contains("attentions_1"));
-  EXPECT_FALSE(testing::graph_has(output.scores, "pergola::nn::recompute"));
+  EXPECT_FALSE(test::graph_has(output.scores, "pergola::nn::recompute"));
 }
 
 }  // namespace

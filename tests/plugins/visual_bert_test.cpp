@@ -6,16 +6,16 @@
 namespace pergola::visual_bert {
 namespace {
 
-using testing::close;
+using test::close;
+using test::error_of;
+using test::fill_by_rule;
+using test::logit_bce;
+using test::ramp;
+using test::without_gradient;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using testing::error_of;
-using testing::fill_by_rule;
 using ::testing::HasSubstr;
-using testing::logit_bce;
-using testing::ramp;
 using ::testing::SizeIs;
-using testing::without_gradient;
 
 TEST(VisualBertTest, AnnouncesItselfUnderItsKey) {
   std::vector<Announcement> nodes;
@@ -24,8 +24,7 @@ TEST(VisualBertTest, AnnouncesItselfUnderItsKey) {
   }
   Registry registry;
   registry.publish(nodes, "visual_bert_test");
-  const auto model =
-      registry.make_model("visual_bert", testing::model_config("visual_bert", {kMini}));
+  const auto model = registry.make_model("visual_bert", test::model_config("visual_bert", {kMini}));
   EXPECT_NE(dynamic_cast<VisualBert*>(model.get()), nullptr);
 }
 
@@ -54,7 +53,7 @@ class VisualBertStructure : public ::testing::TestWithParam<Structure> {};
 TEST_P(VisualBertStructure, IsMmfs) {
   std::vector<std::string> changes = {"text_vocab_size = 30522"};
   changes.insert(changes.end(), GetParam().changes.begin(), GetParam().changes.end());
-  const auto model = testing::build_model<VisualBert>("visual_bert", changes);
+  const auto model = test::build_model<VisualBert>("visual_bert", changes);
   EXPECT_THAT(state_dict(*model), SizeIs(GetParam().keys));
   EXPECT_EQ(model->num_parameters(), GetParam().parameters);
 }
@@ -78,10 +77,10 @@ INSTANTIATE_TEST_SUITE_P(
 
 // MMF.md 9.2, of 3129 answers.
 TEST(VisualBertTest, KeysAndShapesAreMmfs) {
-  const auto model = testing::build_model<VisualBert>(
+  const auto model = test::build_model<VisualBert>(
       "visual_bert",
       {"text_vocab_size = 30522\ntraining_head_type = \"classification\"\nnum_labels = 3129"});
-  testing::BertShapes expected(/*words=*/30522, /*positions=*/512, /*width=*/768, /*inner=*/3072);
+  test::BertShapes expected(/*words=*/30522, /*positions=*/512, /*width=*/768, /*inner=*/3072);
   const std::string embeddings = "model.bert.embeddings";
   expected.add_embeddings(embeddings);
   expected.add(embeddings + ".token_type_embeddings_visual.weight", {2, 768});
@@ -91,7 +90,7 @@ TEST(VisualBertTest, KeysAndShapesAreMmfs) {
   expected.add_linear("model.bert.pooler.dense", 768, 768);
   expected.add_classifier("model.classifier", 3129);
   EXPECT_THAT(expected.shapes(), SizeIs(210));
-  EXPECT_THAT(testing::shapes_of(*model), ElementsAreArray(expected.shapes()));
+  EXPECT_THAT(test::shapes_of(*model), ElementsAreArray(expected.shapes()));
 }
 
 void expect_same_gradients(const VisualBert& model, const VisualBert& other) {
@@ -291,8 +290,8 @@ TEST(VisualBertTest, PixelsBecomeRegions) {
   for (const char* encoder : {R"({type = "grid", params = {channels = [4, 6], kernel_size = 3}})",
                               R"({type = "patch", params = {patch_size = 4, dim = 6}})"}) {
     torch::manual_seed(3);
-    const auto model = testing::build_model<VisualBert>(
-        "visual_bert", {kMini, concat("image_encoder = ", encoder)});
+    const auto model =
+        test::build_model<VisualBert>("visual_bert", {kMini, concat("image_encoder = ", encoder)});
     model->eval();
     SampleList batch;
     batch.add_field("image", ramp({2, 3, 16, 12}, .1, .2));
@@ -378,7 +377,7 @@ TEST(VisualBertTest, StateDictAndBackIsTheIdentity) {
     const std::string change = concat("training_head_type = \"", head, "\"");
     const auto from = build_mini({change});
     const auto into = build_mini({change});
-    testing::expect_state_dict_is_identity(*from, *into);
+    test::expect_state_dict_is_identity(*from, *into);
   }
 }
 

@@ -92,10 +92,7 @@ void multiply(int times) {
 class Bench {
  public:
   Bench(std::filesystem::path folder, int repeats, c10::Device device)
-      : folder_(std::move(folder) / "save_bench"),
-        repeats_(repeats),
-        memory_(device.is_cuda() ? ContentCopy::Memory::kPinned : ContentCopy::Memory::kPageable),
-        content_(content(device)) {}
+      : folder_(std::move(folder) / "save_bench"), repeats_(repeats), content_(content(device)) {}
 
   double save_once() {
     return seconds_of([&] { save_checkpoint(folder_, content_); });
@@ -117,15 +114,12 @@ class Bench {
     saver.submit(content_, kOptimizer,
                  [this](const CheckpointContent& copy) { save_checkpoint(folder_, copy); });
   }
-  [[nodiscard]] std::uint64_t size() const {
-    return copy_size(content_.model) + copy_size(content_.trainer);
-  }
 
   void submit_to_new(const char* what, bool prepared) {
     std::vector<double> submits;
     for (int i = 0; i < repeats_; ++i) {
       BackgroundSaver saver;
-      if (prepared) saver.prepare(size(), memory_);
+      if (prepared) saver.prepare(content_);
       saver.join();
       submits.push_back(seconds_of([&] { submit(saver); }));
       saver.join();
@@ -172,7 +166,6 @@ class Bench {
 
   std::filesystem::path folder_;
   int repeats_;
-  ContentCopy::Memory memory_;
   CheckpointContent content_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/metrics/anls.h"
 
+#include "host/data/vocab.h"
+
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -8,8 +10,6 @@
 
 namespace pergola::host {
 namespace {
-
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 

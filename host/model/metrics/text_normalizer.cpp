@@ -31,7 +31,6 @@ constexpr std::array<std::array<std::string_view, 2>, 9> kContractions{{
 using Words = std::unordered_map<std::string, std::string>;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // Calls `take` for each word between spaces.
 template <class Take>

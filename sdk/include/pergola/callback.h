@@ -52,7 +52,8 @@ struct TrainerState {
   // undefined before on_step_start, and where neither clipping nor a callback needs it.
   at::Tensor grad_norm = {};
   // Set it in on_batch_end or on_step_start, and this update changes no weight: the optimizer, the
-  // averaged weights and the meters stay as they were, while the batches count as seen.
+  // averaged weights, the model's buffers and the meters stay as they were, while the batches count
+  // as seen.
   bool skip_step = false;
   // Set it, and training ends after this update. Set before the end of on_update_end, it makes this
   // update the last one in every way: with its log line and its validation.

@@ -9,10 +9,10 @@
 namespace pergola::nn {
 namespace {
 
-constexpr std::int64_t kMaxDim = 1 << 16;
+constexpr std::int64_t kMaxFusionDim = 1 << 16;
 constexpr std::int64_t kMaxFactor = 1024;
 constexpr std::int64_t kMaxBilinear = 2048;  // with its cube of numbers, 34 GB in single precision
-constexpr std::size_t kMaxLayers = 64;
+constexpr std::size_t kMaxHiddenLayers = 64;
 
 struct FusionName {
   const char* name;
@@ -20,7 +20,7 @@ struct FusionName {
   std::vector<std::string> params;
 };
 
-const std::vector<FusionName>& names() {
+const std::vector<FusionName>& fusion_names() {
   using Type = FusionType;
   static const std::vector<FusionName> all = {
       {"block",
@@ -59,9 +59,9 @@ const std::vector<FusionName>& names() {
   return all;
 }
 
-const FusionName& find_name(const TypedConfig& typed) {
+const FusionName& find_fusion(const TypedConfig& typed) {
   std::vector<std::string> known;
-  for (const FusionName& name : names()) {
+  for (const FusionName& name : fusion_names()) {
     if (name.name == typed.type) return name;
     known.emplace_back(name.name);
   }
@@ -135,13 +135,13 @@ FusionConfig FusionConfig::defaults(FusionType type) {
 FusionConfig FusionConfig::parse(const Config& config, std::string_view key) {
   const TypedConfig typed = config.typed(key);
   typed.options.allow_only({"type", "params"});
-  const FusionName& name = find_name(typed);
+  const FusionName& name = find_fusion(typed);
   const Config& params = typed.params;
   params.allow_only(name.params);
   FusionConfig fusion = defaults(name.type);
   fusion.params = params;
-  fusion.mm_dim = params.get_integer("mm_dim", fusion.mm_dim, 1, kMaxDim);
-  fusion.chunks = params.get_integer("chunks", fusion.chunks, 1, kMaxDim);
+  fusion.mm_dim = params.get_integer("mm_dim", fusion.mm_dim, 1, kMaxFusionDim);
+  fusion.chunks = params.get_integer("chunks", fusion.chunks, 1, kMaxFusionDim);
   fusion.rank = params.get_integer("rank", fusion.rank, 1, kMaxFactor);
   fusion.factor = params.get_integer("factor", fusion.factor, 1, kMaxFactor);
   fusion.shared = params.get<bool>("shared", false);
@@ -153,10 +153,10 @@ FusionConfig FusionConfig::parse(const Config& config, std::string_view key) {
   fusion.dropout_pre_lin = params.get_float("dropout_pre_lin", 0, 0, 1);
   fusion.dropout_output = params.get_float("dropout_output", 0, 0, 1);
   fusion.dimensions = params.get<std::vector<std::int64_t>>("dimensions", fusion.dimensions);
-  if (fusion.dimensions.size() > kMaxLayers ||
-      std::ranges::any_of(fusion.dimensions, [](auto n) { return n < 1 || n > kMaxDim; })) {
-    throw params.error("dimensions", concat("must list the widths of up to ", kMaxLayers,
-                                            " hidden layers, each from 1 to ", kMaxDim));
+  if (fusion.dimensions.size() > kMaxHiddenLayers ||
+      std::ranges::any_of(fusion.dimensions, [](auto n) { return n < 1 || n > kMaxFusionDim; })) {
+    throw params.error("dimensions", concat("must list the widths of up to ", kMaxHiddenLayers,
+                                            " hidden layers, each from 1 to ", kMaxFusionDim));
   }
   fusion.activation = parse_activation(params, "activation", fusion.activation);
   fusion.dropout = params.get_float("dropout", 0, 0, 1);

@@ -15,18 +15,18 @@ namespace pergola::nn {
 namespace {
 
 constexpr std::int64_t kColours = 3;
-constexpr std::int64_t kMaxDim = 1 << 16;
-constexpr std::int64_t kMaxLayers = 64;
+constexpr std::int64_t kMaxImageDim = 1 << 16;
+constexpr std::int64_t kMaxConvolutions = 64;
 constexpr std::int64_t kMaxKernel = 31;
 
 ImageEncoderConfig parse_grid(const Config& params) {
   params.allow_only({"channels", "kernel_size"});
   ImageEncoderConfig encoder;
   encoder.channels = params.get<std::vector<std::int64_t>>("channels", encoder.channels);
-  if (encoder.channels.empty() || encoder.channels.size() > kMaxLayers ||
-      std::ranges::any_of(encoder.channels, [](auto n) { return n < 1 || n > kMaxDim; })) {
-    throw params.error("channels", concat("must list the channels of 1 to ", kMaxLayers,
-                                          " convolutions, each from 1 to ", kMaxDim));
+  if (encoder.channels.empty() || encoder.channels.size() > kMaxConvolutions ||
+      std::ranges::any_of(encoder.channels, [](auto n) { return n < 1 || n > kMaxImageDim; })) {
+    throw params.error("channels", concat("must list the channels of 1 to ", kMaxConvolutions,
+                                          " convolutions, each from 1 to ", kMaxImageDim));
   }
   encoder.kernel_size = params.get_integer("kernel_size", encoder.kernel_size, 1, kMaxKernel);
   if (encoder.kernel_size % 2 == 0) {
@@ -71,8 +71,8 @@ std::optional<ImageEncoderConfig> ImageEncoderConfig::parse(const Config& config
   typed.params.allow_only({"patch_size", "dim"});
   ImageEncoderConfig encoder;
   encoder.type = ImageEncoderType::kPatch;
-  encoder.patch_size = typed.params.get_integer("patch_size", encoder.patch_size, 1, kMaxDim);
-  encoder.dim = typed.params.get_integer("dim", encoder.dim, 1, kMaxDim);
+  encoder.patch_size = typed.params.get_integer("patch_size", encoder.patch_size, 1, kMaxImageDim);
+  encoder.dim = typed.params.get_integer("dim", encoder.dim, 1, kMaxImageDim);
   return encoder;
 }
 

@@ -13,7 +13,7 @@ namespace pergola::nn {
 namespace {
 
 constexpr std::int64_t kMaxItems = 1 << 27;  // as Config::get_fact
-constexpr std::int64_t kMaxLayers = 16;
+constexpr std::int64_t kMaxMlpLayers = 16;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ MlpConfig MlpConfig::parse(const Config& config, std::string_view key, std::int6
   mlp.in_dim = params.get_integer("in_dim", in_dim, 1, kMaxItems);
   mlp.out_dim = out_dim;
   mlp.hidden_dim = params.get_integer("hidden_dim", mlp.in_dim, 1, kMaxItems);
-  mlp.num_layers = params.get_integer("num_layers", mlp.num_layers, 0, kMaxLayers);
+  mlp.num_layers = params.get_integer("num_layers", mlp.num_layers, 0, kMaxMlpLayers);
   mlp.dropout = params.get_float("dropout", mlp.dropout, 0.0, 1.0);
   mlp.batch_norm = params.get<bool>("batch_norm", mlp.batch_norm);
   const std::string activation = params.get_choice("hidden_act", "relu", {"relu", "gelu", "tanh"});

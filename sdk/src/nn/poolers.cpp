@@ -17,7 +17,7 @@ struct PoolerName {
   std::vector<std::string> params;
 };
 
-const std::vector<PoolerName>& names() {
+const std::vector<PoolerName>& pooler_names() {
   static const std::vector<PoolerName> all = {
       {"average_concat_last_k", PoolerType::kAverageConcatLastK, {"k", "tol"}},
       {"average_k_from_last", PoolerType::kAverageKFromLast, {"k", "tol"}},
@@ -28,9 +28,9 @@ const std::vector<PoolerName>& names() {
   return all;
 }
 
-const PoolerName& find_name(const TypedConfig& typed) {
+const PoolerName& find_pooler(const TypedConfig& typed) {
   std::vector<std::string> known;
-  for (const PoolerName& name : names()) {
+  for (const PoolerName& name : pooler_names()) {
     if (name.name == typed.type) return name;
     known.emplace_back(name.name);
   }
@@ -75,7 +75,7 @@ PoolerConfig PoolerConfig::parse(const Config& config, std::string_view key) {
   constexpr std::int64_t kMaxTokens = 1 << 20;
   const TypedConfig typed = config.typed(key);
   typed.options.allow_only({"type", "params"});
-  const PoolerName& name = find_name(typed);
+  const PoolerName& name = find_pooler(typed);
   typed.params.allow_only(name.params);
   PoolerConfig pooler = defaults(name.type);
   pooler.params = typed.params;

@@ -33,6 +33,7 @@ class Surroundings {
  public:
   static Surroundings now(const std::vector<c10::Device>& devices) {
     Surroundings found;
+    found.onednn_ = at::globalContext().userEnabledMkldnn();
     for (std::size_t i = 0; i < std::size(kTypes); ++i) {
       found.autocast_[i] = {at::autocast::is_autocast_enabled(kTypes[i]),
                             at::autocast::get_autocast_dtype(kTypes[i])};
@@ -46,6 +47,7 @@ class Surroundings {
   }
 
   void bring_back() const {
+    at::globalContext().setUserEnabledMkldnn(onednn_);
     for (std::size_t i = 0; i < std::size(kTypes); ++i) {
       at::autocast::set_autocast_enabled(kTypes[i], autocast_[i].first);
       at::autocast::set_autocast_dtype(kTypes[i], autocast_[i].second);
@@ -64,6 +66,7 @@ class Surroundings {
   }
 
  private:
+  bool onednn_ = true;  // on the CPU, whose kernels are used
   std::array<std::pair<bool, at::ScalarType>, std::size(kTypes)> autocast_;
   std::vector<std::pair<c10::Device, at::Tensor>> generators_;  // and their states
 };

@@ -2,24 +2,23 @@
 #include "host/callbacks/checkpoint_callback.h"
 
 #include "unit/callbacks/checkpoint_run.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <thread>
 
 namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
+using test::kInf;
+using test::kNan;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // With saves in place, and in the background.
 class CheckpointCallbackTest : public CheckpointRunTest,
@@ -52,6 +51,64 @@ TEST_P(CheckpointCallbackTest, LaterBestThatAKillCutOffIsMadeUpFor) {
   ASSERT_EQ(update_of("best"), 2);
   EXPECT_EQ(run(6, /*resume=*/true).update, 4);
   EXPECT_EQ(update_of("best"), 4);
+}
+
+// update_1, update_2 and best; update_3.
+TEST_P(CheckpointCallbackTest, UpdateThatAKillCutOffIsMadeUpFor) {
+  ASSERT_TRUE(run_killed_at(3, "MANIFEST.json linked", 4));
+  ASSERT_EQ(update_of("last"), 3);
+  ASSERT_EQ(update_of("update_00000003"), -1);
+  static_cast<void>(run(4, /*resume=*/true));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000001", "update_00000002",
+                                   "update_00000003", "update_00000004"));
+  EXPECT_EQ(update_of("update_00000003"), 3);
+}
+
+// With an interval in seconds, the state alone says that it was due.
+TEST_P(CheckpointCallbackTest, UpdateOfAnIntervalInSecondsIsMadeUpForToo) {
+  config_.training.checkpoint_interval = {1e-9, Duration::Unit::kSeconds};
+  ASSERT_TRUE(run_killed_at(1, "MANIFEST.json linked", 1));
+  config_.training.checkpoint_interval = {1e6, Duration::Unit::kSeconds};
+  static_cast<void>(run(3, /*resume=*/true));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000001"));
+}
+
+// Folders are put in place in the order last, update_1, last, update_2; then update_1 goes.
+TEST_P(CheckpointCallbackTest, OlderUpdateThatAKillKeptIsRemoved) {
+  retention_.max_to_keep = 1;
+  ASSERT_TRUE(run_killed_at(2, "old folder removed", 4));
+  ASSERT_THAT(names(), ElementsAre("last", "update_00000001", "update_00000002"));
+  static_cast<void>(run(2, /*resume=*/true));
+  EXPECT_THAT(names(), ElementsAre("best", "last", "update_00000002"));
+}
+
+TEST_P(CheckpointCallbackTest, OnlyAnUpdateThatWasDueIsMadeUpFor) {
+  config_.training.checkpoint_interval = {2, Duration::Unit::kUpdates};
+  for (const std::int64_t end : {0, 3}) {
+    static_cast<void>(run(end, /*resume=*/end > 0));
+    static_cast<void>(run(end, /*resume=*/true));
+    EXPECT_EQ(update_of("last"), end);
+    EXPECT_EQ(update_of(end == 0 ? "update_00000000" : "update_00000003"), -1);
+  }
+  retention_.max_to_keep = 0;
+  static_cast<void>(run(4, /*resume=*/true));
+  static_cast<void>(run(4, /*resume=*/true));
+  EXPECT_EQ(update_of("update_00000004"), -1);
+}
+
+// What passed before counts: as it does for a job that is stopped more often than it would save.
+TEST_P(CheckpointCallbackTest, SecondsOfAnIntervalGoOnInAResumedRun) {
+  config_.training.checkpoint_interval = {3600, Duration::Unit::kSeconds};
+  on_validate_ = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
+  static_cast<void>(run(2));
+  const Value state = load_checkpoint(checkpoint("last")).state;
+  const Value* const passed = state.find("callbacks.checkpoint.interval_seconds");
+  ASSERT_NE(passed, nullptr);
+  EXPECT_GE(passed->as_float(), 0.05);
+  config_.training.checkpoint_interval.amount = 0.05;
+  on_validate_ = {};
+  static_cast<void>(run(3, /*resume=*/true));
+  EXPECT_TRUE(names().contains("update_00000003"));
 }
 
 TEST_P(CheckpointCallbackTest, BestOfARunThatIsResumedElsewhereStays) {
@@ -190,7 +247,8 @@ TEST(CheckpointCallbackModes, BothSaveTheSameBytes) {
   class Runs : public CheckpointRunTest {
    public:
     void TestBody() override {}
-    std::map<std::string, std::string> manifests(bool in_background) {
+    // All that is saved but what the clock says.
+    std::map<std::string, std::string> contents(bool in_background) {
       config_.checkpoint.save_in_background = in_background;
       SaveHooks slow;
       slow.on_step = [](std::string_view step) {
@@ -199,12 +257,16 @@ TEST(CheckpointCallbackModes, BothSaveTheSameBytes) {
       static_cast<void>(run(6, /*resume=*/false, slow));
       std::map<std::string, std::string> texts;
       for (const std::string& name : names()) {
-        texts[name] = checkpoint_test::read_bytes(checkpoint(name) / "MANIFEST.json");
+        Value state = load_checkpoint(checkpoint(name)).state;
+        state.as_table().erase("seconds");
+        texts[name] = checkpoint_test::read_bytes(checkpoint(name) / "model.safetensors") +
+                      checkpoint_test::read_bytes(checkpoint(name) / "trainer.safetensors") +
+                      to_string(state);
       }
       return texts;
     }
   };
-  EXPECT_EQ(Runs().manifests(true), Runs().manifests(false));
+  EXPECT_EQ(Runs().contents(true), Runs().contents(false));
 }
 
 // Its state is one large tensor of the number of its steps: to copy it takes many times as long as

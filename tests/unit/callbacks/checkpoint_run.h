@@ -52,6 +52,7 @@ class CheckpointRunTest : public ::testing::Test {
     Trainer* running = nullptr;
     const auto validate = [&] {
       updates_ = running->state().progress.update;
+      if (on_validate_) on_validate_();
       Numbers numbers;
       if (measures_) numbers["val/total_loss"] = values_.contains(updates_) ? values_[updates_] : 1;
       return numbers;
@@ -129,6 +130,7 @@ class CheckpointRunTest : public ::testing::Test {
   Retention retention_;
   std::optional<std::int64_t> patience_;  // without one there is no early stopping
   bool measures_ = true;
+  std::function<void()> on_validate_;
   std::map<std::int64_t, double> values_ = {{2, 0.5}, {4, 0.3}, {6, 0.4}};  // of others it is 1
   std::int64_t updates_ = 0;  // of the run that ended last; by its validations, when it failed
   Value best_;                // what that run knew of its best ones

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/early_stop_callback.h"
 #include "unit/callbacks/checkpoint_run.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 
+#include <cstdint>
 #include <limits>
 
 namespace pergola::host {
 namespace {
 
+using test::kNan;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // The best validation is that of update 4.
 class EarlyStopTest : public CheckpointRunTest {
@@ -40,6 +41,12 @@ TEST_F(EarlyStopTest, TrainingEndsOncePatienceIsOver) {
 TEST_F(EarlyStopTest, EnoughPatienceLetsItGoOn) {
   patience_ = 7;  // 4 + 7 is less than 12, whose value is better
   EXPECT_EQ(run(12), (BestResult{12, 0.2}));
+  EXPECT_EQ(updates_, 12);
+}
+
+TEST_F(EarlyStopTest, PatienceMayBeAsLongAsANumberCanBe) {
+  patience_ = std::numeric_limits<std::int64_t>::max();
+  static_cast<void>(run(12));
   EXPECT_EQ(updates_, 12);
 }
 

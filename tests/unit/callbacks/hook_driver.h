@@ -5,30 +5,20 @@
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
 
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace pergola::host {
 
-inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-inline constexpr double kInf = std::numeric_limits<double>::infinity();
-
-// A batch norm, whose statistics are buffers.
-class NormModel final : public BaseModel {
+class NoModel final : public BaseModel {
  public:
-  NormModel() : BaseModel(Config()) { build(); }
-  void build() override { norm_ = register_module("norm", torch::nn::BatchNorm1d(2)); }
-  ModelOutput forward(const SampleList& batch) override { return {norm_(batch.tensor("x"))}; }
-  [[nodiscard]] at::Tensor running_mean() const { return norm_->running_mean; }
-
- private:
-  torch::nn::BatchNorm1d norm_{nullptr};
+  NoModel() : BaseModel(Config()) {}
+  void build() override {}
+  ModelOutput forward(const SampleList& /*batch*/) override { return {}; }
 };
 
 class HookDriver {
@@ -48,7 +38,6 @@ class HookDriver {
     callback.on_update_start(state);
     ModelOutput output;
     for (const LossMap& map : losses) {
-      if (runs_model) output.scores = model.forward(batch).scores;  // moves the statistics
       output.losses = map;
       state.progress.batch_in_epoch += 1;
       callback.on_batch_end(state, batch, output);
@@ -67,8 +56,7 @@ class HookDriver {
     return update_with(callback, maps, grad_norm);
   }
 
-  bool runs_model = false;
-  NormModel model;
+  NoModel model;
   TrainerState state;
   SampleList batch;
 };

@@ -121,6 +121,28 @@ TEST_F(LoggingCallbackTest, TheLineSaysHowFastWithWhatMemoryAndWhereTheTimeGoes)
   EXPECT_NE(lines()[0].find("system")->find("tflops_per_second"), nullptr);
 }
 
+// The updates alone would take minutes.
+TEST_F(LoggingCallbackTest, TheTimeLeftIsNoMoreThanMaxTimeLeaves) {
+  TrainerOptions options = options_for(10'000'000);
+  options.log_interval = 1;
+  options.max_seconds = 0.02;
+  TestRun run(options);
+  add_to(run);
+  run.trainer->run();
+  int seen = 0;
+  for (const Value& row : lines()) {
+    const Value* const left = row.find("system.seconds_left");
+    if (left == nullptr) continue;  // a validation
+    ++seen;
+    EXPECT_LE(left->as_float(), 0.02);
+  }
+  EXPECT_GT(seen, 0);
+}
+
+TEST_F(LoggingCallbackTest, NoNumbersAreSaidSo) {
+  EXPECT_EQ(format_numbers({}), "no loss and no metric");
+}
+
 TEST_F(LoggingCallbackTest, ARateKeepsFiveDigitsThatCount) {
   EXPECT_EQ(format_numbers({{"lr", 0.05}, {"a", 0.05}, {"b", 0.00012345}}),
             "a 0.0500, b 1.234e-04, lr 0.05");

@@ -9,6 +9,7 @@
 #include "unit/callbacks/hook_driver.h"
 #include "unit/model/sync_watch.h"
 #include "unit/support/error_of.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,7 +24,9 @@ namespace pergola::host {
 namespace {
 
 namespace fs = std::filesystem;
-using ::pergola::testing::error_of;
+using ::pergola::test::error_of;
+using test::kInf;
+using test::kNan;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -120,7 +123,7 @@ TEST_F(NanGuardTest, OnAGpuARunThatIsToStopReadsLossesAtLogLinesAlone) {
   options.device = c10::Device(c10::kCUDA, 0);
   options.log_interval = 3;
   NanGuardCallback guard(options);
-  const ::pergola::testing::SyncWatch watch;
+  const ::pergola::test::SyncWatch watch;
   driver_.update(guard, {kNan}, kNan);
   driver_.update(guard, {kNan}, kNan);
   EXPECT_THAT(watch.seen(), IsEmpty());
@@ -135,17 +138,32 @@ TEST_F(NanGuardTest, OnAGpuARunThatSkipsReadsEveryBatch) {
   EXPECT_TRUE(driver_.update(guard, {1.0, kNan}));
 }
 
-// The statistics move in the forward pass, before anybody knows that the loss is NaN.
-TEST_F(NanGuardTest, BuffersOfASkippedUpdateComeBackAndOthersStay) {
-  NanGuardCallback guard(skipping());
-  driver_.runs_model = true;
-  driver_.update(guard, {1.0});
-  const at::Tensor after_first = driver_.model.running_mean().clone();
-  // Momentum 0.1 of the mean [2, 3] of the batch.
-  EXPECT_TRUE(after_first.allclose(torch::tensor({0.2F, 0.3F})));
-  driver_.batch.set_field("x", torch::full({2, 2}, kNan));
-  driver_.update(guard, {kNan, kNan});
-  EXPECT_TRUE(driver_.model.running_mean().equal(after_first));
+TEST_F(NanGuardTest, WhatMadeTheFirstNanIsToldWithTheLosses) {
+  NanGuardOptions options = skipping(/*limit=*/1);
+  options.anomaly = [] { return "training_step() made a NaN; it was aten::log"; };
+  NanGuardCallback guard(options);
+  EXPECT_TRUE(driver_.update_with(guard, {bad_losses()}));
+  EXPECT_THAT(log_.warnings(),
+              ElementsAre("[nan] update 1 is skipped: not a finite number: train/boring/a, "
+                          "train/boring/c; training_step() made a NaN; it was aten::log (1 in a "
+                          "row, at most 1)"));
+  EXPECT_THAT(stop_of(guard), HasSubstr("not a finite number at update 2: train/boring/a, "
+                                        "train/boring/c; training_step() made a NaN; it was "
+                                        "aten::log, after 1 skipped updates in a row"));
+}
+
+// The loss says nothing of it; of which batch it is, the watch does know.
+TEST_F(NanGuardTest, AnAnomalyOfAGradientIsSavedAndStopsTheRun) {
+  NanGuardOptions options;
+  options.anomaly = [] { return "the backward pass made a NaN"; };
+  NanGuardCallback guard(options);
+  EXPECT_THAT(error_of([&] { driver_.update(guard, {1.0}); }, ErrorKind::kNan),
+              HasSubstr("not a finite number at update 1: a gradient; the backward pass made a "
+                        "NaN; look for"));
+  const std::string file = (folder_.path() / "nan_batches/update_00000001.json").string();
+  const Value facts = from_json(read_file(file, ErrorKind::kData), file);
+  EXPECT_EQ(facts.find("anomaly")->as_string(), "the backward pass made a NaN");
+  EXPECT_EQ(*facts.find("not_finite"), Value(Value::Array{"a gradient"}));
 }
 
 TEST_F(NanGuardTest, TheBatchIsSavedWithItsLossesAndStrings) {

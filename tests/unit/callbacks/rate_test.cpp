@@ -38,6 +38,17 @@ TEST(RateTest, CountsWhatThisProcessDid) {
   EXPECT_NE(rate.time_left(101, 101 + 180000).substr(0, 2), "0:");
 }
 
+// A million updates of 20 ms each would take longer.
+TEST(RateTest, ALimitOfTimeIsTheEndWhereItComesFirst) {
+  Rate rate;
+  rate.start(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(rate.seconds_left(1, 1'000'000, 7.0), 7);
+  EXPECT_EQ(rate.time_left(1, 1'000'000, 7.0), "0:00:07");
+  EXPECT_EQ(rate.seconds_left(0, 1'000'000, 7.0), 7) << "before the first update, too";
+  EXPECT_EQ(rate.seconds_left(3, 3, 7.0), 0);
+}
+
 TEST(RateTest, ARunBeyondItsEndHasNothingLeft) {
   Rate rate;
   rate.start(0);

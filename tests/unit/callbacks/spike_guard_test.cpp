@@ -4,6 +4,7 @@
 #include "pergola/rng.h"
 #include "unit/callbacks/captured_log.h"
 #include "unit/callbacks/hook_driver.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +16,8 @@
 namespace pergola::host {
 namespace {
 
+using test::kInf;
+using test::kNan;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/tensor_histogram.h"
 
+#include "unit/support/non_finite.h"
+
 #include <ATen/ATen.h>
 
 #include <gmock/gmock.h>
@@ -12,10 +14,9 @@
 namespace pergola::host {
 namespace {
 
+using test::kInf;
+using test::kNan;
 using ::testing::ElementsAre;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 double total(const Histogram& histogram) {
   return std::accumulate(histogram.counts.begin(), histogram.counts.end(), 0.0);

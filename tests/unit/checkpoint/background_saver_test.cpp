@@ -4,11 +4,16 @@
 #include "host/support/log.h"
 #include "unit/checkpoint/checkpoint_test_kit.h"
 
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+
 #include <gmock/gmock.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <latch>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 
@@ -96,12 +101,32 @@ TEST_F(BackgroundSaverTest, MemoryIsKeptFromSaveToSave) {
   EXPECT_EQ(places[0], places[2]);
 }
 
-TEST_F(BackgroundSaverTest, ASaveInPreparedMemoryIsTheSame) {
+// The largest tensor on the CPU that this thread makes while it lives.
+class LargestTensor final : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void* /*pointer*/, std::int64_t size, std::size_t /*allocated*/,
+                         std::size_t /*reserved*/, c10::Device /*device*/) override {
+    bytes = std::max(bytes, size);
+  }
+  [[nodiscard]] bool memoryProfilingEnabled() const override { return true; }
+
+  std::int64_t bytes = 0;
+};
+
+TEST_F(BackgroundSaverTest, ASaveInPreparedMemoryTakesNoOther) {
   may_begin_.count_down();
-  const CheckpointContent content = content_at(3);
-  saver_.prepare(copy_size(content.model) + copy_size(content.trainer),
-                 ContentCopy::Memory::kPageable);
-  submit(content);
+  CheckpointContent content = content_at(3);
+  content.trainer.emplace_back("optimizer/state", at::ones({1 << 20}));
+  saver_.prepare(content);
+  saver_.join();
+  const auto largest = std::make_shared<LargestTensor>();
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, largest);
+    const at::Tensor counted = at::empty({5}, at::kFloat);
+    EXPECT_GE(largest->bytes, 5 * 4);  // it does see them
+    submit(content);
+  }
+  EXPECT_LT(largest->bytes, 4 << 20);
   saver_.join();
   EXPECT_TRUE(same_content(saved_, content));
 }

@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pergola::host::checkpoint_test {
 
@@ -50,6 +51,12 @@ std::string error_of(Action&& action) {
   }
   ADD_FAILURE() << "expected an Error";
   return "";
+}
+
+inline std::vector<std::string> names_of(const StateDict& state) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : state) names.push_back(name);
+  return names;
 }
 
 inline bool same_tensor(const at::Tensor& a, const at::Tensor& b) {

@@ -47,12 +47,6 @@ Value tiny_config(const char* pooler = "first") {
   return Value::Table{{"act", "gelu"}, {"pooler", pooler}, {"hidden_size", 0}};
 }
 
-std::vector<std::string> names_of(const StateDict& state) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : state) names.push_back(name);
-  return names;
-}
-
 TEST(HuggingFaceExportTest, TheFirstClassThatFitsIsTaken) {
   const auto exported = export_hugging_face(tiny_format(), tiny_state(), tiny_config());
   EXPECT_EQ(exported.architecture, "TinyForAnswers");

@@ -14,15 +14,10 @@ namespace pergola::host::checkpoint_test {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::vector<std::string> names_of(const StateDict& state) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : state) names.push_back(name);
-  return names;
-}
 
 at::Tensor numbered(double value) { return at::full({1}, value); }
 
@@ -224,10 +219,29 @@ TEST_F(PretrainedTest, OtherShapesAreRefusedWithATable) {
             file_.string() +
                 " (safetensors) has 2 of 3 weights in other shapes than the model; name the parts "
                 "that fit in checkpoint.pretrained_state_mapping, or, for tables of positions, set "
-                "checkpoint.pretrained_resize_positions = true"
+                "checkpoint.pretrained_resize_positions = true, or leave such weights out with "
+                "checkpoint.bypass_shape_mismatch = true"
                 "\n  weight                           file    model"
                 "\n  bert.position_embeddings.weight  [8, 3]  [2, 3]"
                 "\n  head.bias                        [4]     [1]");
+}
+
+TEST_F(PretrainedTest, OtherShapesAreLeftOutOnRequest) {
+  const at::Tensor head = weight("head.bias").clone();
+  const PretrainedReport report =
+      load({{"head.bias", at::zeros({4})}, {"bert.dense.bias", at::full({2}, 6.0)}},
+           {.bypass_shape_mismatch = true});
+  EXPECT_EQ(weight("bert.dense.bias").min().item<float>(), 6);
+  EXPECT_TRUE(weight("head.bias").equal(head));
+  EXPECT_EQ(report.matched, 1U);
+  EXPECT_THAT(report.missing, Contains("head.bias"));
+  EXPECT_THAT(report.left_out, ElementsAre("head.bias"));
+  EXPECT_THAT(report.table, HasSubstr("head.bias                        [4]      [1], left out"));
+}
+
+TEST_F(PretrainedTest, NothingButOtherShapesIsRefusedAllTheSame) {
+  EXPECT_THAT(load_error({{"head.bias", at::zeros({4})}}, {.bypass_shape_mismatch = true}),
+              HasSubstr(" has 1 of 1 weights in other shapes than the model; "));
 }
 
 TEST_F(PretrainedTest, NumbersThatArePackedAreRefused) {

@@ -154,6 +154,23 @@ TEST_F(CheckpointStoreTest, BrokenUpdatesArePassedOverOneByOne) {
                           HasSubstr("update_00000010 has no MANIFEST.json")));
 }
 
+TEST_F(CheckpointStoreTest, TheOneThatIsGoneOnFromBecomesLast) {
+  save(store_, 4);
+  store_.save_best();
+  for (const std::int64_t update : {6, 9}) save(store_, update);
+  store_.resume_at(store_.best(), 4);
+  EXPECT_TRUE(same_content(load_checkpoint(store_.last()), content_at(4)));
+  EXPECT_THAT(checkpoints(), ElementsAre("best", "last", "update_00000004"));
+}
+
+TEST_F(CheckpointStoreTest, GoingOnFromLastChangesNothing) {
+  for (const std::int64_t update : {1, 2}) save(store_, update);
+  const auto written = fs::last_write_time(store_.last());
+  store_.resume_at(store_.last(), 2);
+  EXPECT_EQ(fs::last_write_time(store_.last()), written);
+  EXPECT_THAT(checkpoints(), ElementsAre("last", "update_00000001", "update_00000002"));
+}
+
 TEST_F(CheckpointStoreTest, ALastThatIsGoneIsNoFailure) {
   save(store_, 1);
   fs::remove_all(store_.last());

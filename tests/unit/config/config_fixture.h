@@ -57,7 +57,7 @@ class ConfigFixture : public ::testing::Test {
   }
   // What resolving run.toml complains about.
   [[nodiscard]] std::string complaint(const std::vector<std::string>& overrides = {}) const {
-    return testing::error_of([&] { (void)resolve(overrides); });
+    return test::error_of([&] { (void)resolve(overrides); });
   }
 
   fixtures::TempFolder folder_;

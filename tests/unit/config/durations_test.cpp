@@ -48,11 +48,10 @@ TEST(DurationTest, RefusesWhatIsNone) {
   for (const char* text : {"", "soon", "5", "5 parsecs", "1:30", "1:60:00", "1:00:60", "1:24:00:00",
                            "1:00:00:00:00", "1.5:00:00", ":1:2:3", "1:2:", "nan minutes",
                            "inf hours", "1e3 updates", "5 minutes or so"}) {
-    EXPECT_THAT(testing::error_of([&] { (void)duration(text); }), HasSubstr("is no duration"))
-        << text;
+    EXPECT_THAT(test::error_of([&] { (void)duration(text); }), HasSubstr("is no duration")) << text;
   }
   EXPECT_THAT(
-      testing::error_of([] { (void)duration("soon"); }),
+      test::error_of([] { (void)duration("soon"); }),
       HasSubstr("training.after = \"soon\" is no duration; expected a number of updates, or "
                 "text such as \"500 updates\""));
 }
@@ -60,11 +59,33 @@ TEST(DurationTest, RefusesWhatIsNone) {
 TEST(DurationTest, RefusesWhatIsOutOfRange) {
   for (const Value& value :
        {Value(-1), Value("-1 epochs"), Value("-2 hours"), Value("1000000000001 epochs")}) {
-    EXPECT_THAT(testing::error_of([&] { (void)duration(value); }), HasSubstr("is out of range"))
+    EXPECT_THAT(test::error_of([&] { (void)duration(value); }), HasSubstr("is out of range"))
         << to_string(value);
   }
-  EXPECT_THAT(testing::error_of([] { (void)duration("0.5 updates"); }),
+  EXPECT_THAT(test::error_of([] { (void)duration("0.5 updates"); }),
               HasSubstr("is a part of an update"));
+}
+
+TEST(DurationTest, APartOfAnUpdateIsOneButNotWhatMultiplicationRounds) {
+  EXPECT_EQ((Duration{7, Unit::kUpdates}.to_updates(100)), 7);
+  EXPECT_EQ((Duration{2, Unit::kEpochs}.to_updates(100)), 200);
+  EXPECT_EQ((Duration{0.5, Unit::kEpochs}.to_updates(3)), 2);
+  // 0.07 * 100 is 7.000000000000001.
+  EXPECT_EQ((Duration{0.07, Unit::kEpochs}.to_updates(100)), 7);
+  EXPECT_EQ((Duration{0.0701, Unit::kEpochs}.to_updates(100)), 8);
+  EXPECT_EQ((Duration{0, Unit::kEpochs}.to_updates(100)), 0);
+}
+
+TEST(DurationTest, MoreUpdatesThanCanBeCountedAreVeryMany) {
+  EXPECT_EQ((Duration{1e12, Unit::kEpochs}.to_updates(std::int64_t{1} << 40)),
+            9'000'000'000'000'000'000);
+}
+
+TEST(DurationTest, AnEpochHasAnUpdateForEachGroupOfBatchesAndForTheRest) {
+  EXPECT_EQ(updates_in_epoch(6, 1), 6);
+  EXPECT_EQ(updates_in_epoch(6, 3), 2);
+  EXPECT_EQ(updates_in_epoch(7, 3), 3);
+  EXPECT_EQ(updates_in_epoch(2, 1'000'000), 1);
 }
 
 TEST(BatchLimitTest, AnIntegerCountsAndAFractionIsAPart) {
@@ -76,6 +97,20 @@ TEST(BatchLimitTest, AnIntegerCountsAndAFractionIsAPart) {
   EXPECT_EQ(limit(0.0).of(10), 0);
 }
 
+// 0.29 * 100 is 28.999999999999996.
+TEST(BatchLimitTest, AFractionThatIsWholeBatchesIsThese) {
+  for (int part = 1; part <= 100; ++part) EXPECT_EQ(limit(part / 100.0).of(100), part);
+  EXPECT_EQ(limit(0.299).of(100), 29);
+}
+
+TEST(BatchLimitTest, ZeroIsZeroInBothForms) {
+  EXPECT_TRUE(limit(0).is_zero());
+  EXPECT_TRUE(limit(0.0).is_zero());
+  for (const Value& value : {Value(1), Value(1.0), Value(0.001)}) {
+    EXPECT_FALSE(limit(value).is_zero()) << to_string(value);
+  }
+}
+
 TEST(BatchLimitTest, AFractionLeavesOneBatchAtLeast) {
   EXPECT_EQ(limit(0.01).of(10), 1);
   EXPECT_EQ(limit(0.01).of(0), 0);
@@ -83,7 +118,7 @@ TEST(BatchLimitTest, AFractionLeavesOneBatchAtLeast) {
 
 TEST(BatchLimitTest, RefusesMoreThanAllAndLessThanNothing) {
   for (const Value& value : {Value(-1), Value(-0.5), Value(1.5)}) {
-    EXPECT_THAT(testing::error_of([&] { (void)limit(value); }),
+    EXPECT_THAT(test::error_of([&] { (void)limit(value); }),
                 HasSubstr("expected a whole number of batches, such as 10, or a fraction"))
         << to_string(value);
   }

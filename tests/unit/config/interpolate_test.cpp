@@ -31,8 +31,8 @@ Value x_of(const std::string& text) {
   return *resolve_references(parse_toml(text, "x.toml")).find("x");
 }
 
-std::string complaint(const std::string& text) {
-  return testing::error_of([&] { (void)x_of(text); });
+std::string reference_complaint(const std::string& text) {
+  return test::error_of([&] { (void)x_of(text); });
 }
 
 TEST_F(InterpolateTest, TakesTheEnvironment) {
@@ -84,34 +84,34 @@ TEST_F(InterpolateTest, EscapedTextComesBackAsItIs) {
 }
 
 TEST_F(InterpolateTest, SaysThatAVariableIsNotSet) {
-  EXPECT_EQ(complaint("x = '${env:PERGOLA_TEST_UNSET}'"),
+  EXPECT_EQ(reference_complaint("x = '${env:PERGOLA_TEST_UNSET}'"),
             "x = \"${env:PERGOLA_TEST_UNSET}\" (x.toml:1:5) needs the environment variable "
             "PERGOLA_TEST_UNSET, which is not set; set it, or write "
             "${env:PERGOLA_TEST_UNSET,default}");
 }
 
 TEST_F(InterpolateTest, SaysThatAKeyIsNotSet) {
-  EXPECT_EQ(complaint("x = 'a${t.nmae}'\n[t]\nname = 1"),
+  EXPECT_EQ(reference_complaint("x = 'a${t.nmae}'\n[t]\nname = 1"),
             "x = \"a${t.nmae}\" (x.toml:1:5) refers to t.nmae, which is not set; did you mean "
             "'t.name'?");
-  EXPECT_THAT(complaint("x = '${}'"), HasSubstr("refers to nothing, which is not set"));
+  EXPECT_THAT(reference_complaint("x = '${}'"), HasSubstr("refers to nothing, which is not set"));
 }
 
 TEST_F(InterpolateTest, SaysThatAReferenceGoesInACircle) {
-  EXPECT_EQ(complaint("x = '${a.b}'\na = {b = '${c}'}\nc = '1${x}'"),
+  EXPECT_EQ(reference_complaint("x = '${a.b}'\na = {b = '${c}'}\nc = '1${x}'"),
             "x = \"${a.b}\" (x.toml:1:5) refers to itself: a.b -> c -> x -> a.b");
-  EXPECT_THAT(complaint("x = '${x}'"), HasSubstr("refers to itself: x -> x"));
-  EXPECT_THAT(complaint("x = {y = '${x}'}"), HasSubstr("refers to itself: x.y -> x.y"));
+  EXPECT_THAT(reference_complaint("x = '${x}'"), HasSubstr("refers to itself: x -> x"));
+  EXPECT_THAT(reference_complaint("x = {y = '${x}'}"), HasSubstr("refers to itself: x.y -> x.y"));
 }
 
 TEST_F(InterpolateTest, SaysThatTheEndIsMissing) {
-  EXPECT_EQ(complaint("x = 'a${b'"),
+  EXPECT_EQ(reference_complaint("x = 'a${b'"),
             "x = \"a${b\" (x.toml:1:5) has a ${ without its }; write $${ for a plain ${");
 }
 
 TEST_F(InterpolateTest, SaysThatATableIsNoText) {
   EXPECT_EQ(
-      complaint("x = 'a${t}'\nt = {}"),
+      reference_complaint("x = 'a${t}'\nt = {}"),
       "x = \"a${t}\" (x.toml:1:5) has ${t} within a text, which is a table; expected a string, "
       "a number or a boolean");
 }
@@ -124,7 +124,7 @@ TEST_F(InterpolateTest, DoesNotUnfoldToTheWholeMemory) {
     text += "k" + std::to_string(i) + " = '" + next + next + "'\n";
   }
   text += "k14 = '" + std::string(10'000, 'x') + "'\n";
-  EXPECT_EQ(complaint(text),
+  EXPECT_EQ(reference_complaint(text),
             "the config's ${...} references unfold to more than 64 MB; refer to smaller values");
 }
 
@@ -136,7 +136,7 @@ TEST_F(InterpolateTest, CountsWhatSmallValuesTakeInMemory) {
     const std::string next = concat("'${k", i + 1, "}'");
     text += concat("k", i, " = [", next, ",", next, ",", next, ",", next, "]\n");
   }
-  EXPECT_EQ(complaint(text + "k10 = true\n"),
+  EXPECT_EQ(reference_complaint(text + "k10 = true\n"),
             "the config's ${...} references unfold to more than 64 MB; refer to smaller values");
 }
 
@@ -145,10 +145,11 @@ TEST_F(InterpolateTest, RefusesLongChainsAndDeepDefaults) {
   for (int i = 0; i < 1000; ++i) {
     chain += "k" + std::to_string(i) + " = '${k" + std::to_string(i + 1) + "}'\n";
   }
-  EXPECT_THAT(complaint(chain + "k1000 = 1"), HasSubstr("is a chain of more than 16 references"));
+  EXPECT_THAT(reference_complaint(chain + "k1000 = 1"),
+              HasSubstr("is a chain of more than 16 references"));
   std::string deep = "x = '";
   for (int i = 0; i < 10'000; ++i) deep += "${env:PERGOLA_TEST_UNSET,";
-  EXPECT_THAT(complaint(deep + std::string(10'000, '}') + "'"),
+  EXPECT_THAT(reference_complaint(deep + std::string(10'000, '}') + "'"),
               HasSubstr("has more than 32 defaults within one another"));
 }
 

@@ -122,12 +122,12 @@ TEST(MmfKeysTest, EveryKeyOfMmfIsTakenOrAnswered) {
 
 TEST(MmfKeysTest, TheAnswerNamesKeyAndPlace) {
   for (const MmfKey& key : mmf_keys()) {
-    EXPECT_EQ(testing::error_of([&] {
+    EXPECT_EQ(test::error_of([&] {
                 check_keys(parse_toml(std::string(key.path) + " = 1", "x.toml"));
               }).rfind(std::string(key.path) + " (x.toml:1:", 0),
               0U);
   }
-  EXPECT_EQ(testing::error_of([] { check_keys(parse_toml("learning_rate = 0.1", "x.toml")); }),
+  EXPECT_EQ(test::error_of([] { check_keys(parse_toml("learning_rate = 0.1", "x.toml")); }),
             "learning_rate (x.toml:1:17) is a key of MMF's that Pergola does not take: set "
             "optimizer.params.lr");
 }

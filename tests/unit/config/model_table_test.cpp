@@ -28,7 +28,7 @@ class ModelTableTest : public ConfigFixture {
   }
   [[nodiscard]] std::string complaint(const std::string& model,
                                       const std::string& rest = "") const {
-    return testing::error_of([&] { static_cast<void>(resolve(model, rest)); });
+    return test::error_of([&] { static_cast<void>(resolve(model, rest)); });
   }
 };
 

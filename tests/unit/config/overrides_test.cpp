@@ -24,8 +24,8 @@ std::string applied(const std::string& base, const std::vector<std::string>& wor
   return to_string(root);
 }
 
-std::string complaint(const std::string& base, const std::vector<std::string>& words) {
-  return testing::error_of([&] { (void)applied(base, words); });
+std::string override_complaint(const std::string& base, const std::vector<std::string>& words) {
+  return test::error_of([&] { (void)applied(base, words); });
 }
 
 TEST(OverridesTest, ValuesAreToml) {
@@ -63,19 +63,19 @@ TEST(OverridesTest, SayWhereTheyCameFrom) {
 }
 
 TEST(OverridesTest, WhatBeginsLikeTomlMustBeToml) {
-  EXPECT_EQ(testing::error_of([] { (void)parse_override("training.lr_steps=[1, 2"); }),
+  EXPECT_EQ(test::error_of([] { (void)parse_override("training.lr_steps=[1, 2"); }),
             "'training.lr_steps=[1, 2' on the command line: the value begins like TOML but is not, "
             "expected \"text\", [1, 2] or {a = 1}; complete it, and quote the whole word for the "
             "shell");
 }
 
 TEST(OverridesTest, IntegersBeyond64BitsAreNoStrings) {
-  EXPECT_EQ(testing::error_of([] { (void)parse_override("training.seed=99999999999999999999"); }),
+  EXPECT_EQ(test::error_of([] { (void)parse_override("training.seed=99999999999999999999"); }),
             "'training.seed=99999999999999999999' on the command line has an integer out of range; "
             "expected one from -9223372036854775808 to 9223372036854775807, or \"text\" in quotes");
   for (const char* text : {"9223372036854775808", "-9223372036854775809", "0xfffffffffffffffff",
                            "9_999_999_999_999_999_999", "[1, 99999999999999999999]"}) {
-    EXPECT_THAT(testing::error_of([&] { (void)value_of(text); }), HasSubstr("out of range"));
+    EXPECT_THAT(test::error_of([&] { (void)value_of(text); }), HasSubstr("out of range"));
   }
   for (const char* text : {"99999999999999999999 monkeys", "99999999999999999999abc", "007"}) {
     EXPECT_EQ(value_of(text), Value(text));
@@ -86,24 +86,24 @@ TEST(OverridesTest, IntegersBeyond64BitsAreNoStrings) {
 }
 
 TEST(OverridesTest, NeedAnEqualsSign) {
-  EXPECT_EQ(testing::error_of([] { (void)parse_override("--batch"); }),
+  EXPECT_EQ(test::error_of([] { (void)parse_override("--batch"); }),
             "'--batch' on the command line has no '='; expected key=value, such as "
             "training.batch_size=64");
 }
 
 TEST(OverridesTest, NeedAPath) {
   EXPECT_EQ(
-      testing::error_of([] { (void)parse_override("a..b=1"); }),
+      test::error_of([] { (void)parse_override("a..b=1"); }),
       "'a..b=1' on the command line: 'a..b' is not a path; expected words of letters, digits, _ "
       "and - with dots between them, such as training.batch_size=64 or "
       "training.lr_steps[1]=10000");
   for (const char* text : {"=1", "a.=1", ".a=1", "a[=1", "a[]=1", "a[x]=1", "a[-1]=1", "[1]=1",
                            "a b=1", "a[1]b=1", "a[99999999999999999999]=1"}) {
-    testing::error_of([&] { (void)parse_override(text); });
+    test::error_of([&] { (void)parse_override(text); });
   }
   std::string deep = "a";
   for (int i = 0; i < 10'000; ++i) deep += ".a";
-  testing::error_of([&] { (void)parse_override(deep + "=1"); });
+  test::error_of([&] { (void)parse_override(deep + "=1"); });
 }
 
 TEST(OverridesTest, GoOverTheConfigAndMakeTablesOnTheWay) {
@@ -137,26 +137,26 @@ TEST(OverridesTest, AnotherTypeDropsTheParamsOfTheFileButNotThoseOfTheCommandLin
 
 TEST(OverridesTest, DoNotLeadThroughPlainValues) {
   EXPECT_EQ(
-      complaint("a = {b = 64}", {"a.b.c=1"}),
+      override_complaint("a = {b = 64}", {"a.b.c=1"}),
       "'a.b.c' on the command line leads through a.b = 64 (x.toml:1:10), which is an integer; "
       "expected a table");
-  EXPECT_EQ(complaint("", {"a=1", "a.b=2"}),
+  EXPECT_EQ(override_complaint("", {"a=1", "a.b=2"}),
             "'a.b' on the command line leads through a = 1 (command line), which is an integer; "
             "expected a table");
   EXPECT_EQ(
-      complaint("a = [1]", {"a[0].b=2"}),
+      override_complaint("a = [1]", {"a[0].b=2"}),
       "'a[0].b' on the command line leads through a[0] = 1 (x.toml:1:6), which is an integer; "
       "expected a table");
-  EXPECT_EQ(complaint("a = 1", {"a[0]=2"}),
+  EXPECT_EQ(override_complaint("a = 1", {"a[0]=2"}),
             "'a[0]' on the command line leads through a = 1 (x.toml:1:5), which is an integer; "
             "expected an array");
 }
 
 TEST(OverridesTest, DoNotMakeElements) {
-  EXPECT_EQ(complaint("t = {a = [1, 2]}", {"t.a[2]=1"}),
+  EXPECT_EQ(override_complaint("t = {a = [1, 2]}", {"t.a[2]=1"}),
             "'t.a[2]' on the command line: t.a has 2 elements (x.toml:1:10), so there is no [2]; "
             "give the whole array instead: t.a=[...]");
-  EXPECT_EQ(complaint("", {"t.a[0]=1"}),
+  EXPECT_EQ(override_complaint("", {"t.a[0]=1"}),
             "'t.a[0]' on the command line: t is not set, so it has no elements; give the whole "
             "array instead");
 }

@@ -239,9 +239,8 @@ TEST_F(ResolveTest, TheProvidersHintEndsTheMessageAboutAnUnknownName) {
   other.model_hint = [](const std::string& name) { return "; ask for " + name + " elsewhere"; };
   write_run("");
   const auto overrides = parse_overrides({"model=pythai"});
-  EXPECT_THAT(
-      testing::error_of([&] { (void)resolve_config(folder_ / "run.toml", overrides, other); }),
-      EndsWith("no plugin found has a model of that name; ask for pythai elsewhere"));
+  EXPECT_THAT(test::error_of([&] { (void)resolve_config(folder_ / "run.toml", overrides, other); }),
+              EndsWith("no plugin found has a model of that name; ask for pythai elsewhere"));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 namespace pergola::host {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 
 class RunConfigTest : public ConfigFixture {
@@ -24,7 +25,7 @@ class RunConfigTest : public ConfigFixture {
     return config;
   }
   [[nodiscard]] std::string parse_complaint(const std::vector<std::string>& overrides) const {
-    return testing::error_of([&] { (void)parse(overrides); });
+    return test::error_of([&] { (void)parse(overrides); });
   }
   // What parsing says on stderr.
   [[nodiscard]] std::string log_of(const std::vector<std::string>& overrides) const {
@@ -234,13 +235,22 @@ TEST_F(RunConfigTest, OtherSchedulesTakeTheirOwnParamsAlone) {
 
 TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
   EXPECT_EQ(log_of({}), "");
-  EXPECT_THAT(
-      log_of({"scheduler.type=warmup_cosine"}),
-      HasSubstr("warning: [config] scheduler.type = \"warmup_cosine\" has no effect, because "
-                "training.lr_scheduler is false\n"));
-  EXPECT_THAT(log_of({"training.max_grad_l2_norm=1"}),
-              HasSubstr("warning: [config] training.max_grad_l2_norm has no effect, because "
-                        "training.clip_gradients is false\n"));
+  const std::pair<const char*, const char*> idle[] = {
+      {"scheduler.type=warmup_cosine", "training.lr_scheduler is false"},
+      {"training.lr_steps=[5]", "training.lr_scheduler is false"},
+      {"training.use_warmup=true", "training.lr_scheduler is false"},
+      {"training.max_grad_l2_norm=1", "training.clip_gradients is false"},
+      {"training.histogram_interval=5", "training.tensorboard is false"},
+      {"multitasking.type=ratios", "there is one data set"},
+      {"multitasking.params={x=1}", "there is one data set"},
+      {"checkpoint.bypass_shape_mismatch=true", "checkpoint.pretrained is not set"},
+      {"checkpoint.pretrained_state_mapping={a=\"b\"}", "checkpoint.pretrained is not set"}};
+  for (const std::pair<std::string, const char*> word : idle) {
+    const std::string key = word.first.substr(0, word.first.find('='));
+    EXPECT_THAT(log_of({word.first}),
+                EndsWith(concat("] warning: [config] ", key, " has no effect, because ",
+                                word.second, "\n")));
+  }
   EXPECT_THAT(
       log_of({"training.max_epochs=3", "training.max_updates=10"}),
       HasSubstr("warning: [config] training.max_epochs = 3 wins over training.max_updates = 10; to "
@@ -251,10 +261,12 @@ TEST_F(RunConfigTest, PretrainedWeightsAreAPathAndAMapping) {
   EXPECT_EQ(parse().checkpoint.pretrained, std::nullopt);
   const CheckpointConfig checkpoint =
       parse({"checkpoint.pretrained=weights.pth", "checkpoint.pretrained_resize_positions=true",
+             "checkpoint.bypass_shape_mismatch=true",
              "checkpoint.pretrained_state_mapping={\"model.bert\" = \"bert\"}"})
           .checkpoint;
   EXPECT_EQ(checkpoint.pretrained, "weights.pth");
   EXPECT_TRUE(checkpoint.pretrained_resize_positions);
+  EXPECT_TRUE(checkpoint.bypass_shape_mismatch);
   EXPECT_EQ(checkpoint.pretrained_state_mapping,
             (std::map<std::string, std::string>{{"model.bert", "bert"}}));
 }

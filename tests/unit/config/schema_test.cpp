@@ -14,7 +14,7 @@ namespace pergola::host {
 namespace {
 
 std::string complaint(const std::string& text) {
-  return testing::error_of([&] {
+  return test::error_of([&] {
     const Value root = parse_toml(text, "x.toml");
     check_keys(root);
     check_values(root);
@@ -86,7 +86,7 @@ TEST(SchemaTest, ListsTheTableWhenNothingIsClose) {
             "checkpoint.zzzzzzz (x.toml:2:11) is not a known key; known are resume, resume_best, "
             "resume_file, resume_pretrained, max_to_keep, keep_every, keep_best, "
             "save_in_background, save_git_details, pretrained, pretrained_state_mapping, "
-            "pretrained_resize_positions, reset");
+            "pretrained_resize_positions, bypass_shape_mismatch, reset");
 }
 
 TEST(SchemaTest, WhatBelongsToTheParamsIsOfferedThere) {

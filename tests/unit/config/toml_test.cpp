@@ -11,12 +11,12 @@
 namespace pergola::host {
 namespace {
 
+using test::error_of;
 using ::testing::EndsWith;
-using testing::error_of;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-std::string complaint(const std::string& text) {
+std::string syntax_complaint(const std::string& text) {
   return error_of([&] { (void)parse_toml(text, "x.toml"); });
 }
 
@@ -48,34 +48,34 @@ TEST(TomlTest, AnEmptyFileIsAnEmptyTable) {
 
 TEST(TomlTest, SaysWhereTheMistakeIs) {
   // Between the two is the parser's own reason, which differs between its versions.
-  const std::string message = complaint("a = 1\nb = \n");
+  const std::string message = syntax_complaint("a = 1\nb = \n");
   EXPECT_THAT(message, StartsWith("x.toml:2:5 is not valid TOML: while parsing key-value pair: "));
   EXPECT_THAT(message, EndsWith("; correct that line"));
-  EXPECT_THAT(complaint("a = 1\na = 2"), StartsWith("x.toml:2:"));
+  EXPECT_THAT(syntax_complaint("a = 1\na = 2"), StartsWith("x.toml:2:"));
 }
 
 // The parser of toml++ 3.3 breaks on these (marzer/tomlplusplus#301).
 TEST(TomlTest, RefusesBrokenTableLines) {
   for (const char* text : {"a = 1\n[[[b]]]", "[[=", "[[", "[", "[[ ]]", "[=]", "[a", "[a]]"}) {
-    EXPECT_THAT(complaint(text), HasSubstr(" is not valid TOML: ")) << text;
+    EXPECT_THAT(syntax_complaint(text), HasSubstr(" is not valid TOML: ")) << text;
   }
-  EXPECT_EQ(complaint("[[[b]]]"),
+  EXPECT_EQ(syntax_complaint("[[[b]]]"),
             "x.toml is not valid TOML: a [table] or [[array]] line is broken; correct it");
 }
 
 TEST(TomlTest, RefusesDates) {
-  EXPECT_EQ(complaint("day = 2026-01-31"),
+  EXPECT_EQ(syntax_complaint("day = 2026-01-31"),
             "x.toml:1:7 is a date or a time, which no key takes; write it as a string");
 }
 
 TEST(TomlTest, RefusesIntegersThatDoNotFit) {
-  EXPECT_THAT(complaint("a = 99999999999999999999"),
+  EXPECT_THAT(syntax_complaint("a = 99999999999999999999"),
               HasSubstr("'99999999999999999999' is not representable in 64 bits"));
   EXPECT_EQ(parse_toml("a = 9223372036854775807", "x")["a"].as_integer(), INT64_MAX);
 }
 
 TEST(TomlTest, RefusesTextThatIsNotUtf8) {
-  const std::string message = complaint("a = \"\xff\xfe\"");
+  const std::string message = syntax_complaint("a = \"\xff\xfe\"");
   EXPECT_THAT(message, StartsWith("x.toml:1:"));
   EXPECT_THAT(message, HasSubstr("is not valid TOML"));
 }
@@ -85,10 +85,10 @@ TEST(TomlTest, RefusesInvisibleSpacesAndBareLettersOutsideOfAscii) {
       "x.toml:2 is not valid TOML: a character outside of ASCII stands outside of quotes; put it "
       "in "
       "quotes, or delete it";
-  EXPECT_EQ(complaint("a = 1\nb =\xc2\xa0"
-                      "2"),
+  EXPECT_EQ(syntax_complaint("a = 1\nb =\xc2\xa0"
+                             "2"),
             expected);  // a no-break space, pasted from somewhere
-  EXPECT_EQ(complaint("a = 1\n\xc3\xa9 = 2"), expected);
+  EXPECT_EQ(syntax_complaint("a = 1\n\xc3\xa9 = 2"), expected);
 }
 
 TEST(TomlTest, TakesLettersOutsideOfAsciiInQuotesAndComments) {
@@ -101,16 +101,17 @@ TEST(TomlTest, TakesLettersOutsideOfAsciiInQuotesAndComments) {
 
 TEST(TomlTest, RefusesDeepNestingOfEveryForm) {
   const std::string expected = "x.toml:1 is nested deeper than 64 levels; flatten it";
-  EXPECT_EQ(complaint("a = " + repeat("[", 10'000)), expected);
-  EXPECT_EQ(complaint("a = " + repeat("{a = ", 10'000)), expected);
-  EXPECT_EQ(complaint(repeat("a.", 1'000'000) + "a = 1"), expected);
-  EXPECT_EQ(complaint("[" + repeat("a . ", 1'000'000) + "a]"), expected);
-  EXPECT_EQ(complaint(repeat("\"x\".", 1'000'000) + "a = 1"), expected);
-  EXPECT_EQ(complaint("a = {b." + repeat("b.", 40) + "b = {" + repeat("c.", 40) + "c = 1}}"),
+  EXPECT_EQ(syntax_complaint("a = " + repeat("[", 10'000)), expected);
+  EXPECT_EQ(syntax_complaint("a = " + repeat("{a = ", 10'000)), expected);
+  EXPECT_EQ(syntax_complaint(repeat("a.", 1'000'000) + "a = 1"), expected);
+  EXPECT_EQ(syntax_complaint("[" + repeat("a . ", 1'000'000) + "a]"), expected);
+  EXPECT_EQ(syntax_complaint(repeat("\"x\".", 1'000'000) + "a = 1"), expected);
+  EXPECT_EQ(syntax_complaint("a = {b." + repeat("b.", 40) + "b = {" + repeat("c.", 40) + "c = 1}}"),
             expected);
   // Strings must not hide what follows them.
-  EXPECT_EQ(complaint("a = [\"\"\"x\"\"\"\", {" + repeat("b.", 1'000'000) + "b = 1}]"), expected);
-  EXPECT_EQ(complaint("a = ['''x\\''', {" + repeat("b.", 1'000'000) + "b = 1}]"), expected);
+  EXPECT_EQ(syntax_complaint("a = [\"\"\"x\"\"\"\", {" + repeat("b.", 1'000'000) + "b = 1}]"),
+            expected);
+  EXPECT_EQ(syntax_complaint("a = ['''x\\''', {" + repeat("b.", 1'000'000) + "b = 1}]"), expected);
 }
 
 TEST(TomlTest, TakesManyDotsAndBracketsThatDoNotNest) {
@@ -147,7 +148,7 @@ TEST(TomlTest, SurvivesBinaryGarbage) {
   for (int round = 0; round < 200; ++round) {
     std::string text(1 + rng.below(300), '\0');
     for (char& c : text) c = static_cast<char>(rng.below(256));
-    EXPECT_THAT(complaint(text), StartsWith("x.toml"));
+    EXPECT_THAT(syntax_complaint(text), StartsWith("x.toml"));
   }
 }
 

@@ -24,7 +24,7 @@ class TrainingConfigTest : public ConfigFixture {
     return parse(overrides).training;
   }
   [[nodiscard]] std::string complaint_of(const std::vector<std::string>& overrides) const {
-    return testing::error_of([&] { (void)parse(overrides); });
+    return test::error_of([&] { (void)parse(overrides); });
   }
 };
 
@@ -66,6 +66,33 @@ TEST_F(TrainingConfigTest, FastDevRunShortensAllSplits) {
   EXPECT_EQ(five.max_updates, 5);
   EXPECT_EQ(five.limit_test_batches.of(100), 5);
   EXPECT_THAT(complaint_of({"training.fast_dev_run=-1"}), HasSubstr("is below 0"));
+}
+
+// A fraction is never rounded down to none, so 0 alone leaves none.
+TEST_F(TrainingConfigTest, NoTrainBatchesAreRefusedAndNoOthersAreNot) {
+  for (const std::string zero : {"0", "0.0"}) {
+    EXPECT_THAT(complaint_of({"training.limit_train_batches=" + zero}),
+                HasSubstr("training.limit_train_batches = " + zero +
+                          " (command line) leaves nothing to train on; expected a whole number of "
+                          "batches above 0, such as 10, or a fraction of them, such as 0.1"));
+  }
+  const TrainingConfig config =
+      training({"training.limit_val_batches=0", "training.limit_test_batches=0.0"});
+  EXPECT_TRUE(config.limit_val_batches.is_zero());
+  EXPECT_TRUE(config.limit_test_batches.is_zero());
+}
+
+TEST_F(TrainingConfigTest, EpochsBeatUpdates) {
+  EXPECT_EQ(training({"training.max_updates=2"}).updates_to_train(100), 2);
+  const auto of_epochs = [&](const std::string& epochs) {
+    return training({"training.max_updates=2", "training.max_epochs=" + epochs})
+        .updates_to_train(100);
+  };
+  EXPECT_EQ(of_epochs("0.04"), 4);
+  EXPECT_EQ(of_epochs("0.07"), 7);  // 7.000000000000001
+  EXPECT_EQ(of_epochs("0.041"), 5);
+  EXPECT_EQ(of_epochs("3"), 300);
+  EXPECT_EQ(of_epochs("1e-9"), 1);
 }
 
 TEST_F(TrainingConfigTest, BatchSizePerDeviceWins) {

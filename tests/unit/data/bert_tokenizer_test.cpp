@@ -18,7 +18,7 @@ using testing::HasSubstr;
 constexpr const char* kVocab =
     "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##aff\n##able\nable\n!\n\xE4\xB8\xAD\nunaffe\nA\n";
 constexpr std::int64_t kUnknown = 1;
-constexpr std::int64_t kMask = 4;
+constexpr std::int64_t kMaskToken = 4;
 constexpr std::int64_t kUn = 5, kAff = 6, kAbleInside = 7, kAble = 8, kBang = 9, kMiddle = 10;
 
 class BertTokenizerTest : public testing::Test {
@@ -70,8 +70,8 @@ TEST_F(BertTokenizerTest, MakesAWordOfMoreThanAHundredCodePointsUnknown) {
 }
 
 TEST_F(BertTokenizerTest, KeepsSpecialTokensInAText) {
-  EXPECT_THAT(encode("un[MASK]able [SEP]"), ElementsAre(kUn, kMask, kAble, 3));
-  EXPECT_THAT(encode("[[MASK]]"), ElementsAre(kUnknown, kMask, kUnknown));
+  EXPECT_THAT(encode("un[MASK]able [SEP]"), ElementsAre(kUn, kMaskToken, kAble, 3));
+  EXPECT_THAT(encode("[[MASK]]"), ElementsAre(kUnknown, kMaskToken, kUnknown));
   // Only as they are written: this is three words.
   EXPECT_THAT(encode("[mask]"), ElementsAre(kUnknown, kUnknown, kUnknown));
 }

@@ -38,6 +38,10 @@ using fixtures::TempFolder;
 // of the colour {i, 0, 0}, in test of {0, i, 0}.
 void write_easy_vqa(const TempFolder& folder, int train_images);
 
+// The types of multitasking.
+inline constexpr const char* kIterationStrategies[] = {
+    "constant", "round_robin", "random", "size_proportional", "ratios", "temperature"};
+
 // The message of the Error that `work` throws; its kind must be `kind`.
 template <class Work>
 std::string error_of(ErrorKind kind, const Work& work) {

@@ -14,11 +14,10 @@ namespace pergola::host {
 namespace {
 
 using test::error_of;
+using test::kIterationStrategies;
 using testing::HasSubstr;
 
 const std::vector<std::string> kNames = {"a", "b", "c", "d", "e"};
-const char* const kTypes[] = {"constant",          "round_robin", "random",
-                              "size_proportional", "ratios",      "temperature"};
 
 IterationStrategy parse(const std::string& type, const Value& params = Value::Table{},
                         std::size_t datasets = 3) {
@@ -165,7 +164,7 @@ class EachStrategyTest : public testing::TestWithParam<const char*> {
     return turns(GetParam(), params_of(GetParam()), kSmall, seed);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Types, EachStrategyTest, testing::ValuesIn(kTypes),
+INSTANTIATE_TEST_SUITE_P(Types, EachStrategyTest, testing::ValuesIn(kIterationStrategies),
                          [](const auto& param) { return std::string(param.param); });
 
 // Each data set's batches come in the order of its own epochs, without a gap or a repetition, also

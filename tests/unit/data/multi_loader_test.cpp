@@ -16,9 +16,7 @@ namespace {
 using test::CountingDataset;
 using test::drain;
 using test::error_of;
-
-const char* const kTypes[] = {"constant",          "round_robin", "random",
-                              "size_proportional", "ratios",      "temperature"};
+using test::kIterationStrategies;
 
 // Three data sets of 1, 3 and 7 batches of 4.
 class Sources {
@@ -83,7 +81,8 @@ class MultiLoaderTest : public testing::TestWithParam<std::tuple<const char*, st
   const Sources sources_;
 };
 INSTANTIATE_TEST_SUITE_P(Strategies, MultiLoaderTest,
-                         testing::Combine(testing::ValuesIn(kTypes), testing::Values(0, 1, 3)),
+                         testing::Combine(testing::ValuesIn(kIterationStrategies),
+                                          testing::Values(0, 1, 3)),
                          [](const auto& param) {
                            return std::string(std::get<0>(param.param)) + "_" +
                                   std::to_string(std::get<1>(param.param));

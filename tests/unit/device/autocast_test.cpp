@@ -11,8 +11,6 @@
 namespace pergola::host {
 namespace {
 
-const c10::Device kCpu(c10::kCPU);
-
 // The type that a matrix product of float32 matrices has now.
 at::ScalarType product_type() {
   const at::Tensor matrix = at::ones({2, 2});
@@ -23,7 +21,7 @@ TEST(AutocastScopeTest, ProductsAreInTheTypeThatThePrecisionNames) {
   for (const auto& [precision, expected] :
        {std::pair(Precision::kFp32, at::kFloat), std::pair(Precision::kTf32, at::kFloat),
         std::pair(Precision::kBf16, at::kBFloat16), std::pair(Precision::kFp16, at::kHalf)}) {
-    const AutocastScope scope(kCpu, precision);
+    const AutocastScope scope(at::kCPU, precision);
     EXPECT_EQ(product_type(), expected);
   }
   EXPECT_EQ(product_type(), at::kFloat);
@@ -37,11 +35,11 @@ TEST(AutocastScopeTest, AnotherKindOfDeviceIsLeftAlone) {
 TEST(AutocastScopeTest, ScopesNestAndEachBringsBackWhatWasThere) {
   const at::ScalarType before = at::autocast::get_autocast_dtype(at::kCPU);
   {
-    const AutocastScope outer(kCpu, Precision::kFp16);
+    const AutocastScope outer(at::kCPU, Precision::kFp16);
     {
-      const AutocastScope inner(kCpu, Precision::kBf16);
+      const AutocastScope inner(at::kCPU, Precision::kBf16);
       EXPECT_EQ(product_type(), at::kBFloat16);
-      const AutocastScope nothing(kCpu, Precision::kFp32);
+      const AutocastScope nothing(at::kCPU, Precision::kFp32);
       EXPECT_EQ(product_type(), at::kBFloat16);
     }
     EXPECT_EQ(product_type(), at::kHalf);
@@ -52,7 +50,7 @@ TEST(AutocastScopeTest, ScopesNestAndEachBringsBackWhatWasThere) {
 
 TEST(AutocastScopeTest, AnExceptionEndsIt) {
   try {
-    const AutocastScope scope(kCpu, Precision::kBf16);
+    const AutocastScope scope(at::kCPU, Precision::kBf16);
     throw std::runtime_error("forward() failed");
   } catch (const std::runtime_error&) {
   }
@@ -64,21 +62,21 @@ TEST(AutocastScopeTest, ConvertedWeightsGoWithTheOutermostScope) {
   at::Tensor weight = at::ones({2, 2}).requires_grad_(true);
   const auto product = [&] { return at::ones({2, 2}).mm(weight)[0][0].item<float>(); };
   {
-    const AutocastScope outer(kCpu, Precision::kBf16);
-    const AutocastScope inner(kCpu, Precision::kBf16);
+    const AutocastScope outer(at::kCPU, Precision::kBf16);
+    const AutocastScope inner(at::kCPU, Precision::kBf16);
     EXPECT_EQ(product(), 2);
   }
   {
     const at::NoGradGuard no_grad;
     weight.fill_(2);
   }
-  const AutocastScope scope(kCpu, Precision::kBf16);
+  const AutocastScope scope(at::kCPU, Precision::kBf16);
   EXPECT_EQ(product(), 4);
 }
 
 TEST(ApplyPrecisionTest, IsNothingOnTheCpu) {
   const bool before = at::globalContext().allowTF32CuBLAS();
-  apply_precision(Precision::kTf32, kCpu);
+  apply_precision(Precision::kTf32, at::kCPU);
   EXPECT_EQ(at::globalContext().allowTF32CuBLAS(), before);
 }
 

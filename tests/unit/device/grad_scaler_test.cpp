@@ -17,7 +17,6 @@ using ::testing::HasSubstr;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-const c10::Device kCpu(c10::kCPU);
 
 class NoOptimizer final : public Optimizer {
  public:
@@ -52,7 +51,7 @@ class GradScalerTest : public ::testing::Test {
 
 // 65536 is 2^16: multiplying and dividing by it loses no bit, small numbers aside.
 TEST_F(GradScalerTest, ScalesTheLossAndTakesItBackFromTheGradients) {
-  GradScaler scaler(kCpu);
+  GradScaler scaler(at::kCPU);
   const at::Tensor loss = scaler.scale((a_ * 0.3).sum() + (b_ * 1e-6).sum());
   EXPECT_EQ(scaler.scale(at::ones({}, at::kHalf)).item<float>(), 65536.0F);
   loss.backward();
@@ -64,7 +63,7 @@ TEST_F(GradScalerTest, ScalesTheLossAndTakesItBackFromTheGradients) {
 
 TEST_F(GradScalerTest, OneNumberThatIsNotFiniteSkipsTheStep) {
   for (const float number : {kInfinity, -kInfinity, kNan}) {
-    GradScaler scaler(kCpu);
+    GradScaler scaler(at::kCPU);
     at::Tensor gradient = at::ones({3});
     gradient[1] = number;
     set_gradients(at::ones({3}), gradient);
@@ -77,7 +76,7 @@ TEST_F(GradScalerTest, OneNumberThatIsNotFiniteSkipsTheStep) {
 
 // PyTorch's rule: half after an overflow, twice after 2000 updates in a row without one.
 TEST_F(GradScalerTest, TheScaleIsThatOfPyTorch) {
-  GradScaler scaler(kCpu);
+  GradScaler scaler(at::kCPU);
   for (int i = 0; i < 1999; ++i) EXPECT_FALSE(update(scaler, false));
   EXPECT_EQ(scaler.current_scale(), 65536);
   EXPECT_EQ(scaler.growth_tracker(), 1999);
@@ -95,7 +94,7 @@ TEST_F(GradScalerTest, TheScaleIsThatOfPyTorch) {
 TEST_F(GradScalerTest, EveryScaleIsThatOfLibTorchsKernel) {
   const GradScalerOptions options{
       .init_scale = 1000, .growth_factor = 1.7, .backoff_factor = 0.3, .growth_interval = 2};
-  GradScaler scaler(kCpu, options);
+  GradScaler scaler(at::kCPU, options);
   at::Tensor scale = at::full({}, 1000, at::kFloat);
   at::Tensor tracker = at::zeros({}, at::kInt);
   for (int i = 0; i < 1000; ++i) {
@@ -109,14 +108,14 @@ TEST_F(GradScalerTest, EveryScaleIsThatOfLibTorchsKernel) {
 
 // 2^127 twice is beyond float32.
 TEST_F(GradScalerTest, TheScaleStaysFinite) {
-  GradScaler scaler(kCpu, {.init_scale = 0x1p127, .growth_interval = 1});
+  GradScaler scaler(at::kCPU, {.init_scale = 0x1p127, .growth_interval = 1});
   update(scaler, false);
   EXPECT_EQ(scaler.current_scale(), 0x1p127);
 }
 
 // 65536 * 2^-30 = 2^-14 = 6.1e-5 is the first scale below 1e-4.
 TEST_F(GradScalerTest, OverflowsWithoutEndAreAnError) {
-  GradScaler scaler(kCpu);
+  GradScaler scaler(at::kCPU);
   for (int i = 0; i < 30; ++i) EXPECT_TRUE(update(scaler, true));
   try {
     update(scaler, true);
@@ -137,17 +136,17 @@ TEST_F(GradScalerTest, GradientsOfSeveralTypesAreUnscaled) {
   NoOptimizer optimizer(
       {{.names = {"a"}, .parameters = {a_}}, {.names = {"wide"}, .parameters = {wide}}});
   a_.mutable_grad() = at::full({3}, 65536.0F);
-  EXPECT_FALSE(GradScaler(kCpu).unscale(optimizer));
+  EXPECT_FALSE(GradScaler(at::kCPU).unscale(optimizer));
   EXPECT_TRUE(wide.grad().equal(at::ones({2}, at::kDouble)));
   EXPECT_TRUE(a_.grad().equal(at::ones({3})));
 }
 
 TEST_F(GradScalerTest, GoesOnFromItsState) {
   const GradScalerOptions options{.init_scale = 0.1, .growth_factor = 1.7, .growth_interval = 3};
-  GradScaler one(kCpu, options);
+  GradScaler one(at::kCPU, options);
   update(one, true);
   update(one, false);
-  GradScaler other(kCpu, options);
+  GradScaler other(at::kCPU, options);
   other.load_state_dict(one.state_dict());
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(other.state_dict(), one.state_dict()) << i;
@@ -162,7 +161,7 @@ TEST_F(GradScalerTest, AStateThatIsNoneIsRefused) {
   };
   for (const Value& state : {Value(Value::Table{}), table(0.0, 1), table(-1.0, 1), table(1e39, 1),
                              table(1.0, -1), table(Value(), 1), table(1.0, "one")}) {
-    GradScaler scaler(kCpu);
+    GradScaler scaler(at::kCPU);
     try {
       scaler.load_state_dict(state);
       FAIL() << to_string(state);

@@ -17,9 +17,9 @@ namespace {
 using testing::HasSubstr;
 
 // Fails where its config says, and remembers what it was given.
-class Model final : public BaseModel {
+class FailingModel final : public BaseModel {
  public:
-  explicit Model(const Config& config) : BaseModel(config) {
+  explicit FailingModel(const Config& config) : BaseModel(config) {
     if (config.get<std::string>("fail", "") == "constructor")
       throw std::runtime_error("no luck\nstack");
   }
@@ -49,7 +49,7 @@ class BuilderTest : public testing::Test {
  protected:
   BuilderTest() {
     registry_.publish(builtin_model_parts(), "host");
-    registry_.publish({detail::model_node<Model>("model")}, "model.so");
+    registry_.publish({detail::model_node<FailingModel>("model")}, "model.so");
   }
   std::shared_ptr<BaseModel> build(Value::Table config,
                                    const Value& facts = Value(Value::Table{})) {

@@ -25,9 +25,9 @@ using ::testing::HasSubstr;
 
 // image_encoder: a linear layer and a batch norm; text: the same linear layer under another name;
 // classifier: 3 * 2 + 2 elements.
-class Model final : public BaseModel {
+class ModelToFreeze final : public BaseModel {
  public:
-  Model() : BaseModel(Config(Value(Value::Table{}), "model_config.model")) {}
+  ModelToFreeze() : BaseModel(Config(Value(Value::Table{}), "model_config.model")) {}
   void build() override {
     const auto encoder = std::make_shared<torch::nn::Module>();
     linear_ = encoder->register_module("linear", torch::nn::Linear(3, 3));
@@ -80,7 +80,7 @@ class FreezeTest : public ::testing::Test {
     return names;
   }
 
-  Model model_;
+  ModelToFreeze model_;
 };
 
 // The same model, with parts of it frozen at first.
@@ -95,7 +95,7 @@ class FreezeScheduleTest : public FreezeTest {
     return {model_, config, /*updates_per_epoch=*/30};
   }
   [[nodiscard]] std::string error_of_schedule(const std::vector<UnfreezeConfig>& config) const {
-    return ::pergola::testing::error_of([&] { static_cast<void>(schedule(config)); });
+    return ::pergola::test::error_of([&] { static_cast<void>(schedule(config)); });
   }
   // What is trained when so many updates are done.
   [[nodiscard]] std::vector<std::string> trained_after(FreezeSchedule& schedule,

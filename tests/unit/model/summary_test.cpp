@@ -15,9 +15,9 @@ using testing::ElementsAre;
 
 // encoder: a linear layer (3 * 3 + 3 elements) that `text` shares, and a batch norm (3 + 3
 // parameters, 3 + 3 statistics of 4 bytes, one count of 8); scale: a parameter of its own.
-class Model final : public BaseModel {
+class ModelToSummarize final : public BaseModel {
  public:
-  Model() : BaseModel(Config(Value(Value::Table{}), "model_config.model")) {}
+  ModelToSummarize() : BaseModel(Config(Value(Value::Table{}), "model_config.model")) {}
   void build() override {
     const auto encoder = std::make_shared<torch::nn::Module>();
     const torch::nn::Linear linear = encoder->register_module("linear", torch::nn::Linear(3, 3));
@@ -38,7 +38,7 @@ std::vector<std::string> names_of(const ModelSummary& summary) {
 }
 
 TEST(SummaryTest, CountsEachTensorOnceForThePartThatHasItFirst) {
-  Model model;
+  ModelToSummarize model;
   model.build();
   const ModelSummary summary = summarize(model);
   EXPECT_EQ(summary.parameters, 12 + 6 + 2);
@@ -49,7 +49,7 @@ TEST(SummaryTest, CountsEachTensorOnceForThePartThatHasItFirst) {
 }
 
 TEST(SummaryTest, FrozenParametersAreNotTrained) {
-  Model model;
+  ModelToSummarize model;
   model.build();
   model.scale.set_requires_grad(false);
   const ModelSummary summary = summarize(model);

@@ -10,7 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // While it lives, notes such operators on this thread. One at a time on a thread.
 //
@@ -58,4 +58,4 @@ class SyncWatch {
   at::CallbackHandle handle_;
 };
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace pergola::testing {
+namespace pergola::test {
 namespace {
 
 using ::testing::Contains;
@@ -37,4 +37,4 @@ TEST(SyncWatchTest, EndsWithItsScope) {
 }
 
 }  // namespace
-}  // namespace pergola::testing
+}  // namespace pergola::test

@@ -3,6 +3,7 @@
 
 #include "fixtures/plugins/plugin_files.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -60,7 +61,7 @@ TEST_F(PluginCatalogTest, TwoFilesWithOneKeyAreAnErrorThatNamesBothWhenTheKeyIsA
   const PluginCatalog catalog(
       {fixture_folder("good"), fixture_folder("duplicate_key"), fixture_folder("liar")});
   EXPECT_NE(catalog.find("model", "promised"), nullptr);  // another key is not disturbed
-  EXPECT_THAT(error_of([&] { (void)catalog.find("model", "boring"); }),
+  EXPECT_THAT(error_of([&] { (void)catalog.find("model", "boring"); }, ErrorKind::kPlugin),
               AllOf(HasSubstr("model 'boring' is offered by two plugins"), HasSubstr("/good.so"),
                     HasSubstr("/duplicate_key.so")));
 }
@@ -98,8 +99,9 @@ TEST_F(PluginCatalogTest, ConflictsAreTheKeysOfTwoUsableFiles) {
       PluginCatalog({fixture_folder("good"), fixture_folder("liar"), folder_.path()}).conflicts(),
       IsEmpty());
   const PluginCatalog catalog({fixture_folder("good"), fixture_folder("duplicate_key")});
-  EXPECT_THAT(catalog.conflicts(),
-              ElementsAre(error_of([&] { (void)catalog.find("model", "boring"); })));
+  EXPECT_THAT(
+      catalog.conflicts(),
+      ElementsAre(error_of([&] { (void)catalog.find("model", "boring"); }, ErrorKind::kPlugin)));
 }
 
 TEST_F(PluginCatalogTest, KeysKnownElsewhereAreOfferedToo) {

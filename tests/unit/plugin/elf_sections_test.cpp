@@ -5,6 +5,7 @@
 #include "host/plugin/plugin_file.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <elf.h>
 #include <gmock/gmock.h>
@@ -49,7 +50,7 @@ class ElfSectionsTest : public ::testing::Test {
 
   // The message when the file cannot be opened.
   std::string refusal_of(const std::filesystem::path& path) {
-    return error_of([&] { const ElfFile file(path); });
+    return error_of([&] { const ElfFile file(path); }, ErrorKind::kPlugin);
   }
   std::string refusal_of_bytes(std::string_view bytes) {
     return refusal_of(folder_.write("broken.so", bytes));
@@ -179,8 +180,9 @@ TEST_F(ElfSectionsTest, SectionThatClaimsTenGigabytesIsRefused) {
   const auto path = folder_.write("sparse.so", bytes);
   std::filesystem::resize_file(path, 2 * kTenGigabytes);
   const ElfFile file(path);
-  EXPECT_THAT(error_of([&] { (void)file.section(PERGOLA_MANIFEST_SECTION, kLimit); }),
-              HasSubstr("has a section .pergola.manifest of 10000000000 bytes; at most 1048576"));
+  EXPECT_THAT(
+      error_of([&] { (void)file.section(PERGOLA_MANIFEST_SECTION, kLimit); }, ErrorKind::kPlugin),
+      HasSubstr("has a section .pergola.manifest of 10000000000 bytes; at most 1048576"));
 }
 
 TEST_F(ElfSectionsTest, NamesThatClaimTenGigabytesAreRefused) {

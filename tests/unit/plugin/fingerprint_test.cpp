@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/fingerprint.h"
 
-#include "fixtures/plugins/plugin_files.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,8 +17,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
-std::string refusal_of(std::string_view text) {
-  return error_of([&] { (void)parse_fingerprint(text, "a.so"); });
+std::string refusal_of_fingerprint(std::string_view text) {
+  return error_of([&] { (void)parse_fingerprint(text, "a.so"); }, ErrorKind::kPlugin);
 }
 
 TEST(FingerprintTest, LinesBecomeFieldsInTheirOrder) {
@@ -32,11 +32,12 @@ TEST(FingerprintTest, HostsOwnHasTheVersionsItWasBuiltWith) {
 }
 
 TEST(FingerprintTest, IllFormedTextIsRefused) {
-  EXPECT_THAT(refusal_of(""), HasSubstr("plugin a.so has a build fingerprint that is empty"));
-  EXPECT_THAT(refusal_of("sdk_abi 1\n"), HasSubstr("holds the line 'sdk_abi 1'"));
-  EXPECT_THAT(refusal_of(" = 1\n"), HasSubstr("where 'field = value' was expected"));
-  EXPECT_THAT(refusal_of("a = 1\na = 2\n"), HasSubstr("holds 'a' twice"));
-  EXPECT_THAT(refusal_of("\x1b[2J\n"), HasSubstr("'\\x1b[2J'"));
+  EXPECT_THAT(refusal_of_fingerprint(""),
+              HasSubstr("plugin a.so has a build fingerprint that is empty"));
+  EXPECT_THAT(refusal_of_fingerprint("sdk_abi 1\n"), HasSubstr("holds the line 'sdk_abi 1'"));
+  EXPECT_THAT(refusal_of_fingerprint(" = 1\n"), HasSubstr("where 'field = value' was expected"));
+  EXPECT_THAT(refusal_of_fingerprint("a = 1\na = 2\n"), HasSubstr("holds 'a' twice"));
+  EXPECT_THAT(refusal_of_fingerprint("\x1b[2J\n"), HasSubstr("'\\x1b[2J'"));
 }
 
 TEST(FingerprintTest, EqualFingerprintsHaveNoDifference) {

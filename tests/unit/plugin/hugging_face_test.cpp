@@ -6,6 +6,7 @@
 #include "fixtures/plugins/plugin_files.h"
 #include "host/plugin/manifest.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,7 +25,7 @@ HuggingFaceFormat format_of(const std::string& model, const std::string& plugin)
   return *parse_manifest(test::read_file(file), "plugin.toml").models.at(model).hugging_face;
 }
 
-const std::string kHead = R"(name = "tiny"
+const std::string kTinyHead = R"(name = "tiny"
 version = "0.1.0"
 license = "BSD-3-Clause"
 description = "tiny"
@@ -35,18 +36,11 @@ config = { act = "gelu", heads = 2 }
 )";
 
 HuggingFaceFormat parse(const std::string& table) {
-  return *parse_manifest(kHead + table, "tiny.toml").models.at("tiny").hugging_face;
+  return *parse_manifest(kTinyHead + table, "tiny.toml").models.at("tiny").hugging_face;
 }
 
-std::string refusal_of(const std::string& table) {
-  try {
-    static_cast<void>(parse(table));
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted: " << table;
-  return "";
+std::string refusal_of_table(const std::string& table) {
+  return test::error_of([&] { static_cast<void>(parse(table)); }, ErrorKind::kPlugin);
 }
 
 const std::string kClasses = R"(classes = [{ name = "Tiny", names = { "model" = "tiny" } }]
@@ -161,31 +155,32 @@ config = { hidden_act = "gelu", pooler = "first" }
 
 TEST(HuggingFaceTest, WhatIsWrongIsSaidWithItsPlace) {
   const std::string type = "model_type = \"tiny\"\n";
-  EXPECT_THAT(refusal_of(kClasses), HasSubstr("has no 'model_type'; add model_type = \"...\""));
-  EXPECT_THAT(refusal_of(type),
+  EXPECT_THAT(refusal_of_table(kClasses),
+              HasSubstr("has no 'model_type'; add model_type = \"...\""));
+  EXPECT_THAT(refusal_of_table(type),
               HasSubstr("tiny.toml:8:1: the hugging_face table has no [[...classes]]; add one"));
-  EXPECT_THAT(refusal_of(type + "size = {}\n" + kClasses),
+  EXPECT_THAT(refusal_of_table(type + "size = {}\n" + kClasses),
               HasSubstr("unknown key 'models.tiny.hugging_face.size'; did you mean 'sizes'?"));
-  EXPECT_THAT(refusal_of(type + "config = [\"acts\"]\n" + kClasses),
+  EXPECT_THAT(refusal_of_table(type + "config = [\"acts\"]\n" + kClasses),
               HasSubstr("'models.tiny.hugging_face.config' has 'acts', which the model's config "
                         "has not; did you mean 'act'?"));
-  EXPECT_THAT(refusal_of(type + "head_size = 0\n" + kClasses),
+  EXPECT_THAT(refusal_of_table(type + "head_size = 0\n" + kClasses),
               HasSubstr("'models.tiny.hugging_face.head_size' is 0; expected 1 or more"));
   for (const char* size : {"[1]", "w[x]", "]"}) {
-    EXPECT_THAT(refusal_of(type + "sizes = { width = \"" + size + "\" }\n" + kClasses),
+    EXPECT_THAT(refusal_of_table(type + "sizes = { width = \"" + size + "\" }\n" + kClasses),
                 HasSubstr(std::string("hugging_face.sizes.width' is '") + size +
                           "'; expected a weight and one of its dimensions"));
   }
-  EXPECT_THAT(refusal_of(type + "classes = [{ name = \"A\" }]\n"),
+  EXPECT_THAT(refusal_of_table(type + "classes = [{ name = \"A\" }]\n"),
               HasSubstr("a class without names; add names = { "));
-  EXPECT_THAT(refusal_of(type + "classes = {}\n"),
+  EXPECT_THAT(refusal_of_table(type + "classes = {}\n"),
               HasSubstr("classes' is a table; expected an array of tables"));
-  EXPECT_THAT(
-      refusal_of(type + "classes = [{ name = \"A\", names = { m = \"a\" }, when = { a = 1 } }]\n"),
-      HasSubstr("classes.when' has 'a', which the model's config has not"));
-  EXPECT_THAT(
-      refusal_of(type + "classes = [{ name = \"A\", names = { m = \"cls\", n = \"cls\" } }]\n"),
-      HasSubstr("classes' calls both 'm' and 'n' 'cls'; name more of the parts"));
+  EXPECT_THAT(refusal_of_table(
+                  type + "classes = [{ name = \"A\", names = { m = \"a\" }, when = { a = 1 } }]\n"),
+              HasSubstr("classes.when' has 'a', which the model's config has not"));
+  EXPECT_THAT(refusal_of_table(
+                  type + "classes = [{ name = \"A\", names = { m = \"cls\", n = \"cls\" } }]\n"),
+              HasSubstr("classes' calls both 'm' and 'n' 'cls'; name more of the parts"));
 }
 
 }  // namespace

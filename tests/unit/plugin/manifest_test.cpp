@@ -3,6 +3,7 @@
 
 #include "fixtures/plugins/plugin_files.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,16 +26,10 @@ const std::string kModel = R"([models.pythia]
 description = "Pythia v0.3"
 )";
 
-// The message when `text` is refused. Fails when it is not refused, or not with Error{kPlugin}.
+// The message when `text` is refused.
 std::string refusal_of(const std::string& text) {
-  try {
-    (void)parse_manifest(text, "pythia.so:plugin.toml");
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
-    return error.what();
-  }
-  ADD_FAILURE() << "accepted: " << text.substr(0, 200);
-  return "";
+  return test::error_of([&] { (void)parse_manifest(text, "pythia.so:plugin.toml"); },
+                        ErrorKind::kPlugin);
 }
 
 TEST(ManifestTest, AllThatAManifestSaysIsKept) {

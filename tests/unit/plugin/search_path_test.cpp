@@ -4,6 +4,7 @@
 #include "fixtures/plugins/plugin_files.h"
 #include "fixtures/temp_folder.h"
 #include "pergola/error.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
 namespace pergola::host {
@@ -42,8 +43,37 @@ TEST(ImagesTest, WhatIsNoImageIsSaidAndNotShown) {
   EXPECT_EQ(shelf.embed("large.png").problem, "left out: 1 MB");
   EXPECT_EQ(shelf.embed("gone.png").problem, "the image is not there any more");
   EXPECT_EQ(shelf.embed("").problem, "the image is not there any more");
-  EXPECT_EQ(shelf.embed("/dev/zero").problem, "the image cannot be read");
   EXPECT_EQ(shelf.embed(folder.path().string()).problem, "the image cannot be read");
+}
+
+// The page is mailed, and a row may be anybody's: /home/me/passport.png is not for its readers.
+TEST(ImagesTest, ImagesElsewhereAreNotShown) {
+  const std::string outside = "left out: it is outside of the folders of the data and of the run";
+  const fixtures::TempFolder folder;
+  const std::string mine = folder.write("mine.png", kPng).string();
+  folder.write("data/a.png", kPng);
+  folder.write("data2/b.png", kPng);
+  std::filesystem::create_symlink(mine, folder / "data/link.png");
+  ImageShelf shelf({folder / "data", "", folder / "gone"});
+  EXPECT_EQ(shelf.embed("a.png").problem, "");
+  EXPECT_EQ(shelf.embed((folder / "data/a.png").string()).problem, "");
+  EXPECT_EQ(shelf.embed((folder / "data2/../data/a.png").string()).problem, "");
+  for (const std::string& name :
+       {mine, std::string("../mine.png"), std::string("link.png"),
+        (folder / "data2/b.png").string(), (folder / "data/../mine.png").string(),
+        std::string("../data2/b.png"), std::string("/dev/zero")}) {
+    EXPECT_EQ(shelf.embed(name).problem, outside) << name;
+    EXPECT_EQ(shelf.embed(name).uri, "") << name;
+  }
+}
+
+TEST(ImagesTest, AFolderOfImagesMayBeALink) {
+  const fixtures::TempFolder folder;
+  folder.write("disk/a.png", kPng);
+  std::filesystem::create_directory_symlink(folder / "disk", folder / "data");
+  ImageShelf shelf({folder / "data"});
+  EXPECT_EQ(shelf.embed("a.png").problem, "");
+  EXPECT_EQ(shelf.embed((folder / "data/a.png").string()).problem, "");
 }
 
 // Three million bytes in all: three of 900,000, and no fourth.

@@ -71,6 +71,42 @@ TEST_F(RunFactsTest, ASummaryOfBeforeTheRunWentOnIsNotBelieved) {
   EXPECT_THAT(facts().notes, ElementsAre(HasSubstr("summary.json is older than the last lines")));
 }
 
+// Of the 20 updates that metrics.jsonl has.
+TEST_F(RunFactsTest, TheBestOfASummaryOfBeforeTheRunWentOnIsNotShown) {
+  write("config.toml", "training.early_stop.criteria = \"a\"\n");
+  folder_.write("run/metrics.jsonl",
+                "{\"split\":\"val\",\"update\":5,\"val/a\":7.5}\n"
+                "{\"split\":\"val\",\"update\":20,\"val/a\":4.75}\n");
+  write("summary.json", R"({"status":"interrupted","updates":10,"device":"cpu",)"
+                        R"("best":{"criteria":"val/a","value":7.5,"update":5}})");
+  const RunFacts run = facts();
+  EXPECT_EQ(best_value(run)->value, 4.75);
+  EXPECT_EQ(best_value(run)->update, 20);
+  EXPECT_EQ(run.summary.find("device"), nullptr);
+}
+
+// A process that was killed between a save and its next log line.
+TEST_F(RunFactsTest, ASummaryOlderThanTheLastCheckpointIsNotBelieved) {
+  write("summary.json", R"({"status":"interrupted","updates":20})");
+  write("checkpoints/last/state.json", R"({"progress":{"update":20}})");
+  EXPECT_EQ(facts().state, RunState::kInterrupted);
+  write("checkpoints/last/state.json", R"({"progress":{"update":21}})");
+  EXPECT_EQ(facts().state, RunState::kEnded);
+  EXPECT_THAT(facts().notes, ElementsAre(HasSubstr("summary.json is older than checkpoints/last")));
+}
+
+TEST_F(RunFactsTest, ARunThatSaysItIsGoingOnAndHoldsNoLockIsNotBelieved) {
+  write("config.toml", "training.early_stop.criteria = \"a\"\n");
+  folder_.write("run/metrics.jsonl", "{\"split\":\"val\",\"update\":20,\"val/a\":4.75}\n");
+  write("summary.json", R"({"status":"running","updates":10,"device":"cpu",)"
+                        R"("best":{"criteria":"val/a","value":7.5,"update":5}})");
+  const RunFacts run = facts();
+  EXPECT_EQ(run.state, RunState::kEnded);
+  EXPECT_EQ(best_value(run)->value, 4.75);
+  EXPECT_EQ(run.summary.find("device")->as_string(), "cpu");  // it is this process's
+  EXPECT_THAT(run.notes, ElementsAre(HasSubstr("it was killed, or runs on another machine")));
+}
+
 TEST_F(RunFactsTest, ALockedFolderIsOfARunThatIsGoingOn) {
   write("summary.json", R"({"status":"interrupted","updates":20})");
   write(".lock", "");
@@ -107,9 +143,9 @@ TEST_F(RunFactsTest, CheckpointsAreMeasuredAndNamedByTheirUpdate) {
   const RunFacts run = facts();
   std::vector<std::string> lines;
   for (const SavedCheckpoint& each : run.checkpoints.list) {
-    lines.push_back(concat(each.name, " ", each.update.value_or(-1), " ", each.whole));
+    lines.push_back(concat(each.name, " ", each.update.value_or(-1)));
   }
-  EXPECT_THAT(lines, ElementsAre("last 20 0", "update_00000003 3 0", "update_00000020 20 1"));
+  EXPECT_THAT(lines, ElementsAre("last 20", "update_00000003 3", "update_00000020 20"));
   EXPECT_EQ(run.checkpoints.list[2].bytes, 9U);
   const std::uintmax_t state = fs::file_size(folder_ / "run/checkpoints/last/state.json");
   EXPECT_EQ(run.checkpoints.list[0].bytes, 7 + state);

@@ -39,7 +39,7 @@ Config completed(Value::Table params) {
   return lamp().complete(Config(std::move(params), "lamp.params"));
 }
 
-std::string error_of(const Value::Table& params) {
+std::string error_with(const Value::Table& params) {
   try {
     static_cast<void>(completed(params));
   } catch (const Error& error) {
@@ -63,7 +63,8 @@ TEST(ComponentSpecTest, WhatIsLeftOutBecomesTheDefault) {
 }
 
 TEST(ComponentSpecTest, UnknownKeysAreRefusedWithTheClosest) {
-  EXPECT_EQ(error_of({{"powr", 7}}), "lamp.params.powr is not a known key; did you mean 'power'?");
+  EXPECT_EQ(error_with({{"powr", 7}}),
+            "lamp.params.powr is not a known key; did you mean 'power'?");
 }
 
 TEST(ComponentSpecTest, AMissingOneThatIsRequiredIsAnError) {
@@ -71,30 +72,30 @@ TEST(ComponentSpecTest, AMissingOneThatIsRequiredIsAnError) {
 }
 
 TEST(ComponentSpecTest, TypesAreThoseOfTheDefaults) {
-  EXPECT_THAT(error_of({{"power", 1.5}}), HasSubstr("expected an integer"));
-  EXPECT_THAT(error_of({{"warmth", "hot"}}), HasSubstr("expected a number"));
-  EXPECT_THAT(error_of({{"on", 1}}), HasSubstr("expected true or false"));
-  EXPECT_THAT(error_of({{"socket", 27}}), HasSubstr("expected a string"));
-  EXPECT_THAT(error_of({{"steps", 1}}), HasSubstr("expected an array"));
-  EXPECT_THAT(error_of({{"cover", 1}}), HasSubstr("expected a table"));
-  EXPECT_THAT(error_of({{"limit", "high"}}), HasSubstr("expected a number"));
+  EXPECT_THAT(error_with({{"power", 1.5}}), HasSubstr("expected an integer"));
+  EXPECT_THAT(error_with({{"warmth", "hot"}}), HasSubstr("expected a number"));
+  EXPECT_THAT(error_with({{"on", 1}}), HasSubstr("expected true or false"));
+  EXPECT_THAT(error_with({{"socket", 27}}), HasSubstr("expected a string"));
+  EXPECT_THAT(error_with({{"steps", 1}}), HasSubstr("expected an array"));
+  EXPECT_THAT(error_with({{"cover", 1}}), HasSubstr("expected a table"));
+  EXPECT_THAT(error_with({{"limit", "high"}}), HasSubstr("expected a number"));
   EXPECT_EQ(completed({{"warmth", 1}}).get<double>("warmth"), 1);  // a float takes integers
 }
 
 TEST(ComponentSpecTest, BoundsAndChoicesHold) {
-  EXPECT_EQ(error_of({{"power", 0}}), "lamp.params.power = 0 is out of range; expected 1 to 100");
-  EXPECT_EQ(error_of({{"limit", -1.0}}),
+  EXPECT_EQ(error_with({{"power", 0}}), "lamp.params.power = 0 is out of range; expected 1 to 100");
+  EXPECT_EQ(error_with({{"limit", -1.0}}),
             "lamp.params.limit = -1.0 is out of range; expected at least 0");
-  EXPECT_EQ(error_of({{"steps", Value::Array{0.5, -2.0}}}),
+  EXPECT_EQ(error_with({{"steps", Value::Array{0.5, -2.0}}}),
             "lamp.params.steps[1] = -2.0 is out of range; expected at least 0");
   for (const double number : {std::numeric_limits<double>::infinity(), std::nan("")}) {
-    EXPECT_THAT(error_of({{"warmth", number}}), HasSubstr("is not a finite number"));
-    EXPECT_THAT(error_of({{"steps", Value::Array{0.5, number}}}), HasSubstr("steps[1]"));
+    EXPECT_THAT(error_with({{"warmth", number}}), HasSubstr("is not a finite number"));
+    EXPECT_THAT(error_with({{"steps", Value::Array{0.5, number}}}), HasSubstr("steps[1]"));
   }
-  EXPECT_THAT(error_of({{"socket", "E40"}}), HasSubstr("is not one of E14, E27"));
-  EXPECT_THAT(error_of({{"power", 101}}), HasSubstr("1 to 100"));
-  EXPECT_EQ(error_of({{"power", 1}}), "(no error)");
-  EXPECT_EQ(error_of({{"power", 100}}), "(no error)");
+  EXPECT_THAT(error_with({{"socket", "E40"}}), HasSubstr("is not one of E14, E27"));
+  EXPECT_THAT(error_with({{"power", 101}}), HasSubstr("1 to 100"));
+  EXPECT_EQ(error_with({{"power", 1}}), "(no error)");
+  EXPECT_EQ(error_with({{"power", 100}}), "(no error)");
 }
 
 }  // namespace

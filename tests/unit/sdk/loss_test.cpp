@@ -18,9 +18,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 // 2, or params.value; with params.parts one value a part.
-class ConstantLoss final : public Loss {
+class ConstantLosses final : public Loss {
  public:
-  explicit ConstantLoss(const Config& params)
+  explicit ConstantLosses(const Config& params)
       : value_(params.get<double>("value", 2.0)),
         parts_(params.get<std::vector<std::string>>("parts", {""})) {}
   LossMap compute(const SampleList& /*batch*/, const ModelOutput& /*output*/) override {
@@ -46,7 +46,7 @@ class LossesTest : public testing::Test {
  protected:
   LossesTest() {
     registry_.publish(
-        {detail::loss_node<ConstantLoss>("constant"), detail::loss_node<ConstantLoss>("other"),
+        {detail::loss_node<ConstantLosses>("constant"), detail::loss_node<ConstantLosses>("other"),
          detail::loss_node<UndefinedLoss>("undefined")},
         "test");
     batch_.add_field("targets", torch::ones({2}));

@@ -18,13 +18,9 @@
 namespace pergola::nn {
 namespace {
 
-using pergola::testing::noise;
+using pergola::test::noise;
 
 using Table = Value::Table;
-
-FusionConfig parse(const std::string& type, const Table& params) {
-  return FusionConfig::parse(part_config(type, params), "part");
-}
 
 // A tensor with two names is there under both.
 std::map<std::string, at::Tensor> sorted_parameters(const Fusion& fusion) {
@@ -62,7 +58,7 @@ class FusionCase {
   [[nodiscard]] std::shared_ptr<Fusion> make(const Table& more = {}) const {
     Table params = to_value(case_.at("params")).as_table();
     params.insert(more.begin(), more.end());
-    auto fusion = make_fusion(parse(type_, params), {dim(0), dim(1)}, /*output_dim=*/4);
+    auto fusion = make_fusion(fusion_config(type_, params), {dim(0), dim(1)}, /*output_dim=*/4);
     fusion->to(torch::kDouble);
     fill(*fusion);
     fusion->eval();
@@ -81,7 +77,7 @@ class FusionCase {
   // The result of less than single precision: that of roots depends on the sign of small numbers.
   void expect_near(const at::Tensor& output) const {
     EXPECT_TRUE(output.isfinite().all().item<bool>());
-    const FusionConfig config = parse(type_, to_value(case_.at("params")).as_table());
+    const FusionConfig config = fusion_config(type_, to_value(case_.at("params")).as_table());
     if (config.norm == FusionNorm::kNone) {
       EXPECT_LT(error(output), 5e-2);
     }

@@ -22,19 +22,15 @@
 namespace pergola::nn {
 namespace {
 
-using pergola::testing::error_of;
+using pergola::test::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Table = Value::Table;
 
-FusionConfig parse(const std::string& type, const Table& params) {
-  return FusionConfig::parse(part_config(type, params), "part");
-}
-
-std::string problem(const std::string& type, const Table& params) {
-  return error_of(ErrorKind::kConfig, [&] { static_cast<void>(parse(type, params)); });
+std::string fusion_problem(const std::string& type, const Table& params) {
+  return error_of(ErrorKind::kConfig, [&] { static_cast<void>(fusion_config(type, params)); });
 }
 
 // Each of the ten, small.
@@ -78,11 +74,11 @@ class FusionTest : public ::testing::Test {
                                              const FusionInputs& inputs = {10, 20}) const {
     Table params = now_->params;
     for (const auto& [key, value] : more) params.insert_or_assign(key, value);
-    return make_fusion(parse(now_->type, params), inputs, /*output_dim=*/2);
+    return make_fusion(fusion_config(now_->type, params), inputs, /*output_dim=*/2);
   }
   [[nodiscard]] bool has(const std::string& param) const {
     try {
-      static_cast<void>(parse(now_->type, {{param, Table{}}}));
+      static_cast<void>(fusion_config(now_->type, {{param, Table{}}}));
     } catch (const Error& error) {  // a table is nothing that it could be
       return std::string(error.what()).find("is not a known key") == std::string::npos;
     }
@@ -93,13 +89,13 @@ class FusionTest : public ::testing::Test {
     const std::string name =
         std::string(now_->type) == "concat_mlp" ? "mlp.linears.2.bias" : "linear_out.bias";
     const at::Tensor bias = fusion.named_parameters()[name];
-    const bool relu = parse(now_->type, {}).activ_output.has_value();
+    const bool relu = fusion_config(now_->type, {}).activ_output.has_value();
     return (relu ? bias.relu() : bias).expand({2, 2});
   }
 
   const Small* now_ = nullptr;
-  const at::Tensor x0_ = pergola::testing::ramp({2, 10}, 1.9, 0.3);
-  const at::Tensor x1_ = pergola::testing::ramp({2, 20}, 1.3, 0.7);
+  const at::Tensor x0_ = pergola::test::ramp({2, 10}, 1.9, 0.3);
+  const at::Tensor x1_ = pergola::test::ramp({2, 20}, 1.3, 0.7);
 };
 
 // MMF's own test of its fusions.
@@ -114,7 +110,7 @@ TEST_F(FusionTest, ASampleAloneGivesWhatItGivesInABatch) {
     const at::Tensor x0 = x0_.to(torch::kDouble), x1 = x1_.to(torch::kDouble);
     const at::Tensor both = fusion->forward(x0, x1);
     const at::Tensor one = fusion->forward(x0.narrow(0, 1, 1), x1.narrow(0, 1, 1));
-    EXPECT_TRUE(pergola::testing::close(one[0], both[1], 1e-10));
+    EXPECT_TRUE(pergola::test::close(one[0], both[1], 1e-10));
   });
 }
 
@@ -129,7 +125,7 @@ TEST_F(FusionTest, InputsAreNotChanged) {
 TEST_F(FusionTest, EveryParameterIsTrainedAndNothingWaitsForTheDevice) {
   each([&] {
     const auto fusion = make();
-    const pergola::testing::SyncWatch watch;
+    const pergola::test::SyncWatch watch;
     fusion->forward(x0_, x1_).sum().backward();
     EXPECT_THAT(watch.seen(), IsEmpty());
     for (const auto& item : fusion->named_parameters()) {
@@ -189,7 +185,7 @@ TEST_F(FusionTest, DropoutOfTheOutputLeavesNothing) {
 
 TEST_F(FusionTest, ParametersThatItDoesNotHaveAreRefused) {
   each([&] {
-    const std::string message = problem(now_->type, {{"mm_dims", 3}});
+    const std::string message = fusion_problem(now_->type, {{"mm_dims", 3}});
     EXPECT_THAT(message, HasSubstr("model_config.m.part.params.mm_dims is not a known key"));
   });
 }
@@ -216,7 +212,7 @@ TEST(FusionConfigTest, DefaultsAreMmfs) {
       {"tucker", 1600}, {"mlb", 1200},          {"mfb", 1200},
       {"mfh", 1200},    {"linear_sum", 1200},   {"mcb", 16000}};
   for (const auto& [type, mm_dim] : widths) {
-    const FusionConfig config = parse(type, {});
+    const FusionConfig config = fusion_config(type, {});
     EXPECT_EQ(config.mm_dim, mm_dim) << type;
     const bool first_four = mm_dim == 1600;
     EXPECT_EQ(config.activ_output.has_value(), !first_four) << type;
@@ -228,8 +224,8 @@ TEST(FusionConfigTest, DefaultsAreMmfs) {
   EXPECT_EQ(FusionConfig().factor, 2);
   EXPECT_FALSE(FusionConfig().shared);
   EXPECT_EQ(FusionConfig().norm, FusionConfig::defaults(FusionType::kBlock).norm);
-  EXPECT_THAT(parse("concat_mlp", {}).dimensions, ElementsAre(500, 500));
-  EXPECT_EQ(parse("concat_mlp", {}).activation, Activation::kRelu);
+  EXPECT_THAT(fusion_config("concat_mlp", {}).dimensions, ElementsAre(500, 500));
+  EXPECT_EQ(fusion_config("concat_mlp", {}).activation, Activation::kRelu);
 }
 
 TEST(FusionConfigTest, ABareNameIsEnough) {
@@ -239,7 +235,7 @@ TEST(FusionConfigTest, ABareNameIsEnough) {
 
 TEST(FusionConfigTest, ChunksAreAsEqualAsMmfMakesThem) {
   const auto sizes = [](std::int64_t mm_dim, std::int64_t chunks) {
-    return parse("block", {{"mm_dim", mm_dim}, {"chunks", chunks}}).chunk_sizes();
+    return fusion_config("block", {{"mm_dim", mm_dim}, {"chunks", chunks}}).chunk_sizes();
   };
   EXPECT_EQ(sizes(1600, 20), std::vector<std::int64_t>(20, 80));
   EXPECT_THAT(sizes(10, 4), ElementsAre(3, 3, 3, 1));
@@ -250,9 +246,9 @@ TEST(FusionConfigTest, ChunksAreAsEqualAsMmfMakesThem) {
 }
 
 TEST(FusionConfigTest, OtherTypesAreRefused) {
-  EXPECT_EQ(problem("mutann", {}),
+  EXPECT_EQ(fusion_problem("mutann", {}),
             "model_config.m.part has type 'mutann', which is not a fusion; did you mean 'mutan'?");
-  EXPECT_THAT(problem("bilinear_pooling", {}),
+  EXPECT_THAT(fusion_problem("bilinear_pooling", {}),
               HasSubstr("which is not a fusion; known are block, block_tucker, mutan, tucker, mlb, "
                         "mfb, mfh, mcb, linear_sum, concat_mlp"));
   EXPECT_EQ(error_of(ErrorKind::kConfig,
@@ -262,43 +258,46 @@ TEST(FusionConfigTest, OtherTypesAreRefused) {
 }
 
 TEST(FusionConfigTest, NumbersOutOfBoundsAreRefused) {
-  EXPECT_THAT(problem("mlb", {{"mm_dim", 0}}),
+  EXPECT_THAT(fusion_problem("mlb", {{"mm_dim", 0}}),
               HasSubstr("mm_dim = 0 is out of range; expected 1 to 65536"));
-  EXPECT_THAT(problem("mutan", {{"rank", 0}}), HasSubstr("expected 1 to 1024"));
-  EXPECT_THAT(problem("mfb", {{"factor", -1}}), HasSubstr("expected 1 to 1024"));
-  EXPECT_THAT(problem("mfh", {{"dropout_pre_lin", 1.5}}), HasSubstr("expected 0 to 1"));
-  EXPECT_THAT(problem("block", {{"mm_dim", 10}}), HasSubstr("chunks is more than mm_dim = 10"));
-  EXPECT_THAT(problem("block", {{"mm_dim", 10}, {"chunks", 11}}),
+  EXPECT_THAT(fusion_problem("mutan", {{"rank", 0}}), HasSubstr("expected 1 to 1024"));
+  EXPECT_THAT(fusion_problem("mfb", {{"factor", -1}}), HasSubstr("expected 1 to 1024"));
+  EXPECT_THAT(fusion_problem("mfh", {{"dropout_pre_lin", 1.5}}), HasSubstr("expected 0 to 1"));
+  EXPECT_THAT(fusion_problem("block", {{"mm_dim", 10}}),
+              HasSubstr("chunks is more than mm_dim = 10"));
+  EXPECT_THAT(fusion_problem("block", {{"mm_dim", 10}, {"chunks", 11}}),
               HasSubstr("chunks = 11 is more than mm_dim = 10; each chunk needs a part of it"));
-  EXPECT_THAT(problem("concat_mlp", {{"dimensions", Value::Array{5, 0}}}),
+  EXPECT_THAT(fusion_problem("concat_mlp", {{"dimensions", Value::Array{5, 0}}}),
               HasSubstr("must list the widths of up to 64 hidden layers, each from 1 to 65536"));
 }
 
 TEST(FusionConfigTest, WordsOutOfTheListAreRefused) {
-  EXPECT_THAT(problem("mlb", {{"activ_input", "rellu"}}),
+  EXPECT_THAT(fusion_problem("mlb", {{"activ_input", "rellu"}}),
               HasSubstr("is not one of none, relu, gelu, gelu_new, tanh; did you mean 'relu'?"));
-  EXPECT_THAT(problem("block", {{"pos_norm", "before_cut"}}),
+  EXPECT_THAT(fusion_problem("block", {{"pos_norm", "before_cut"}}),
               HasSubstr("is not one of before_cat, after_cat; did you mean 'before_cat'?"));
 }
 
 TEST(FusionConfigTest, AParamOfAnotherTypeIsRefused) {
-  EXPECT_THAT(problem("mfb", {{"dropout_pre_lin", 0.1}}),
+  EXPECT_THAT(fusion_problem("mfb", {{"dropout_pre_lin", 0.1}}),
               HasSubstr("dropout_pre_lin is not a known key; did you mean"));
-  EXPECT_THAT(problem("mcb", {{"normalize", true}}), HasSubstr("normalize is not a known key"));
-  EXPECT_THAT(problem("block", {{"normalize", true}}), HasSubstr("normalize is not a known key"));
+  EXPECT_THAT(fusion_problem("mcb", {{"normalize", true}}),
+              HasSubstr("normalize is not a known key"));
+  EXPECT_THAT(fusion_problem("block", {{"normalize", true}}),
+              HasSubstr("normalize is not a known key"));
 }
 
 TEST(FusionConfigTest, ABilinearLayerThatNoMachineHoldsIsRefused) {
-  EXPECT_THAT(problem("tucker", {{"mm_dim", 4096}}),
+  EXPECT_THAT(fusion_problem("tucker", {{"mm_dim", 4096}}),
               HasSubstr("mm_dim = 4096 makes a bilinear layer with 4096^3 weights; expected at "
                         "most 2048^3: use a smaller mm_dim, or block_tucker"));
-  EXPECT_THAT(problem("block_tucker", {{"mm_dim", 60000}}),
+  EXPECT_THAT(fusion_problem("block_tucker", {{"mm_dim", 60000}}),
               HasSubstr("with 3000^3 weights; expected at most 2048^3: use a smaller mm_dim, more "
                         "chunks"));
 }
 
 TEST(FusionConfigTest, SharedLayersNeedInputsOfOneWidth) {
-  const FusionConfig config = parse("block", {{"shared", true}});
+  const FusionConfig config = fusion_config("block", {{"shared", true}});
   EXPECT_EQ(error_of(ErrorKind::kConfig,
                      [&] {
                        static_cast<void>(make_fusion(config, {10, 20}, 2));
@@ -310,7 +309,7 @@ TEST(FusionConfigTest, SharedLayersNeedInputsOfOneWidth) {
 // MMF draws places, then signs, of each input with torch's generator, and so gets these.
 TEST(McbTest, SketchesAreDrawnInMmfsOrder) {
   torch::manual_seed(5);
-  const auto fusion = make_fusion(parse("mcb", {{"mm_dim", 9}}), {5, 6}, 2);
+  const auto fusion = make_fusion(fusion_config("mcb", {{"mm_dim", 9}}), {5, 6}, 2);
   for (const auto& item : fusion->named_buffers()) {
     const at::Tensor& sketch = item.value();
     const nlohmann::json& expected = golden().at("sketches").at(item.key().substr(4));
@@ -325,8 +324,8 @@ TEST(McbTest, SketchesAreDrawnInMmfsOrder) {
 }
 
 TEST(McbTest, SketchesAreSavedButNotTrained) {
-  const auto fusion = make_fusion(parse("mcb", {{"mm_dim", 9}}), {5, 6}, 2);
-  EXPECT_THAT(pergola::testing::parameter_names(*fusion),
+  const auto fusion = make_fusion(fusion_config("mcb", {{"mm_dim", 9}}), {5, 6}, 2);
+  EXPECT_THAT(pergola::test::parameter_names(*fusion),
               ElementsAre("linear_out.weight", "linear_out.bias"));
   EXPECT_EQ(state_dict(*fusion).size(), 4U);
 }
@@ -335,7 +334,7 @@ TEST(McbTest, SketchesAreSavedButNotTrained) {
 TEST(McbTest, MapsAreSummedOverPlaces) {
   torch::manual_seed(5);
   const auto fusion =
-      make_fusion(parse("mcb", {{"mm_dim", 9}, {"activ_output", "none"}}), {5, 6}, 2);
+      make_fusion(fusion_config("mcb", {{"mm_dim", 9}, {"activ_output", "none"}}), {5, 6}, 2);
   fusion->to(torch::kDouble);
   const at::Tensor map0 = torch::randn({3, 5, 2, 4}, torch::kDouble);
   const at::Tensor map1 = torch::randn({3, 6, 2, 4}, torch::kDouble);
@@ -345,7 +344,7 @@ TEST(McbTest, MapsAreSummedOverPlaces) {
     const auto at = [&](const at::Tensor& map) { return map.flatten(2).select(2, place); };
     expected = expected + fusion->forward(at(map0), at(map1)) - bias;
   }
-  EXPECT_TRUE(pergola::testing::close(fusion->forward(map0, map1), expected, 1e-10));
+  EXPECT_TRUE(pergola::test::close(fusion->forward(map0, map1), expected, 1e-10));
   EXPECT_THAT(data_error([&] { static_cast<void>(fusion->forward(map0, map1.narrow(3, 0, 3))); }),
               HasSubstr("[3, 6, 2, 3]; expected"));
 }
@@ -353,7 +352,7 @@ TEST(McbTest, MapsAreSummedOverPlaces) {
 TEST(ConcatMlpTest, AVectorStandsBesideEveryTokenOfTheOther) {
   torch::manual_seed(5);
   const auto fusion =
-      make_fusion(parse("concat_mlp", {{"dimensions", Value::Array{7}}}), {5, 6}, 2);
+      make_fusion(fusion_config("concat_mlp", {{"dimensions", Value::Array{7}}}), {5, 6}, 2);
   const at::Tensor tokens0 = torch::randn({3, 4, 5}), tokens1 = torch::randn({3, 4, 6});
   const at::Tensor x0 = torch::randn({3, 5}), x1 = torch::randn({3, 6});
   const at::Tensor first = fusion->forward(tokens0, x1);
@@ -361,9 +360,9 @@ TEST(ConcatMlpTest, AVectorStandsBesideEveryTokenOfTheOther) {
   const at::Tensor both = fusion->forward(tokens0, tokens1);
   for (std::int64_t t = 0; t < 4; ++t) {
     const at::Tensor one0 = tokens0.select(1, t), one1 = tokens1.select(1, t);
-    EXPECT_TRUE(pergola::testing::close(first.select(1, t), fusion->forward(one0, x1), 1e-6));
-    EXPECT_TRUE(pergola::testing::close(second.select(1, t), fusion->forward(x0, one1), 1e-6));
-    EXPECT_TRUE(pergola::testing::close(both.select(1, t), fusion->forward(one0, one1), 1e-6));
+    EXPECT_TRUE(pergola::test::close(first.select(1, t), fusion->forward(one0, x1), 1e-6));
+    EXPECT_TRUE(pergola::test::close(second.select(1, t), fusion->forward(x0, one1), 1e-6));
+    EXPECT_TRUE(pergola::test::close(both.select(1, t), fusion->forward(one0, one1), 1e-6));
   }
   EXPECT_THAT(
       data_error([&] { static_cast<void>(fusion->forward(tokens0, tokens1.narrow(1, 0, 3))); }),
@@ -372,7 +371,8 @@ TEST(ConcatMlpTest, AVectorStandsBesideEveryTokenOfTheOther) {
 
 // MMF's tucker makes two sets of layers whatever `shared` says; ours one.
 TEST(TuckerTest, SharesItsFirstLayer) {
-  const auto fusion = make_fusion(parse("tucker", {{"mm_dim", 3}, {"shared", true}}), {5, 5}, 2);
+  const auto fusion =
+      make_fusion(fusion_config("tucker", {{"mm_dim", 3}, {"shared", true}}), {5, 5}, 2);
   const auto parameters = fusion->named_parameters();
   EXPECT_TRUE(parameters["linear0.weight"].is_same(parameters["linear1.weight"]));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pergola/config.h"
+#include "pergola/nn/fusions.h"
 
 #include <torch/types.h>
 
@@ -40,6 +41,10 @@ inline Value to_value(const nlohmann::json& json) {
 inline Config part_config(const std::string& type, const Value::Table& params) {
   return Config(Value::Table{{"part", Value::Table{{"type", type}, {"params", params}}}},
                 "model_config.m");
+}
+
+inline FusionConfig fusion_config(const std::string& type, const Value::Table& params) {
+  return FusionConfig::parse(part_config(type, params), "part");
 }
 
 inline at::Tensor numbers(const nlohmann::json& list) {

@@ -16,20 +16,20 @@
 namespace pergola::nn {
 namespace {
 
-using pergola::testing::error_of;
-using pergola::testing::noise;
+using pergola::test::error_of;
+using pergola::test::noise;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Table = Value::Table;
 
-PoolerConfig parse(const std::string& type, const Table& params) {
+PoolerConfig pooler_config(const std::string& type, const Table& params) {
   return PoolerConfig::parse(part_config(type, params), "part");
 }
 
-std::string problem(const std::string& type, const Table& params) {
-  return error_of(ErrorKind::kConfig, [&] { static_cast<void>(parse(type, params)); });
+std::string pooler_problem(const std::string& type, const Table& params) {
+  return error_of(ErrorKind::kConfig, [&] { static_cast<void>(pooler_config(type, params)); });
 }
 
 // Three layers of two samples, of 4 tokens and of 2.
@@ -47,8 +47,9 @@ TEST_F(PoolerTest, ResultsAreTheReferences) {
   ASSERT_EQ(golden().at("poolers").size(), 10U);
   for (const nlohmann::json& one : golden().at("poolers")) {
     SCOPED_TRACE(one.at("type").dump() + one.at("params").dump());
-    const PoolerConfig config = parse(one.at("type"), to_value(one.at("params")).as_table());
-    const pergola::testing::SyncWatch watch;
+    const PoolerConfig config =
+        pooler_config(one.at("type"), to_value(one.at("params")).as_table());
+    const pergola::test::SyncWatch watch;
     const at::Tensor found = pool(config, layers_, mask_);
     EXPECT_THAT(watch.seen(), IsEmpty());
     EXPECT_EQ(found.sizes().vec(), one.at("shape").get<std::vector<std::int64_t>>());
@@ -65,7 +66,7 @@ TEST_F(PoolerTest, WhatStandsInPaddingMeansNothing) {
   }
   for (const char* type :
        {"average_concat_last_k", "average_k_from_last", "average_sum_last_k", "cls", "avg"}) {
-    PoolerConfig config = parse(type, {});
+    PoolerConfig config = pooler_config(type, {});
     config.k = 2;
     EXPECT_TRUE(pool(config, spoiled, mask_).equal(pool(config, layers_, mask_))) << type;
   }
@@ -74,7 +75,9 @@ TEST_F(PoolerTest, WhatStandsInPaddingMeansNothing) {
 // Of the sum over both layers, each number of a token counts 1 / (tokens + tol).
 TEST_F(PoolerTest, GradientsGoToTheTokensThatAreThere) {
   for (at::Tensor& layer : layers_) layer.requires_grad_(true);
-  pool(parse("average_sum_last_k", {{"k", 2}, {"tol", 0.5}}), layers_, mask_).sum().backward();
+  pool(pooler_config("average_sum_last_k", {{"k", 2}, {"tol", 0.5}}), layers_, mask_)
+      .sum()
+      .backward();
   EXPECT_FALSE(layers_[0].grad().defined());
   const at::Tensor expected = torch::tensor({{1., 1., 1., 1.}, {1., 1., 0., 0.}}, torch::kDouble) /
                               torch::tensor({{4.5}, {2.5}}, torch::kDouble);
@@ -87,7 +90,7 @@ TEST_F(PoolerTest, ASampleWithoutATokenGivesZero) {
   const TokenMask none(torch::zeros({2, 4}));
   for (const char* type :
        {"average_concat_last_k", "average_k_from_last", "average_sum_last_k", "avg"}) {
-    PoolerConfig config = parse(type, {});
+    PoolerConfig config = pooler_config(type, {});
     config.k = 2;
     config.tol = 0;
     EXPECT_EQ(pool(config, layers_, none).abs().sum().item<double>(), 0) << type;
@@ -99,7 +102,7 @@ TEST_F(PoolerTest, HalvesAreAveragedInSinglePrecisionAndStayHalves) {
   const at::Tensor ones = torch::ones({1, 1000, 2}, torch::kBFloat16);
   const TokenMask mask(torch::ones({1, 1000}));
   for (const char* type : {"average_sum_last_k", "avg"}) {
-    PoolerConfig config = parse(type, {});
+    PoolerConfig config = pooler_config(type, {});
     config.k = 1;
     const at::Tensor found = pool(config, {ones}, mask);
     EXPECT_EQ(found.scalar_type(), torch::kBFloat16);
@@ -112,7 +115,7 @@ TEST(PoolerShapesTest, AreMmfs) {
   const std::vector<at::Tensor> layers(3, torch::randn({64, 10, 768}));
   const TokenMask mask(torch::randn({64, 10}));
   const auto sizes = [&](const char* type) {
-    return pool(parse(type, {{"k", 2}}), layers, mask).sizes().vec();
+    return pool(pooler_config(type, {{"k", 2}}), layers, mask).sizes().vec();
   };
   EXPECT_THAT(sizes("average_concat_last_k"), ElementsAre(64, 2 * 768));
   EXPECT_THAT(sizes("average_k_from_last"), ElementsAre(64, 768));
@@ -120,33 +123,34 @@ TEST(PoolerShapesTest, AreMmfs) {
 }
 
 TEST(PoolerConfigTest, DefaultsAreMmfs) {
-  EXPECT_EQ(parse("average_concat_last_k", {}).k, 4);
-  EXPECT_EQ(parse("average_k_from_last", {}).k, 2);
-  EXPECT_EQ(parse("average_sum_last_k", {}).k, 4);
-  EXPECT_EQ(parse("average_sum_last_k", {}).tol, 1e-6);
-  EXPECT_EQ(parse("cls", {}).cls_index, 0);
+  EXPECT_EQ(pooler_config("average_concat_last_k", {}).k, 4);
+  EXPECT_EQ(pooler_config("average_k_from_last", {}).k, 2);
+  EXPECT_EQ(pooler_config("average_sum_last_k", {}).k, 4);
+  EXPECT_EQ(pooler_config("average_sum_last_k", {}).tol, 1e-6);
+  EXPECT_EQ(pooler_config("cls", {}).cls_index, 0);
   const Config name(Table{{"part", "avg"}}, "model_config.m");
   EXPECT_EQ(PoolerConfig::parse(name, "part").type, PoolerType::kAvg);
 }
 
 TEST(PoolerConfigTest, WhatNoPoolerHasIsRefused) {
-  EXPECT_EQ(problem("average", {}),
+  EXPECT_EQ(pooler_problem("average", {}),
             "model_config.m.part has type 'average', which is not a pooler; known are "
             "average_concat_last_k, average_k_from_last, average_sum_last_k, identity, cls, avg");
-  EXPECT_THAT(problem("clss", {}), HasSubstr("which is not a pooler; did you mean 'cls'?"));
-  EXPECT_THAT(problem("avg", {{"k", 2}}),
+  EXPECT_THAT(pooler_problem("clss", {}), HasSubstr("which is not a pooler; did you mean 'cls'?"));
+  EXPECT_THAT(pooler_problem("avg", {{"k", 2}}),
               HasSubstr("model_config.m.part.params.k is not a known key"));
-  EXPECT_THAT(problem("identity", {{"dim", 1}}), HasSubstr("params.dim is not a known key"));
-  EXPECT_THAT(problem("average_sum_last_k", {{"k", 0}}),
+  EXPECT_THAT(pooler_problem("identity", {{"dim", 1}}), HasSubstr("params.dim is not a known key"));
+  EXPECT_THAT(pooler_problem("average_sum_last_k", {{"k", 0}}),
               HasSubstr("k = 0 is out of range; expected 1 to 1024"));
-  EXPECT_THAT(problem("average_sum_last_k", {{"tol", -1}}), HasSubstr("expected 0 to 1"));
-  EXPECT_THAT(problem("cls", {{"dim", 2}}), HasSubstr("dim = 2 is out of range; expected 1 to 1"));
+  EXPECT_THAT(pooler_problem("average_sum_last_k", {{"tol", -1}}), HasSubstr("expected 0 to 1"));
+  EXPECT_THAT(pooler_problem("cls", {{"dim", 2}}),
+              HasSubstr("dim = 2 is out of range; expected 1 to 1"));
 }
 
 TEST_F(PoolerTest, MoreLayersThanThereAreAreRefused) {
   const auto refusal = [&](const char* type, const Table& params) {
     return error_of(ErrorKind::kConfig,
-                    [&] { static_cast<void>(pool(parse(type, params), layers_, mask_)); });
+                    [&] { static_cast<void>(pool(pooler_config(type, params), layers_, mask_)); });
   };
   EXPECT_EQ(refusal("average_k_from_last", {{"k", 5}}),
             "model_config.m.part.params.k = 5 asks for layer 5 from the last; the encoder has 3; "
@@ -159,7 +163,7 @@ TEST_F(PoolerTest, MoreLayersThanThereAreAreRefused) {
 
 TEST_F(PoolerTest, OtherShapesAreRefused) {
   const auto refusal = [&](const std::vector<at::Tensor>& layers) {
-    return data_error([&] { static_cast<void>(pool(parse("cls", {}), layers, mask_)); });
+    return data_error([&] { static_cast<void>(pool(pooler_config("cls", {}), layers, mask_)); });
   };
   EXPECT_EQ(refusal({}), "a pooler got no hidden states of any layer");
   EXPECT_EQ(refusal({torch::zeros({2, 3, 5})}),

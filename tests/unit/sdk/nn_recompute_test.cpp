@@ -115,6 +115,24 @@ INSTANTIATE_TEST_SUITE_P(All, RecomputeTraining,
                                                               AttentionKind::kPacked),
                                             ::testing::Bool()));
 
+// The host's autocast turns oneDNN off where that lacks a type; its kernels round otherwise.
+TEST(RecomputeTest, RunsWithTheKernelsOfTheForwardPass) {
+  const bool before = at::globalContext().userEnabledMkldnn();
+  std::vector<bool> seen;
+  at::globalContext().setUserEnabledMkldnn(false);
+  const at::Tensor output = recompute(
+      [&seen](const at::Tensor& input) {
+        seen.push_back(at::globalContext().userEnabledMkldnn());
+        return input.square();
+      },
+      torch::ones({3}).requires_grad_(true));
+  at::globalContext().setUserEnabledMkldnn(true);
+  output.sum().backward();
+  EXPECT_EQ(seen, (std::vector<bool>{false, false}));
+  EXPECT_TRUE(at::globalContext().userEnabledMkldnn());
+  at::globalContext().setUserEnabledMkldnn(before);
+}
+
 // Counts the bytes of tensors on the CPU that this thread makes, less those that it frees.
 class Bytes : public c10::MemoryReportingInfoBase {
  public:

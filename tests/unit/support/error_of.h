@@ -8,7 +8,7 @@
 
 #include <string>
 
-namespace pergola::testing {
+namespace pergola::test {
 
 // The message of the Error that `call` throws; fails the test when it throws none, or of another
 // kind. Other exceptions pass through and fail it too.
@@ -24,4 +24,4 @@ std::string error_of(Call&& call, ErrorKind kind = ErrorKind::kConfig) {
   return "";
 }
 
-}  // namespace pergola::testing
+}  // namespace pergola::test

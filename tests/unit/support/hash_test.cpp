@@ -53,8 +53,8 @@ TEST(HashTest, Xxh3SeesOneFlippedBit) {
 }
 
 TEST(HashTest, SaysThatTheFileIsMissing) {
-  EXPECT_EQ(testing::error_of([] { (void)sha256_file("/none/x.so", ErrorKind::kPlugin); },
-                              ErrorKind::kPlugin),
+  EXPECT_EQ(test::error_of([] { (void)sha256_file("/none/x.so", ErrorKind::kPlugin); },
+                           ErrorKind::kPlugin),
             "cannot read /none/x.so: No such file or directory; check the path");
 }
 

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 std::string complaint(const std::string& text) {
-  return testing::error_of([&] { (void)from_json(text, "q.json"); }, ErrorKind::kData);
+  return test::error_of([&] { (void)from_json(text, "q.json"); }, ErrorKind::kData);
 }
 
 TEST(JsonTest, ReadsEveryKindOfValue) {

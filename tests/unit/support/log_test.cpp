@@ -156,7 +156,7 @@ TEST_F(LogTest, SaysOnceThatTheLogFileCannotBeWritten) {
 }
 
 TEST_F(LogTest, SaysThatALogFileCannotBeOpened) {
-  EXPECT_EQ(testing::error_of([] { add_log_file("/none/log.txt"); }, ErrorKind::kCheckpoint),
+  EXPECT_EQ(test::error_of([] { add_log_file("/none/log.txt"); }, ErrorKind::kCheckpoint),
             "cannot write /none/log.txt: No such file or directory; check the path");
 }
 
@@ -265,7 +265,7 @@ TEST_F(LogTest, LevelsHaveNames) {
   EXPECT_EQ(parse_log_level("debug"), LogLevel::kDebug);
   EXPECT_EQ(parse_log_level("error"), LogLevel::kError);
   EXPECT_EQ(
-      testing::error_of([] { (void)parse_log_level("warnin"); }),
+      test::error_of([] { (void)parse_log_level("warnin"); }),
       "log level 'warnin' is not one of debug, info, warning, error; did you mean 'warning'?");
 }
 

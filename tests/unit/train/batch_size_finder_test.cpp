@@ -13,7 +13,7 @@
 namespace pergola::host {
 namespace {
 
-using ::pergola::testing::error_of;
+using ::pergola::test::error_of;
 using ::testing::ElementsAre;
 
 constexpr std::int64_t kGibibyte = std::int64_t{1} << 30;

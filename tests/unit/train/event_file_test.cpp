@@ -310,7 +310,7 @@ TEST_F(EventFileTest, FullDiskLeavesWholeRecordsAndTheNextPointMayFit) {
     EventFile file(folder_, 1000);
     disk_.full = true;
     disk_.keeps_all = keeps_all;
-    EXPECT_THAT(pergola::testing::error_of(
+    EXPECT_THAT(pergola::test::error_of(
                     [&] {
                       file.write(encode_scalars(1000, 1, {{"loss", 1}}));
                     },

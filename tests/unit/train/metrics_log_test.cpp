@@ -107,7 +107,7 @@ TEST_F(MetricsLogTest, ALineThatIsDamagedIsNamedByItsNumber) {
     for (const std::int64_t update : {10, 20}) log.write(at(update), "train", {});
   }
   std::ofstream(path_, std::ios::app) << "{\"update\": 30]\n{\"update\": 40}\n";
-  EXPECT_EQ(testing::error_of([&] { const MetricsLog log(path_, 50); }, ErrorKind::kCheckpoint),
+  EXPECT_EQ(test::error_of([&] { const MetricsLog log(path_, 50); }, ErrorKind::kCheckpoint),
             path_.string() + ":3 is damaged: it is not valid JSON; remove that line, or the file");
 }
 
@@ -122,7 +122,7 @@ TEST_F(MetricsLogTest, LinesThatAPowerCutToreAreDroppedWhenNoCheckpointHasThem) 
 TEST_F(MetricsLogTest, ATornLineBeforeOneOfTheCheckpointIsDamage) {
   MetricsLog(path_, 0).write(at(10), "train", {});
   std::ofstream(path_, std::ios::app) << "{\"upd" << std::string(5, '\0') << "\n{\"update\": 30}\n";
-  EXPECT_EQ(testing::error_of([&] { const MetricsLog log(path_, 30); }, ErrorKind::kCheckpoint),
+  EXPECT_EQ(test::error_of([&] { const MetricsLog log(path_, 30); }, ErrorKind::kCheckpoint),
             path_.string() + ":2 is damaged: it is not valid JSON; remove that line, or the file");
 }
 

@@ -163,6 +163,21 @@ TEST(MmfNumbersTest, TwoUpdatesOfTwoBatchesAreFourIterations) {
   EXPECT_EQ(run.trainer->state().progress.update, 2);
 }
 
+// Of max_epochs = .04 with 100 batches an epoch; its epochs beat the updates. MMF says epoch 1: it
+// counts the one in hand.
+TEST(MmfNumbersTest, FourHundredthsOfAnEpochAreFourUpdates) {
+  TrainingConfig training;
+  training.max_updates = 2;
+  training.max_epochs = 0.04;
+  NumbersRun run(100, 1, updates(training.updates_to_train(updates_in_epoch(100, 1))));
+  run.run();
+  EXPECT_EQ(run.trainer->updates_per_epoch(), 100);
+  EXPECT_EQ(run.model.forwards, 4);
+  EXPECT_EQ(run.trainer->state().progress.update, 4);
+  EXPECT_EQ(run.trainer->state().progress.epoch, 0);
+  EXPECT_EQ(run.trainer->state().progress.batch_in_epoch, 4);
+}
+
 // MMF's meters have the mean of the last 20 validation losses. With 50 batches of two numbers a
 // validation, these are those of the last 20 batches: 60 .. 99.
 TEST(MmfNumbersTest, ValidationWhileTrainingHasMmfsLosses) {

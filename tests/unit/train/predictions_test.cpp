@@ -59,5 +59,20 @@ TEST_F(PredictionWriterTest, UnfinishedLeavesNothingAndTheOldFileStays) {
             1);
 }
 
+// RFC 4180: what holds a comma, a quotation mark or the end of a line is put in quotation marks.
+TEST_F(PredictionWriterTest, ATableHasTheKeysOfTheFirstRow) {
+  path_.replace_extension(".csv");
+  PredictionWriter writer(path_);
+  writer.write({Value::Table{{"answer", "a \"red\", big one"}, {"id", 1}, {"scores", 0.5}}});
+  writer.write({Value::Table{{"answer", "two\nlines"}, {"other", 1}},
+                Value::Table{{"answer", ""}, {"id", Value()}, {"scores", Value::Array{1, "b"}}}});
+  EXPECT_EQ(writer.finish(), 3U);
+  EXPECT_EQ(read_file(path_, ErrorKind::kData),
+            "answer,id,scores\n"
+            "\"a \"\"red\"\", big one\",1,0.5\n"
+            "\"two\nlines\",,\n"
+            ",,\"[1,\"\"b\"\"]\"\n");
+}
+
 }  // namespace
 }  // namespace pergola::host

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Intervals, time, precision, skipped steps, and what a reset leaves out.
+// Intervals, precision, skipped steps, and what a reset leaves out.
 #include "unit/train/test_run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <chrono>
-#include <limits>
-#include <thread>
 
 namespace pergola::host {
 namespace {
@@ -46,6 +42,12 @@ class TrainerOptionsTest : public TrainerTest {
     static_cast<void>(run.trainer->run());
     return updates;
   }
+  // A buffer of the model that says how often its forward was called.
+  static at::Tensor count_forwards(TestRun& run) {
+    const at::Tensor count = run.model->register_buffer("forwards", at::zeros({}, at::kLong));
+    run.model->on_forward = [count](ModelOutput&) { count.add_(1); };
+    return count;
+  }
 };
 
 TEST_F(TrainerOptionsTest, ValidationIsDueInUpdatesAndEpochs) {
@@ -60,39 +62,12 @@ TEST_F(TrainerOptionsTest, ValidationIsDueInUpdatesAndEpochs) {
   EXPECT_THAT(validations({1e-9, Unit::kSeconds}), ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
-TEST_F(TrainerOptionsTest, MaxTimeMakesTheUpdateInHandTheLastOne) {
-  TrainerOptions options = options_for(1'000'000);
-  options.max_seconds = 0.05;
-  TestRun run(options);
-  run.model->on_forward = [](ModelOutput&) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  };
-  EXPECT_EQ(run.trainer->run(), Outcome::kFinished);
-  EXPECT_THAT(run.trainer->state().progress.update, testing::AllOf(testing::Ge(1), testing::Le(3)));
-  EXPECT_TRUE(run.trainer->log_due());
-  EXPECT_EQ(run.hooks[run.hooks.size() - 3], "validation_end");
-}
-
-TEST_F(TrainerOptionsTest, MaxTimeCountsWhatEarlierProcessesTook) {
-  TrainerOptions options = options_for(1'000'000);
-  options.max_seconds = 1000;
-  TestRun first(options, /*stop_after=*/2);
-  static_cast<void>(first.trainer->run());
-  CheckpointContent saved = snapshot(*first.trainer);
-  saved.state["seconds"] = 999.9999;
-  TestRun second(options);
-  second.trainer->restore(saved);
-  second.model->on_forward = [](ModelOutput&) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  };
-  EXPECT_EQ(second.trainer->run(), Outcome::kFinished);
-  EXPECT_EQ(second.trainer->state().progress.update, 3);
-}
-
-// What on_batch_end or on_step_start takes out leaves weights, optimizer and meter as they were.
+// What on_batch_end or on_step_start takes out leaves weights, buffers, optimizer and meter as they
+// were.
 TEST_F(TrainerOptionsTest, ASkippedStepChangesNothingButTheCounts) {
   for (const char* hook : {"batch_end", "step_start"}) {
     TestRun run(options_for(3));
+    const at::Tensor forwards = count_forwards(run);
     CheckpointContent before;
     run.trainer->add_callback("skip", std::make_unique<At>(hook, [&](TrainerState& state) {
                                 if (state.progress.update == 1) state.skip_step = true;
@@ -114,6 +89,7 @@ TEST_F(TrainerOptionsTest, ASkippedStepChangesNothingButTheCounts) {
     static_cast<void>(run.trainer->run());
     EXPECT_EQ(run.trainer->state().progress.update, 3);
     EXPECT_EQ(run.trainer->state().progress.samples_seen, 10);
+    EXPECT_EQ(forwards.item<std::int64_t>(), 2) << "of three updates, one of which was skipped";
   }
 }
 
@@ -139,9 +115,12 @@ TEST_F(TrainerOptionsTest, AnOverflowInFp16SkipsTheStepAndHalvesTheScale) {
   TrainerOptions options = options_for(1);
   options.precision = Precision::kFp16;
   options.exit_on_nan_losses = false;
+  options.steps_may_be_skipped = false;  // by a callback: the scaler may
   TestRun run(options);
+  const at::Tensor forwards = run.model->register_buffer("forwards", at::zeros({}, at::kLong));
   const std::vector<at::Tensor> before = run.weights();
-  run.model->on_forward = [&run](ModelOutput& output) {
+  run.model->on_forward = [&run, forwards](ModelOutput& output) {
+    forwards.add_(1);
     const at::Tensor bias = run.model->named_parameters()["second.bias"];
     output.losses = LossMap{{"train/boring/own", bias.sum() * 1e35}};
   };
@@ -166,13 +145,15 @@ TEST_F(TrainerOptionsTest, BFloat16ComputesInItAndKeepsTheWeightsInFloat32) {
 class ResetTest : public TrainerTest {
  protected:
   // A run of seven updates that begins with what four of another left, but for `reset`.
-  TestRun& resumed(const ResetConfig& reset) {
+  TestRun& resumed(const ResetConfig& reset, Precision before = Precision::kFp16,
+                   Precision now = Precision::kFp16) {
     TrainerOptions options = options_for(7);
-    options.precision = Precision::kFp16;
+    options.precision = before;
     TestRun first(options, /*stop_after=*/4);
     static_cast<void>(first.trainer->run());
     saved_ = snapshot(*first.trainer);
-    saved_.state["scaler"]["scale"] = 1024.0;
+    if (before == Precision::kFp16) saved_.state["scaler"]["scale"] = 1024.0;
+    options.precision = now;
     second_ = std::make_unique<TestRun>(options);
     report_ = second_->trainer->restore(saved_, reset);
     return *second_;
@@ -187,15 +168,16 @@ class ResetTest : public TrainerTest {
   RestoreReport report_;
 };
 
-constexpr const char* kCounts = "counts, schedule, callbacks and random numbers";
+constexpr const char* kRandom = "random numbers (cpu)";
 
 TEST_F(ResetTest, WithoutOneAllIsTaken) {
   const TestRun& run = resumed({});
   EXPECT_EQ(run.trainer->state().progress.update, 4);
   EXPECT_GT(optimizer_tensors(run), 0U);
   EXPECT_EQ(run.trainer->scaler()->current_scale(), 1024);
-  EXPECT_THAT(report_.taken, ElementsAre("weights", "optimizer", kCounts, "loss scaler"));
-  EXPECT_THAT(report_.left, testing::IsEmpty());
+  EXPECT_EQ(report_.text(),
+            "took weights, optimizer, counts, schedule, callbacks, loss scaler, random numbers "
+            "(cpu)");
 }
 
 TEST_F(ResetTest, AllLeavesTheWeightsAlone) {
@@ -209,7 +191,8 @@ TEST_F(ResetTest, AllLeavesTheWeightsAlone) {
     EXPECT_TRUE(weights[i].equal(saved_.model[i].second));
   }
   EXPECT_THAT(report_.taken, ElementsAre("weights"));
-  EXPECT_THAT(report_.left, ElementsAre("optimizer", kCounts, "loss scaler"));
+  EXPECT_THAT(report_.left,
+              ElementsAre("optimizer", "counts", "schedule", "callbacks", "loss scaler", kRandom));
 }
 
 TEST_F(ResetTest, EachLeavesOutItsOwn) {
@@ -226,6 +209,27 @@ TEST_F(ResetTest, EachLeavesOutItsOwn) {
   const TestRun& run = resumed({.fp16_scaler = true});
   EXPECT_EQ(run.trainer->scaler()->current_scale(), 65536);
   EXPECT_EQ(run.trainer->state().progress.update, 4);
+}
+
+TEST_F(ResetTest, ALossScalerThatOneSideAloneHasIsTold) {
+  static_cast<void>(resumed({}, Precision::kFp16, Precision::kFp32));
+  EXPECT_THAT(report_.left, ElementsAre("loss scaler"));
+  const TestRun& run = resumed({}, Precision::kFp32, Precision::kFp16);
+  EXPECT_EQ(run.trainer->scaler()->current_scale(), 65536);
+  EXPECT_THAT(report_.missing, ElementsAre("loss scaler"));
+  EXPECT_THAT(report_.text(), testing::EndsWith("; not in the checkpoint: loss scaler"));
+}
+
+// Of a GPU, and from before the CPU's were saved beside them.
+TEST_F(ResetTest, RandomNumbersOfAnotherDeviceAreTold) {
+  static_cast<void>(resumed({}));
+  for (auto& [name, tensor] : saved_.trainer) {
+    if (name == "rng/cpu") name = "rng/cuda";
+  }
+  report_ = second_->trainer->restore(saved_);
+  EXPECT_THAT(report_.taken, testing::Not(testing::Contains(kRandom)));
+  EXPECT_THAT(report_.left, ElementsAre("random numbers (cuda)"));
+  EXPECT_THAT(report_.missing, ElementsAre(kRandom));
 }
 
 }  // namespace

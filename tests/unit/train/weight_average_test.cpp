@@ -21,7 +21,7 @@
 namespace pergola::host {
 namespace {
 
-using ::pergola::testing::error_of;
+using ::pergola::test::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -203,12 +203,16 @@ TEST_F(WeightAverageTest, ACheckpointHasTheAverageAsModelAndTheWeightsBesides) {
   for (const auto& [name, tensor] : model) {
     const bool trained = name != "frozen" && name.find("running") == name.npos &&
                          name.find("num_batches") == name.npos;
-    if (trained) EXPECT_EQ(tensor.min().item<float>(), 2) << name;
+    if (trained) {
+      EXPECT_EQ(tensor.min().item<float>(), 2) << name;
+    }
   }
   std::vector<std::string> names;
   for (const auto& [name, tensor] : trainer) {
     names.push_back(name);
-    if (name != "rng/cpu") EXPECT_EQ(tensor.max().item<float>(), 3) << name;
+    if (name != "rng/cpu") {
+      EXPECT_EQ(tensor.max().item<float>(), 3) << name;
+    }
   }
   EXPECT_THAT(names,
               ElementsAre("rng/cpu", "weights/first", "weights/second", "weights/encoder.weight",

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What is special to losses of class numbers and of masked steps.
 #include "unit/model/losses/loss_test_kit.h"
+#include "unit/support/non_finite.h"
 
 #include <ATen/ATen.h>
 
 #include <gmock/gmock.h>
 
-#include <limits>
-
 namespace pergola::host::loss_test {
 namespace {
 
+using test::kNan;
 using testing::HasSubstr;
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 class ClassLossesTest : public testing::Test {
  protected:

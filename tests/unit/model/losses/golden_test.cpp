@@ -118,7 +118,7 @@ TEST(GoldenLossesTest, NoCaseWaitsForTheDevice) {
     const auto loss = make_loss(given.loss, given.params);
     const SampleList batch = batch_of(given);
     const ModelOutput output = output_of(given);
-    const pergola::testing::SyncWatch watch;
+    const pergola::test::SyncWatch watch;
     total_loss(loss->compute(batch, output)).backward();
     EXPECT_THAT(watch.seen(), IsEmpty());
   }

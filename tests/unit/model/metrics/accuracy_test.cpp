@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "unit/model/metrics/metric_helpers.h"
 #include "unit/support/error_of.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 
 namespace pergola::host {
 namespace {
 
-using testing::error_of;
+using test::error_of;
+using test::kInf;
+using test::kNan;
 using ::testing::HasSubstr;
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 std::string complaint(const std::string& key, const MetricBatch& batch, Value::Table params = {}) {
   const auto metric = make_metric(key, std::move(params));

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "unit/model/metrics/metric_helpers.h"
 #include "unit/support/error_of.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 #include <string>
 
 namespace pergola::host {
 namespace {
 
-using testing::error_of;
+using test::error_of;
+using test::kInf;
+using test::kNan;
 using ::testing::HasSubstr;
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // The fixed tensors of MMF's tests.
 class CurvesTest : public ::testing::Test {

@@ -16,7 +16,7 @@
 namespace pergola::host {
 namespace {
 
-const Value& golden() {
+const Value& golden_metrics() {
   static const Value kValue = [] {
     const std::string path = PERGOLA_GOLDEN_DIR "/metrics.json";
     return from_json(read_file(path, ErrorKind::kData), path);
@@ -41,7 +41,7 @@ at::Tensor tensor_of(const Value& value) {
 }
 
 MetricBatch batch_of(const std::string& name) {
-  const Value& input = *golden().find("inputs." + name);
+  const Value& input = *golden_metrics().find("inputs." + name);
   const at::Tensor scores = tensor_of(*input.find("scores"));
   if (const Value* texts = input.find("texts")) {
     return {scores, at::zeros({scores.size(0)}), tensor_of(*texts)};
@@ -58,7 +58,7 @@ struct Case {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const Value& one : golden().find("cases")->as_array()) {
+  for (const Value& one : golden_metrics().find("cases")->as_array()) {
     all.push_back({one.find("metric")->as_string(), one.find("input")->as_string(),
                    *one.find("params"), *one.find("values")});
   }

@@ -152,7 +152,7 @@ TEST_P(MetricProperties, OneSampleThatIsNotANumberIsNoGain) {
 
 TEST_P(MetricProperties, UpdateDoesNotWaitForTheDevice) {
   const auto metric = make();
-  const testing::SyncWatch watch;
+  const test::SyncWatch watch;
   update(*metric, rows(batch_, 0, 30));
   update(*metric, rows(batch_, 30, 60));
   EXPECT_THAT(watch.seen(), IsEmpty());

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "unit/model/metrics/metric_helpers.h"
 #include "unit/support/error_of.h"
+#include "unit/support/non_finite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
-
 namespace pergola::host {
 namespace {
 
-using testing::error_of;
+using test::error_of;
+using test::kInf;
+using test::kNan;
 using ::testing::HasSubstr;
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(RankingTest, HasMmfsNumbersOfAHundredCandidates) {
   // MMF's test: the right candidate is the last one. In row 0 its score is the highest; in row

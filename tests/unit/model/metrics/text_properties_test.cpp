@@ -221,7 +221,7 @@ TEST_P(TextMetricProperties, OneScoreThatIsNotANumberTakesItsWordAlone) {
 TEST_P(TextMetricProperties, UpdateDoesNotWaitForTheDevice) {
   const auto metric = make();
   const TextBatch made = samples_->batch(all_);
-  const testing::SyncWatch watch;
+  const test::SyncWatch watch;
   metric->update(made.batch, made.output);
   EXPECT_THAT(watch.seen(), IsEmpty());
 }

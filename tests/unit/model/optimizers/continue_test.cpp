@@ -132,7 +132,8 @@ TEST(OptimizerStateTest, OfAnotherModelIsRefusedAndNothingChanges) {
 }
 
 // The message of the error of an optimizer that is given what another one has saved.
-std::string error_of(const std::string& type, const Value::Table& saved, const Value::Table& now) {
+std::string error_of_state(const std::string& type, const Value::Table& saved,
+                           const Value::Table& now) {
   Problem problem;
   const auto first = make_optimizer(type, saved, problem.group());
   problem.run(*first, 0, 2);
@@ -147,11 +148,11 @@ std::string error_of(const std::string& type, const Value::Table& saved, const V
 }
 
 TEST(OptimizerStateTest, OfOtherOptionsIsRefusedAsSuch) {
-  EXPECT_EQ(error_of("adam", {}, {{"amsgrad", true}}),
+  EXPECT_EQ(error_of_state("adam", {}, {{"amsgrad", true}}),
             "the optimizer state of weight has 3 of 4 tensors; the checkpoint is of another "
             "optimizer, or of other options of it (amsgrad, momentum, ...); resume with the old "
             "ones");
-  EXPECT_EQ(error_of("sgd", {{"lr", 0.1}, {"momentum", 0.9}}, {{"lr", 0.1}}),
+  EXPECT_EQ(error_of_state("sgd", {{"lr", 0.1}, {"momentum", 0.9}}, {{"lr", 0.1}}),
             "the optimizer state has 2 tensors, of which 0 fit; the checkpoint is of another model "
             "or optimizer, or of other options of it (amsgrad, momentum, ...); resume with the old "
             "ones");

@@ -57,7 +57,7 @@ TEST_P(OptimizerStep, DoesNotWaitForTheDevice) {
   for (const Value::Table& params : optimizer_params().at(GetParam())) {
     Problem problem;
     const auto optimizer = make_optimizer(GetParam(), params, problem.group());
-    const pergola::testing::SyncWatch watch;
+    const pergola::test::SyncWatch watch;
     problem.run(*optimizer, 0, 3);
     EXPECT_THAT(watch.seen(), IsEmpty());
   }

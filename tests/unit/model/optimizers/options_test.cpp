@@ -18,9 +18,9 @@ namespace {
 using testing::HasSubstr;
 
 // The error of an optimizer with such params, which have an lr where it takes one by default.
-std::string error_of(const std::string& type, Value::Table params,
-                     Value group_options = Value(Value::Table{}),
-                     ErrorKind kind = ErrorKind::kConfig) {
+std::string error_of_options(const std::string& type, Value::Table params,
+                             Value group_options = Value(Value::Table{}),
+                             ErrorKind kind = ErrorKind::kConfig) {
   if (type != "adafactor") params.emplace("lr", 0.1);
   try {
     make_optimizer(type, std::move(params), Problem().group(std::move(group_options)));
@@ -42,16 +42,17 @@ INSTANTIATE_TEST_SUITE_P(All, OptimizerOptions,
                          [](const auto& key) { return key.param; });
 
 TEST_P(OptimizerOptions, UnknownOnesAreRefusedWithTheClosest) {
-  EXPECT_EQ(error_of(GetParam(), {{"weight_decai", 0.1}}),
+  EXPECT_EQ(error_of_options(GetParam(), {{"weight_decai", 0.1}}),
             "optimizer.params.weight_decai is not a known key; did you mean 'weight_decay'?");
-  EXPECT_EQ(error_of(GetParam(), {}, Value::Table{{"weight_decai", 0.1}}, ErrorKind::kPlugin),
-            "the model's optimizer_parameters() gives a group the option weight_decai = 0.1, which "
-            "the optimizer does not have; did you mean 'weight_decay'?");
+  EXPECT_EQ(
+      error_of_options(GetParam(), {}, Value::Table{{"weight_decai", 0.1}}, ErrorKind::kPlugin),
+      "the model's optimizer_parameters() gives a group the option weight_decai = 0.1, which "
+      "the optimizer does not have; did you mean 'weight_decay'?");
 }
 
 TEST_P(OptimizerOptions, WrongTypesAreRefusedAtOnce) {
   for (const ParamSpec& param : params()) {
-    EXPECT_THAT(error_of(GetParam(), {{param.name, "x"}}),
+    EXPECT_THAT(error_of_options(GetParam(), {{param.name, "x"}}),
                 HasSubstr("optimizer.params." + param.name + " = \"x\" is a string; expected"));
   }
 }
@@ -60,10 +61,10 @@ TEST_P(OptimizerOptions, NumbersOutOfBoundsAreRefusedWhereverTheyStand) {
   for (const ParamSpec& param : params()) {
     if (std::isinf(param.low)) continue;
     EXPECT_EQ(param.low, 0) << "or change this test";
-    EXPECT_THAT(error_of(GetParam(), {{param.name, -0.1}}),
+    EXPECT_THAT(error_of_options(GetParam(), {{param.name, -0.1}}),
                 HasSubstr("optimizer.params." + param.name + " = -0.1 is out of range; expected"));
     EXPECT_THAT(
-        error_of(GetParam(), {}, Value::Table{{param.name, -0.1}}),
+        error_of_options(GetParam(), {}, Value::Table{{param.name, -0.1}}),
         HasSubstr(param.name + " = -0.1 (the model's optimizer_parameters()) is out of range"));
   }
 }
@@ -74,7 +75,7 @@ TEST_P(OptimizerOptions, NumbersAreFinite) {
     const bool is_number =
         param.fallback.type() == Value::Type::kFloat || param.type == Value::Type::kFloat;
     if (!is_number) continue;
-    EXPECT_THAT(error_of(GetParam(), {{param.name, kInfinity}}),
+    EXPECT_THAT(error_of_options(GetParam(), {{param.name, kInfinity}}),
                 HasSubstr("optimizer.params." + param.name + " = inf is not a finite number"));
   }
 }
@@ -129,9 +130,9 @@ TEST(OptimizersTest, SgdHasNoRateOfItsOwn) {
 }
 
 TEST(OptimizersTest, NesterovNeedsMomentumAlone) {
-  EXPECT_THAT(error_of("sgd", {{"nesterov", true}}),
+  EXPECT_THAT(error_of_options("sgd", {{"nesterov", true}}),
               HasSubstr("nesterov = true needs momentum above 0 and dampening = 0"));
-  EXPECT_THAT(error_of("sgd", {{"nesterov", true}, {"momentum", 0.9}, {"dampening", 0.1}}),
+  EXPECT_THAT(error_of_options("sgd", {{"nesterov", true}, {"momentum", 0.9}, {"dampening", 0.1}}),
               HasSubstr("needs momentum above 0 and dampening = 0"));
 }
 
@@ -139,24 +140,25 @@ TEST(OptimizersTest, BetasAreAPairBelowOne) {
   for (const char* type : {"adam", "adamw", "adamax", "nadam", "lamb", "adam_w"}) {
     for (const Value::Array& betas : {Value::Array{0.9}, Value::Array{0.9, 1.0},
                                       Value::Array{-0.1, 0.9}, Value::Array{0.9, 0.9, 0.9}}) {
-      EXPECT_THAT(error_of(type, {{"betas", betas}}),
+      EXPECT_THAT(error_of_options(type, {{"betas", betas}}),
                   HasSubstr("is not a pair of numbers from 0 to below 1, such as [0.9, 0.999]"));
     }
   }
 }
 
 TEST(OptimizersTest, AdafactorFindsItsRateOrIsGivenIt) {
-  EXPECT_THAT(error_of("adafactor", {{"lr", 0.1}}),
+  EXPECT_THAT(error_of_options("adafactor", {{"lr", 0.1}}),
               HasSubstr("lr = 0.1 has no place beside relative_step, which finds the rate itself; "
                         "set relative_step = false, or leave lr out"));
-  EXPECT_THAT(error_of("adafactor", {{"relative_step", false}}),
+  EXPECT_THAT(error_of_options("adafactor", {{"relative_step", false}}),
               HasSubstr("relative_step = false needs lr; set it, such as lr = 0.001"));
-  EXPECT_THAT(error_of("adafactor", {{"relative_step", false}, {"lr", 1}, {"warmup_init", true}}),
-              HasSubstr("warmup_init = true needs relative_step = true"));
-  EXPECT_THAT(error_of("adafactor", {{"eps", Value::Array{1e-30}}}),
+  EXPECT_THAT(
+      error_of_options("adafactor", {{"relative_step", false}, {"lr", 1}, {"warmup_init", true}}),
+      HasSubstr("warmup_init = true needs relative_step = true"));
+  EXPECT_THAT(error_of_options("adafactor", {{"eps", Value::Array{1e-30}}}),
               HasSubstr("is not a pair of numbers >= 0, such as [1e-30, 1e-3]"));
-  EXPECT_THAT(error_of("adafactor", {{"clip_threshold", 0}}), HasSubstr("must be above 0"));
-  EXPECT_THAT(error_of("adafactor", {{"beta1", 1}}), HasSubstr("must be below 1"));
+  EXPECT_THAT(error_of_options("adafactor", {{"clip_threshold", 0}}), HasSubstr("must be above 0"));
+  EXPECT_THAT(error_of_options("adafactor", {{"beta1", 1}}), HasSubstr("must be below 1"));
 }
 
 TEST(OptimizersTest, AGroupsOptionsWinOverTheRest) {

@@ -32,7 +32,7 @@ std::unique_ptr<Scheduler> make(const std::string& type, Value::Table params,
   return build_scheduler(registry(), type, Config(std::move(params), "scheduler.params"), length);
 }
 
-std::string error_of(const std::string& type, Value::Table params) {
+std::string error_of_scheduler(const std::string& type, Value::Table params) {
   try {
     make(type, std::move(params));
   } catch (const Error& error) {
@@ -85,7 +85,7 @@ TEST(SchedulersTest, WarmupCosineHasMmfsFactors) {
                  1e-5);
 }
 
-const Value::Array& golden() {
+const Value::Array& golden_schedules() {
   static const Value file = [] {
     const std::string path = PERGOLA_GOLDEN_DIR "/schedulers.json";
     return from_json(read_file(path, ErrorKind::kData), path);
@@ -94,14 +94,15 @@ const Value::Array& golden() {
 }
 
 class GoldenSchedule : public testing::TestWithParam<std::size_t> {};
-INSTANTIATE_TEST_SUITE_P(All, GoldenSchedule, testing::Range(std::size_t{0}, golden().size()),
+INSTANTIATE_TEST_SUITE_P(All, GoldenSchedule,
+                         testing::Range(std::size_t{0}, golden_schedules().size()),
                          [](const auto& number) {
-                           return golden()[number.param].find("type")->as_string() + "_" +
+                           return golden_schedules()[number.param].find("type")->as_string() + "_" +
                                   std::to_string(number.param);
                          });
 
 TEST_P(GoldenSchedule, HasTheFactorsOfTheReference) {
-  const Value& one = golden()[GetParam()];
+  const Value& one = golden_schedules()[GetParam()];
   const auto schedule = make(one.find("type")->as_string(), one.find("params")->as_table());
   const Value::Array& factors = one.find("factors")->as_array();
   const Value* observed = one.find("observed");
@@ -115,7 +116,7 @@ TEST_P(GoldenSchedule, HasTheFactorsOfTheReference) {
 
 TEST(SchedulersTest, EveryScheduleOfAnotherLibraryIsInTheReference) {
   std::set<std::string> types = {"pythia", "multi_step"};  // MMF's own
-  for (const Value& one : golden()) {
+  for (const Value& one : golden_schedules()) {
     types.insert(one.find("type")->as_string());
   }
   const std::vector<std::string> keys = registry().keys(Kind::kScheduler);
@@ -225,36 +226,39 @@ TEST_P(ScheduleContinues, SaysItsParamsWithTheirMeaning) {
 
 TEST_P(ScheduleContinues, RefusesUnknownParamsAndNumbersOutOfBounds) {
   for (const ParamSpec& param : registry().spec(Kind::kScheduler, GetParam())->params) {
-    EXPECT_EQ(error_of(GetParam(), {{param.name + "e", 1}}),
+    EXPECT_EQ(error_of_scheduler(GetParam(), {{param.name + "e", 1}}),
               "scheduler.params." + param.name + "e is not a known key; did you mean '" +
                   param.name + "'?");
     if (std::isinf(param.low)) continue;
     Value::Table params = params_of(GetParam());
     const bool is_array = param.fallback.is_array();
     params[param.name] = is_array ? Value(Value::Array{-1}) : Value(-1);
-    EXPECT_THAT(error_of(GetParam(), params), HasSubstr(param.name + (is_array ? "[0]" : "") +
-                                                        " = -1 is out of range; expected"));
+    EXPECT_THAT(
+        error_of_scheduler(GetParam(), params),
+        HasSubstr(param.name + (is_array ? "[0]" : "") + " = -1 is out of range; expected"));
   }
 }
 
 TEST(SchedulersTest, BadParametersAreRefused) {
-  EXPECT_THAT(error_of("pythia", {{"lr_steps", Value::Array{8, 6}}}),
+  EXPECT_THAT(error_of_scheduler("pythia", {{"lr_steps", Value::Array{8, 6}}}),
               HasSubstr("is not in ascending order"));
-  EXPECT_THAT(error_of("pythia", {{"lr_ratio", 2}, {"lr_steps", Value::Array{1}}}),
+  EXPECT_THAT(error_of_scheduler("pythia", {{"lr_ratio", 2}, {"lr_steps", Value::Array{1}}}),
               HasSubstr("lr_ratio = 2 is out of range; expected 0 to 1"));
-  EXPECT_THAT(error_of("pythia", {{"warmup_iterations", 0}, {"use_warmup", true}}),
+  EXPECT_THAT(error_of_scheduler("pythia", {{"warmup_iterations", 0}, {"use_warmup", true}}),
               HasSubstr("warmup_iterations = 0 is out of range; expected at least 1"));
-  EXPECT_THAT(
-      error_of("multi_step",
-               {{"use_warmup", true}, {"warmup_iterations", 6}, {"lr_steps", Value::Array{6, 8}}}),
-      HasSubstr("is not below the first of lr_steps; the warm-up must end first"));
-  EXPECT_THAT(error_of("step", {}), HasSubstr("scheduler.params.step_size is missing"));
-  EXPECT_THAT(error_of("exponential", {}), HasSubstr("scheduler.params.gamma is missing"));
-  EXPECT_THAT(error_of("one_cycle", {{"anneal_strategy", "cosine"}}),
+  EXPECT_THAT(error_of_scheduler("multi_step", {{"use_warmup", true},
+                                                {"warmup_iterations", 6},
+                                                {"lr_steps", Value::Array{6, 8}}}),
+              HasSubstr("is not below the first of lr_steps; the warm-up must end first"));
+  EXPECT_THAT(error_of_scheduler("step", {}), HasSubstr("scheduler.params.step_size is missing"));
+  EXPECT_THAT(error_of_scheduler("exponential", {}),
+              HasSubstr("scheduler.params.gamma is missing"));
+  EXPECT_THAT(error_of_scheduler("one_cycle", {{"anneal_strategy", "cosine"}}),
               HasSubstr("anneal_strategy = \"cosine\" is not one of cos, linear"));
-  EXPECT_THAT(error_of("reduce_on_plateau", {{"factor", 1}}),
+  EXPECT_THAT(error_of_scheduler("reduce_on_plateau", {{"factor", 1}}),
               HasSubstr("factor = 1 must be below 1: it is to reduce the rate"));
-  EXPECT_THAT(error_of("reduce_on_plateau", {{"mode", "mim"}}), HasSubstr("did you mean 'min'?"));
+  EXPECT_THAT(error_of_scheduler("reduce_on_plateau", {{"mode", "mim"}}),
+              HasSubstr("did you mean 'min'?"));
 }
 
 TEST(SchedulersTest, NumbersWithoutEffectHaveNoBounds) {
