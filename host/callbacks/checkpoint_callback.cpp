@@ -156,7 +156,8 @@ void CheckpointCallback::warn_of_no_number(const Numbers& metrics, double value,
   for (const auto& [key, number] : metrics) {
     if (std::isfinite(number)) others.push_back(key);
   }
-  log::warning("[checkpoint] ", monitor_.criteria, " is ", value, " in the validation at update ",
+  const char* const shown = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  log::warning("[checkpoint] ", monitor_.criteria, " is ", shown, " in the validation at update ",
                update, ", which makes no best checkpoint; let training.early_stop.criteria name ",
                "another number of the validation",
                others.empty() ? "" : concat(", such as ", join(others)));

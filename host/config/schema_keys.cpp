@@ -183,9 +183,9 @@ constexpr KeySpec kSchemaKeys[] = {
 
     {"checkpoint.resume", kBoolean, "false", "Go on with the run in env.save_dir; as --resume."},
     {"checkpoint.resume_best", kBoolean, "false",
-     "With resume: go on from `best` rather than from `last`."},
+     "Go on from the `best` of a run rather than from its `last`."},
     {"checkpoint.resume_file", kString, "",
-     "Go on from this checkpoint, where the run's folder has none to resume."},
+     "Go on from this checkpoint, or that run's, where the run's own folder has none to resume."},
     {"checkpoint.resume_pretrained", kBoolean, "false",
      "Take weights alone from resume_file: the same as pretrained."},
     {"checkpoint.max_to_keep", kInteger, "-1",

@@ -4,6 +4,7 @@
 #include "host/config/toml.h"
 #include "host/data/iteration_strategy.h"
 #include "host/support/log.h"
+#include "host/train/evaluation.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -89,10 +90,6 @@ Value config_of(const Value& identity) {
   return parse_toml(text->as_string(), "the config in state.json", ErrorKind::kCheckpoint);
 }
 
-bool is_for(const std::string& dataset, const std::vector<std::string>& datasets) {
-  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
-}
-
 // "data set a", "data sets a, b"
 std::string named(const std::vector<std::string>& datasets) {
   return concat(datasets.size() == 1 ? "data set " : "data sets ", join(datasets, ", "));
@@ -101,7 +98,7 @@ std::string named(const std::vector<std::string>& datasets) {
 // A word of `datasets` may be a mistake, or the config one for other data sets too.
 void tell_left_out(const std::string& what, const TypedConfig& entry,
                    const std::vector<std::string>& datasets, const RunConfig& config) {
-  const auto takes_part = [&](const std::string& dataset) { return is_for(dataset, datasets); };
+  const auto takes_part = [&](const std::string& dataset) { return is_for(datasets, dataset); };
   if (std::ranges::any_of(config.datasets, takes_part)) return;
   const bool one = config.datasets.size() == 1;
   log::warning("[run] ", what, " '", entry.type, "' (", entry.where, ") is for data set ",
@@ -113,20 +110,19 @@ void tell_left_out(const std::string& what, const TypedConfig& entry,
 std::vector<std::string> losses_of(const RunConfig& config, const std::string& dataset) {
   std::vector<std::string> losses;
   for (const TypedConfig& entry : config.model_config.typed_list("losses")) {
-    if (is_for(dataset, LossConfig::parse(entry).datasets)) losses.push_back(entry.type);
+    if (is_for(LossConfig::parse(entry).datasets, dataset)) losses.push_back(entry.type);
   }
   return losses;
 }
 
 // A metric must not have the name of a loss of the same data set.
 void check_metric_key(const TypedConfig& metric, const RunConfig& config) {
-  const auto datasets = metric.options.get<std::vector<std::string>>("datasets", {});
-  tell_left_out("metric", metric, datasets, config);
-  const std::string key = metric.options.get<std::string>("key", metric.type);
+  const MetricConfig parsed = MetricConfig::parse(metric);
+  tell_left_out("metric", metric, parsed.datasets, config);
   for (const std::string& dataset : config.datasets) {
     const std::vector<std::string> losses = losses_of(config, dataset);
-    if (std::ranges::find(losses, key) == losses.end()) continue;
-    throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", key,
+    if (std::ranges::find(losses, parsed.key) == losses.end()) continue;
+    throw Error(ErrorKind::kConfig, metric.where, ": the metric's key '", parsed.key,
                 "' is the name of a loss, and their numbers would have one name; give it another "
                 "one: {type = \"",
                 metric.type, "\", key = \"...\"}");

@@ -104,33 +104,18 @@ std::string metric_hook(const char* hook, const std::string& key) {
   return concat(hook, " of metric '", key, "'");
 }
 
-std::string key_of(const TypedConfig& entry) {
-  return entry.options.get<std::string>("key", entry.type);
-}
-
-std::vector<std::string> datasets_of(const TypedConfig& entry) {
-  return entry.options.get<std::vector<std::string>>("datasets", {});
-}
-
-bool names(const std::vector<std::string>& datasets, const std::string& dataset) {
-  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
-}
-
-// Throws Error{kConfig} for an option that there is not, a key that is no name, and one that a
-// metric before has.
-void check_keys(const std::vector<TypedConfig>& config) {
-  for (auto entry = config.begin(); entry != config.end(); ++entry) {
-    entry->options.allow_only({"type", "params", "key", "datasets"});
-    const std::string key = key_of(*entry);
-    if (key.empty() || key.find('/') != std::string::npos ||
-        std::ranges::any_of(key, [](unsigned char c) { return c < ' '; })) {
-      throw entry->options.error("key", "is no name; expected one without '/' and line breaks");
+// Throws Error{kConfig} for a key that a metric before has.
+std::vector<MetricConfig> parse_metrics(const std::vector<TypedConfig>& config) {
+  std::vector<MetricConfig> metrics;
+  for (const TypedConfig& entry : config) {
+    MetricConfig metric = MetricConfig::parse(entry);
+    if (std::ranges::find(metrics, metric.key, &MetricConfig::key) != metrics.end()) {
+      throw Error(ErrorKind::kConfig, entry.where, " is a second metric with the key '", metric.key,
+                  "'; give it another one: {type = \"", entry.type, "\", key = \"...\"}");
     }
-    const auto same = [&](const TypedConfig& earlier) { return key_of(earlier) == key; };
-    if (std::none_of(config.begin(), entry, same)) continue;
-    throw Error(ErrorKind::kConfig, entry->where, " is a second metric with the key '", key,
-                "'; give it another one: {type = \"", entry->type, "\", key = \"...\"}");
+    metrics.push_back(std::move(metric));
   }
+  return metrics;
 }
 
 // What one evaluation gathers.
@@ -201,33 +186,45 @@ std::optional<SampleList> next_batch(BatchSource& source) {
   return guarded(what, [&source] { return source.next(); });
 }
 
+MetricConfig MetricConfig::parse(const TypedConfig& entry) {
+  const Config& options = entry.options;
+  options.allow_only({"type", "params", "key", "datasets"});
+  MetricConfig metric{entry, options.get<std::string>("key", entry.type),
+                      options.get<std::vector<std::string>>("datasets", {})};
+  if (metric.key.empty() || metric.key.find('/') != std::string::npos ||
+      std::ranges::any_of(metric.key, [](unsigned char c) { return c < ' '; })) {
+    throw options.error("key", "is no name; expected one without '/' and line breaks");
+  }
+  return metric;
+}
+
+bool is_for(const std::vector<std::string>& datasets, const std::string& dataset) {
+  return datasets.empty() || std::ranges::find(datasets, dataset) != datasets.end();
+}
+
 MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
                        const Value& facts) {
-  check_keys(config);
-  for (const TypedConfig& entry : config) add(entry, registry, facts, datasets_of(entry));
+  for (const MetricConfig& metric : parse_metrics(config)) {
+    add(metric, registry, facts, metric.datasets);
+  }
 }
 
 MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& registry,
                        const std::map<std::string, Value>& facts) {
-  check_keys(config);
-  for (const TypedConfig& entry : config) {
-    registry.require(Kind::kMetric, entry.type, entry.where);
+  for (const MetricConfig& metric : parse_metrics(config)) {
+    registry.require(Kind::kMetric, metric.component.type, metric.component.where);
     for (const auto& [dataset, known] : facts) {
-      if (names(datasets_of(entry), dataset)) add(entry, registry, known, {dataset});
+      if (is_for(metric.datasets, dataset)) add(metric, registry, known, {dataset});
     }
   }
 }
 
-void MetricList::add(const TypedConfig& config, const Registry& registry, const Value& facts,
+void MetricList::add(const MetricConfig& config, const Registry& registry, const Value& facts,
                      std::vector<std::string> datasets) {
-  const TypedConfig filled = with_facts(config, registry, facts);
-  entries_.push_back({key_of(config), std::move(datasets),
-                      guarded(metric_hook("the constructor", config.type),
+  const TypedConfig filled = with_facts(config.component, registry, facts);
+  entries_.push_back({config.key, std::move(datasets),
+                      guarded(metric_hook("the constructor", config.component.type),
                               [&] { return registry.make_metric(filled); })});
-}
-
-bool MetricList::Entry::is_for(const std::string& dataset) const {
-  return names(datasets, dataset);
 }
 
 void MetricList::reset() {
@@ -239,7 +236,7 @@ void MetricList::reset() {
 void MetricList::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   for (Entry& entry : entries_) {
-    if (!entry.is_for(batch.dataset_name())) continue;
+    if (!is_for(entry.datasets, batch.dataset_name())) continue;
     guarded(metric_hook("update()", entry.key), [&] { entry.metric->update(batch, output); });
   }
 }
@@ -249,7 +246,7 @@ Numbers MetricList::compute(const std::string& dataset_type,
   const std::string prefix = dataset_type + "/" + dataset_name + "/";
   Numbers numbers;
   for (const Entry& entry : entries_) {
-    if (!entry.is_for(dataset_name)) continue;
+    if (!is_for(entry.datasets, dataset_name)) continue;
     const std::map<std::string, double> values =
         guarded(metric_hook("compute()", entry.key), [&] { return entry.metric->compute(); });
     for (const auto& [child, value] : values) {

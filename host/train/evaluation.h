@@ -27,6 +27,19 @@ namespace pergola::host {
 // source.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
 [[nodiscard]] std::optional<SampleList> next_batch(BatchSource& source);
 
+// One entry of evaluation.metrics: a name, or {type, params, key, datasets}.
+struct MetricConfig {
+  TypedConfig component;              // which metric, and its params
+  std::string key;                    // its part in names of numbers; the metric's own unless set
+  std::vector<std::string> datasets;  // the data sets that it is for; empty: all
+
+  // Throws Error{kConfig} for another option, and a key that is no name.
+  [[nodiscard]] static MetricConfig parse(const TypedConfig& entry);
+};
+
+// Is a loss or a metric with these `datasets` for that one?
+[[nodiscard]] bool is_for(const std::vector<std::string>& datasets, const std::string& dataset);
+
 // The metrics that evaluation.metrics names. What a plugin's metric throws becomes an
 // Error{kPlugin}, here and below.
 class MetricList {
@@ -54,10 +67,8 @@ class MetricList {
     std::string key;
     std::vector<std::string> datasets;  // empty: all
     std::unique_ptr<Metric> metric;
-
-    [[nodiscard]] bool is_for(const std::string& dataset) const;
   };
-  void add(const TypedConfig& config, const Registry& registry, const Value& facts,
+  void add(const MetricConfig& config, const Registry& registry, const Value& facts,
            std::vector<std::string> datasets);
 
   std::vector<Entry> entries_;
