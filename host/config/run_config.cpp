@@ -36,9 +36,12 @@ std::vector<std::string> run_type_words(const Config& root) {
   return words;
 }
 
+// To something else than the default: the config.toml of a run sets all keys.
 bool was_set(const Config& config, std::string_view key) {
-  const Value* value = config.value().find(key);
-  return value != nullptr && value->origin() != "defaults";
+  const Value* const value = config.value().find(key);
+  if (value == nullptr || value->origin() == "defaults") return false;
+  const Value* const standard = default_config().find(key);
+  return standard == nullptr || *standard != *value;
 }
 
 std::optional<ComponentConfig> parse_optimizer(const Config& root, const RunType& run_type) {

@@ -20,7 +20,9 @@ std::optional<ResumePoint> find_best(const CheckpointStore& store) {
     point.content = load_checkpoint(store.best());
     return point;
   } catch (const Error& failure) {
-    log::warning("[resume] `best` cannot be used, so the newest checkpoint is: ", failure.what());
+    log::warning(
+        "[resume] the run goes on from its newest checkpoint, because `best` cannot be used: ",
+        failure.what());
     return std::nullopt;
   }
 }

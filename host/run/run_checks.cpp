@@ -22,9 +22,11 @@ constexpr std::string_view kHostCallbacks[] = {"unfreeze",   "nan_guard",   "spi
                                                "early_stop", "checkpoint"};
 
 // What decides which samples make an update, and what is done with their gradients.
-constexpr const char* kFixedKeys[] = {"training.update_frequency", "training.limit_train_batches",
-                                      "training.overfit_batches",  "training.freeze",
-                                      "training.unfreeze",         "optimizer.type"};
+constexpr std::string_view kOptimizerType = "optimizer.type";
+constexpr std::string_view kFixedKeys[] = {
+    "training.update_frequency", "training.limit_train_batches",
+    "training.overfit_batches",  "training.freeze",
+    "training.unfreeze",         kOptimizerType};
 
 // "training.seed = 7 (it was 1234)" when the two differ.
 void compare(const std::string& name, const Value* saved, const Value* now,
@@ -206,18 +208,19 @@ void check_first_validation(const RunConfig& config, const Numbers& first, std::
               ", which the validation does not have", did_you_mean(criteria, known));
 }
 
-void check_continuation(const Value& saved, const Value& now) {
+void check_continuation(const Value& saved, const Value& now, bool new_optimizer) {
   std::vector<std::string> differences;
   compare("dataset", saved.find("dataset"), now.find("dataset"), differences);
   const Value saved_config = config_of(saved);
   const Value config = config_of(now);
   compare_batch_sizes(saved_config, config, differences);
-  for (const char* key : kFixedKeys) {
-    compare(key, saved_config.find(key), config.find(key), differences);
+  for (const std::string_view key : kFixedKeys) {
+    if (new_optimizer && key == kOptimizerType) continue;
+    compare(std::string(key), saved_config.find(key), config.find(key), differences);
   }
   if (!saved_config.as_table().empty()) {
     compare_schedulers(saved_config, config, differences);
-    compare_momentum(saved_config, config, differences);
+    if (!new_optimizer) compare_momentum(saved_config, config, differences);
     const Value* const datasets = now.find("dataset");
     if (datasets != nullptr && datasets->is_array()) {
       compare_turns(saved_config, config, differences);
@@ -227,9 +230,11 @@ void check_continuation(const Value& saved, const Value& now) {
   compare("the number of training samples", saved.find("train_samples"), now.find("train_samples"),
           differences);
   if (!differences.empty()) {
-    throw Error(ErrorKind::kCheckpoint, "the run cannot be continued exactly with ",
-                join(differences, ", "),
-                "; resume it with the old values, or start anew with --overwrite");
+    throw Error(
+        ErrorKind::kCheckpoint, "the run cannot be continued exactly with ",
+        join(differences, ", "),
+        "; resume it with the old values, or begin another run, in a folder of its own, from its "
+        "weights: checkpoint.resume_file with checkpoint.reset.all = true");
   }
   const Value* old_file = saved.find("plugin.sha256");
   const Value* file = now.find("plugin.sha256");

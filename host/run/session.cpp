@@ -10,6 +10,7 @@
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
 #include "host/model/guard.h"
+#include "host/support/file_ops.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
 #include "host/train/predictions.h"
@@ -246,8 +247,12 @@ Session::Evaluation Session::evaluate(const std::string& split,
   for (const auto& loader : evaluations_.at(split).loaders) {
     const std::string& name = loader->options().dataset_name;
     writers[name].emplace_back(predictions / concat(name, "_", split, ".json"));
-    if (!config_.evaluation.predict_csv) continue;
-    writers[name].emplace_back(predictions / concat(name, "_", split, ".csv"));
+    const std::filesystem::path table = predictions / concat(name, "_", split, ".csv");
+    if (config_.evaluation.predict_csv) {
+      writers[name].emplace_back(table);
+    } else {
+      static_cast<void>(remove_file(table));  // of an earlier evaluation, which this one replaces
+    }
   }
   result.numbers = host::evaluate(input, [&](const Report& report) {
     const std::vector<Value> rows = rows_of(split, report);

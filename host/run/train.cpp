@@ -147,7 +147,9 @@ class TrainCommand {
   void check_beginning(const ResumePoint& begun) {
     const ResetConfig& reset = config_.checkpoint.reset;
     session_->check_identity(begun.content.state);
-    if (!reset.all && !reset.counts) check_continuation(begun.content.state, identity());
+    if (!reset.all && !reset.counts) {
+      check_continuation(begun.content.state, identity(), reset.optimizer);
+    }
     session_->check_data(begun.content.state, "train");
   }
 

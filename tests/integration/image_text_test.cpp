@@ -81,6 +81,9 @@ TEST_F(ImageTextRunTest, LearnsFromRegionFeaturesAndPredicts) {
   const std::string table = text("run/predictions/image_text_test.csv");
   EXPECT_THAT(table, ::testing::StartsWith("answer,id,probability"));
   EXPECT_EQ(std::ranges::count(table, '\n'), 7);
+  // The next predictions replace it, whether they are a table or not.
+  expect_success(pergola({"predict", "own.toml", "--run-dir", "run"}));
+  EXPECT_EQ(text("run/predictions/image_text_test.csv"), "");
   const Json rows = json("run/predictions/image_text_test.json");
   ASSERT_EQ(rows.size(), 6U);
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -44,6 +44,17 @@ TEST_F(ResumeFileTest, ResumeBestForgetsWhatCameAfterIt) {
   EXPECT_THAT(next.err, HasSubstr("[resume] from run/checkpoints/update_00000006 at update 6"));
 }
 
+TEST_F(ResumeFileTest, WithoutItsStateTheOptimizerMayBeAnother) {
+  expect_success(train({"training.max_updates=6"}));
+  const Words other = {"--resume", "optimizer={type=\"sgd\", params={lr=0.1}}"};
+  expect_error(train(other), kCheckpoint, {"optimizer.type = \"sgd\" (it was \"adamw\")"});
+  Words reset = other;
+  reset.emplace_back("checkpoint.reset.optimizer=true");
+  const Result result = train(reset);
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("left out optimizer"));
+}
+
 TEST_F(ResumeFileTest, LinesOfTheMetricsThatAreLostAreTold) {
   expect_success(train({"training.max_updates=6"}));
   EXPECT_THAT(train({"--resume", "training.max_updates=7"}).err, Not(HasSubstr("are lost")));
@@ -61,7 +72,8 @@ TEST_F(ResumeFileTest, ResumeBestMakesDoWithTheNewest) {
   std::filesystem::remove_all(path("run/checkpoints/best"));
   const Result result = train({"--resume", "checkpoint.resume_best=true"});
   expect_success(result);
-  EXPECT_THAT(result.err, HasSubstr("`best` cannot be used, so the newest checkpoint is: "));
+  EXPECT_THAT(result.err,
+              HasSubstr("goes on from its newest checkpoint, because `best` cannot be used: "));
   EXPECT_THAT(result.err, HasSubstr("[resume] from run/checkpoints/last at update 6 of 12"));
 }
 

@@ -172,9 +172,11 @@ class ContinuationTest : public RunTest {
 
 TEST_F(ContinuationTest, OtherSamplesInAnUpdateAreRefusedWithEachValue) {
   expect_success(train({"training.max_updates=3", "run_type=train"}));
-  expect_refused({"training.batch_size=4"},
-                 {"the run cannot be continued exactly with training.batch_size = 4 (it was 8); "
-                  "resume it with the old values, or start anew with --overwrite"});
+  expect_refused(
+      {"training.batch_size=4"},
+      {"the run cannot be continued exactly with training.batch_size = 4 (it was 8); "
+       "resume it with the old values, or begin another run, in a folder of its own, from "
+       "its weights: checkpoint.resume_file with checkpoint.reset.all = true"});
   expect_refused({"training.seed=7", "training.update_frequency=2"},
                  {"training.update_frequency = 2 (it was 1), training.seed = 7 (it was 1234)"});
 }

@@ -50,6 +50,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   add_library(LibTorch::cpu INTERFACE IMPORTED)
   target_include_directories(LibTorch::cpu SYSTEM INTERFACE ${LibTorch_INCLUDE_DIR}
                              ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
+  # The wheel is a release build, and without this its headers lay some classes out in another way
+  # (at::RecordFunction).
+  target_compile_definitions(LibTorch::cpu INTERFACE NDEBUG)
   target_link_libraries(LibTorch::cpu INTERFACE ${LibTorch_CPU_LIBRARY} ${LibTorch_C10_LIBRARY})
   foreach(_dir IN LISTS _nvidia)
     target_link_options(LibTorch::cpu INTERFACE LINKER:-rpath-link,${_dir})

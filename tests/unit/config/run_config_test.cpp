@@ -235,6 +235,7 @@ TEST_F(RunConfigTest, OtherSchedulesTakeTheirOwnParamsAlone) {
 
 TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
   EXPECT_EQ(log_of({}), "");
+  EXPECT_EQ(log_of({"multitasking.type=size_proportional", "training.lr_ratio=0.1"}), "");
   const std::pair<const char*, const char*> idle[] = {
       {"scheduler.type=warmup_cosine", "training.lr_scheduler is false"},
       {"training.lr_steps=[5]", "training.lr_scheduler is false"},
