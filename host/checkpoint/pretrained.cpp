@@ -29,6 +29,7 @@ std::vector<std::string> names_of(const StateDict& state) {
 struct Fitted {
   StateDict state;
   Rows left_out = {kHeading};
+  std::set<std::string> other_shapes;  // the model's names of those that are left out for that
 };
 
 // What a name of the file's may be today: of an older release; and of Hugging Face.
@@ -99,13 +100,13 @@ void check_shapes(Fitted& fitted, const StateDict& own, const std::filesystem::p
                 "of positions, set checkpoint.pretrained_resize_positions = true, or leave such ",
                 "weights out with checkpoint.bypass_shape_mismatch = true", columns(rows));
   }
-  std::set<std::string> names;
   for (auto& row : rows | std::views::drop(1)) {
-    names.insert(row.front());
+    fitted.other_shapes.insert(row.front());
     row.back() += ", left out";
     fitted.left_out.push_back(std::move(row));
   }
-  std::erase_if(fitted.state, [&](const auto& named) { return names.contains(named.first); });
+  std::erase_if(fitted.state,
+                [&](const auto& named) { return fitted.other_shapes.contains(named.first); });
 }
 
 // Throws for numbers that are packed into bytes: LibTorch keeps such and converts none.
@@ -152,6 +153,7 @@ PretrainedReport make_report(const StateDict& own, const LoadReport& loaded, con
   report.missing = loaded.missing_keys;
   Rows rows = {kHeading};
   for (const std::string& name : report.missing) {
+    if (fitted.other_shapes.contains(name)) continue;  // has a row below
     rows.push_back({name, "missing", concat(models.at(name).sizes())});
   }
   for (const auto& [name, before] : resized) {

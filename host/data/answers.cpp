@@ -33,7 +33,8 @@ std::vector<Value> Answers::rows(const Report& report) const {
   if (scores_BA.dim() != 2 || scores_BA.size(1) != static_cast<std::int64_t>(words_.size())) {
     throw Error(ErrorKind::kConfig, "the model's scores are ", scores_BA.sizes(),
                 ", but there are ", words_.size(),
-                " answers; leave num_final_outputs to the data set");
+                " answers; leave num_final_outputs to the data set, or set evaluation.predict = "
+                "false");
   }
   const at::Tensor probability_BA = probabilities(scores_BA);
   const at::Tensor best_B = scores_BA.argmax(/*dim=*/1);

@@ -2,6 +2,7 @@
 #include "host/run/data_check.h"
 
 #include "host/support/json.h"
+#include "host/support/log.h"
 #include "pergola/error.h"
 
 #include <algorithm>
@@ -29,6 +30,29 @@ std::string difference_of_words(const Value::Array& saved, const Value::Array& n
   };
   return concat("number ", number, " was ", word(saved), " and is ", word(now), " now (",
                 saved.size(), " words then, ", now.size(), " now)");
+}
+
+// Of a processor in a data set's state; null where it has none.
+const Value* words_of(const Value& state, const std::string& processor) {
+  const Value* const processors = state.is_table() ? state.find("processors") : nullptr;
+  if (processors == nullptr || !processors->is_table()) return nullptr;
+  const auto found = processors->as_table().find(processor);
+  if (found == processors->as_table().end() || !found->second.is_table()) return nullptr;
+  const auto words = found->second.as_table().find("words");
+  const bool is_list = words != found->second.as_table().end() && words->second.is_array();
+  return is_list ? &words->second : nullptr;
+}
+
+// "number 13 is \"in\" in easy_vqa and \"is\" in image_text"
+std::string first_difference(const std::string& dataset, const Value::Array& words,
+                             const std::string& other, const Value::Array& other_words) {
+  const auto differs = std::ranges::mismatch(words, other_words).in1;
+  const auto number = static_cast<std::size_t>(differs - words.begin());
+  const auto word = [number](const Value::Array& list) {
+    return number < list.size() ? to_string(list[number]) : "none";
+  };
+  return concat("number ", number, " is ", word(words), " in ", dataset, " and ", word(other_words),
+                " in ", other);
 }
 
 // Empty where `now` has all that `saved` has; it may have more, of a newer processor.
@@ -91,6 +115,25 @@ void check_same_words(const Value& saved, const Value& now, const RunConfig& con
                 ", so that its answers would mean others; the words come from ",
                 origin(key, config, dataset),
                 "; put back what was there when it was trained, or train anew");
+  }
+}
+
+void warn_of_other_words(const std::map<std::string, Value>& states) {
+  if (states.empty()) return;
+  const auto& [dataset, state] = *states.begin();
+  const Value* const processors = state.is_table() ? state.find("processors") : nullptr;
+  if (processors == nullptr || !processors->is_table()) return;
+  for (const auto& [processor, unused] : processors->as_table()) {
+    const Value* const words = words_of(state, processor);
+    for (const auto& [other, other_state] : states) {
+      const Value* const other_words = words_of(other_state, processor);
+      if (words == nullptr || other_words == nullptr || *words == *other_words) continue;
+      log::warning("[data] the data sets number the words of ", processor, " otherwise: ",
+                   first_difference(dataset, words->as_array(), other, other_words->as_array()),
+                   "; a model that has one list for both mixes them, so let dataset_config.<name>.",
+                   "processors.", processor, ".params.vocab_file name one file for both");
+      break;
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include "host/config/run_config.h"
 #include "pergola/value.h"
 
+#include <map>
 #include <string>
 
 namespace pergola::host {
@@ -17,5 +18,10 @@ namespace pergola::host {
 // where the words come from.
 void check_same_words(const Value& saved, const Value& now, const RunConfig& config,
                       const std::string& dataset);
+
+// `states`: what state_dict() is of each data set of a run, by name. A warning for each processor
+// that numbers its words otherwise in one data set than in another: a model with one table of
+// words, or one list of answers, mixes the two.
+void warn_of_other_words(const std::map<std::string, Value>& states);
 
 }  // namespace pergola::host

@@ -109,6 +109,15 @@ void RunData::check_words(const Value& checkpoint, const std::string& split) {
   }
 }
 
+void RunData::warn_of_other_words(const std::string& split) {
+  if (!several()) return;
+  std::map<std::string, Value> states;
+  for (const std::string& dataset : config_.datasets) {
+    states.emplace(dataset, state_of(dataset, split));
+  }
+  host::warn_of_other_words(states);
+}
+
 std::map<std::string, Value> RunData::facts(const std::string& split) {
   std::map<std::string, Value> facts;
   for (const std::string& dataset : config_.datasets) {
@@ -232,7 +241,7 @@ Value merge_facts(const std::map<std::string, Value>& facts, const Config& model
                   "' differ in ", key, ", which is ", to_string(value), " of the first and ",
                   to_string(fact), " of the second, so that ", model_config.path(), ".", key,
                   " = 0 can take over neither; set ", model_config.path(), ".", key,
-                  " to a number that suits both");
+                  " to a number that suits both, or let both have the same words and classes");
     }
   }
   return merged;

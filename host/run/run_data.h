@@ -41,6 +41,9 @@ class RunData {
   // `checkpoint`, a state.json. Compares the data sets that are in both.
   void check_words(const Value& checkpoint, const std::string& split);
 
+  // Says in the log where several data sets give one number to different words.
+  void warn_of_other_words(const std::string& split);
+
   // Of each data set, by its name.
   [[nodiscard]] std::map<std::string, Value> facts(const std::string& split);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/run/session.h"
 
+#include "host/checkpoint/names.h"
 #include "host/checkpoint/pretrained.h"
 #include "host/checkpoint/weights.h"
 #include "host/data/loader.h"
@@ -160,6 +161,7 @@ void Session::build_model(const std::string& split, std::int64_t seed) {
   facts_ = data_.facts(split);
   const Value facts = merge_facts(facts_, config_.model_config);
   at::manual_seed(static_cast<std::uint64_t>(seed));
+  if (config_.run_type.train) data_.warn_of_other_words(split);
   model_ = host::build_model(registry_, config_.model, config_.model_config, facts);
   guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
 }
@@ -190,6 +192,20 @@ void Session::load_pretrained() {
     log::warning(
         "[pretrained] what is missing in the file begins with values that the model gives it:",
         report.table);
+  }
+  warn_of_words(*checkpoint.pretrained);
+}
+
+// Of a checkpoint whose data had other words: to begin with its weights may be meant all the same.
+void Session::warn_of_words(const std::filesystem::path& weights) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(weights / kManifestFile, ignored)) return;
+  const CheckpointContent content = load_checkpoint(weights, CheckpointParts::kState);
+  try {
+    data_.check_words(content.state, "train");
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kCheckpoint) throw;
+    log::warning("[pretrained] ", error.what());
   }
 }
 
@@ -255,7 +271,7 @@ Session::Evaluation Session::evaluate(const std::string& split,
     }
   }
   result.numbers = host::evaluate(input, [&](const Report& report) {
-    const std::vector<Value> rows = rows_of(split, report);
+    const std::vector<Value> rows = checked_rows(split, report);
     for (PredictionWriter& writer : writers.at(report.batch.dataset_name())) writer.write(rows);
   });
   for (const auto& loader : evaluations_.at(split).loaders) {
@@ -285,8 +301,12 @@ void Session::check_scores(const at::Tensor& scores) const {
               "grew may be sound");
 }
 
-std::vector<Value> Session::rows_of(const std::string& split, const Report& report) {
+std::vector<Value> Session::checked_rows(const std::string& split, const Report& report) {
   check_scores(report.output.scores);
+  return rows_of(split, report);
+}
+
+std::vector<Value> Session::rows_of(const std::string& split, const Report& report) {
   const std::string& name = report.batch.dataset_name();
   const Dataset& data = data_.evaluated(name, split);
   std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", name),
@@ -303,8 +323,8 @@ void Session::predict(const Dataset& samples, const RowVisitor& visit) {
   MetricList no_metrics({}, registry_);
   EvaluationInput input{*model_, {&batches}, no_metrics, device_, Step::kTest};
   input.precision = config_.training.precision;
-  static_cast<void>(
-      host::evaluate(input, [&](const Report& report) { visit(rows_of("test", report), report); }));
+  static_cast<void>(host::evaluate(
+      input, [&](const Report& report) { visit(checked_rows("test", report), report); }));
 }
 
 at::Tensor Session::probabilities(const at::Tensor& scores) {

@@ -95,6 +95,10 @@ class Session {
                                     const std::filesystem::path& predictions,
                                     const EvaluationHooks& hooks = {});
 
+  // The rows of a batch of `split` in its prediction file. Throws Error for scores that do not fit
+  // the data set's answers, and for what its hook, or the model's, throws.
+  [[nodiscard]] std::vector<Value> rows_of(const std::string& split, const Report& report);
+
   // Rows of the prediction file, and what they are made of.
   using RowVisitor = std::function<void(std::vector<Value> rows, const Report& report)>;
   // Predicts the samples of `samples`, which are like those of the first data set's split `test`.
@@ -118,7 +122,8 @@ class Session {
  private:
   void load_plugins(const PluginCatalog& catalog);
   [[nodiscard]] PinMemory pin_memory() const;
-  [[nodiscard]] std::vector<Value> rows_of(const std::string& split, const Report& report);
+  void warn_of_words(const std::filesystem::path& weights);
+  [[nodiscard]] std::vector<Value> checked_rows(const std::string& split, const Report& report);
   void check_scores(const at::Tensor& scores) const;
   // The model's plugin, or null: the host itself has models too.
   [[nodiscard]] const LoadedPlugin* model_plugin() const;

@@ -93,13 +93,14 @@ void Training::build_optimizer(const Config& root, std::int64_t max_updates) {
                                {max_updates, scheduler->by_epoch ? updates_per_epoch() : 1});
 }
 
-Numbers Training::validate(std::int64_t max_batches, const EvaluationHooks& hooks) {
+Numbers Training::validate(std::int64_t max_batches, const EvaluationHooks& hooks,
+                           const BatchVisitor& visit) {
   std::optional<WeightAverage::Use> averaged;
   if (average_ != nullptr) averaged.emplace(*average_);
   EvaluationInput input = session_.evaluation_input("val");
   input.max_batches = std::min(input.max_batches, max_batches);
   input.hooks = hooks;
-  return host::evaluate(input);
+  return host::evaluate(input, visit);
 }
 
 EvaluationHooks Training::validation_hooks() {
@@ -135,8 +136,13 @@ EvaluationHooks Training::test_hooks() {
 void Training::try_validation() {
   const RngStates rng = rng_states(session_.device());
   const std::int64_t steps = config().num_sanity_val_steps;
+  BatchVisitor visit;
+  const RunConfig& run = session_.config();
+  if (run.evaluation.predict && (run.run_type.val || run.run_type.test)) {
+    visit = [this](const Report& report) { static_cast<void>(session_.rows_of("val", report)); };
+  }
   const Numbers first =
-      validate(steps < 0 ? kAllBatches : std::max<std::int64_t>(1, steps), /*hooks=*/{});
+      validate(steps < 0 ? kAllBatches : std::max<std::int64_t>(1, steps), /*hooks=*/{}, visit);
   set_rng_states(session_.device(), rng);
   check_first_validation(session_.config(), first, session_.num_evaluated("val"));
 }

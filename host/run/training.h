@@ -34,8 +34,9 @@ class Training {
   // REQUIRES: the session's model is built and has the weights to begin with.
   Training(Session& session, const Config& root, std::int64_t seed, std::filesystem::path run_dir);
 
-  // One batch of the validation, or training.num_sanity_val_steps: what does not fit the data, or
-  // has a wrong name, is to be known before the first epoch and not after it. Training draws the
+  // One batch of the validation, or training.num_sanity_val_steps, with the rows of its predictions
+  // where these are wanted: what does not fit the data, or has a wrong name, is to be known before
+  // the first epoch and not after it. Training draws the
   // same random numbers as without it.
   void try_validation();
 
@@ -71,7 +72,8 @@ class Training {
   [[nodiscard]] const TrainingConfig& config() const { return session_.config().training; }
   [[nodiscard]] std::int64_t updates_per_epoch() const;
   [[nodiscard]] TrainerOptions options() const;
-  [[nodiscard]] Numbers validate(std::int64_t max_batches, const EvaluationHooks& hooks);
+  [[nodiscard]] Numbers validate(std::int64_t max_batches, const EvaluationHooks& hooks,
+                                 const BatchVisitor& visit = {});
   [[nodiscard]] EvaluationHooks validation_hooks();
   [[nodiscard]] EvaluationHooks test_hooks();
   void build_optimizer(const Config& root, std::int64_t max_updates);

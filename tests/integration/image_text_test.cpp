@@ -95,6 +95,17 @@ TEST_F(ImageTextRunTest, LearnsFromRegionFeaturesAndPredicts) {
   EXPECT_EQ(json("run/summary.json").at("metrics").at("test/image_text/accuracy"), 1.0);
 }
 
+// The loss of class numbers takes more scores than there are classes; predictions do not.
+TEST_F(ImageTextRunTest, ScoresThatFitNoAnswersAreRefusedBeforeTraining) {
+  const std::string wide = "model_config.pythia.num_final_outputs=5";
+  expect_error(train({wide}, "own"), kConfig,
+               {"the model's scores are [",
+                ", 5], but there are 3 answers; leave "
+                "num_final_outputs to the data set, or set evaluation.predict = false"});
+  expect_nothing_half_written();
+  expect_success(train({wide, "evaluation.predict=false", "training.max_updates=2"}, "own"));
+}
+
 // What plugins/fusions and plugins/mmbt make of the same regions; padding fills them up to four.
 class FusionOfRegions : public ImageTextRunTest,
                         public ::testing::WithParamInterface<const char*> {};

@@ -68,6 +68,12 @@ TEST_F(TwoDataSetsTest, EachHasLossesMetricsAndPredictionsOfItsOwn) {
   EXPECT_THAT(result.err,
               HasSubstr("[data] easy_vqa, image_text take turns by size_proportional: 8 "
                         "batches an epoch"));
+  // They have the same number of answers, and other ones.
+  EXPECT_THAT(result.err,
+              HasSubstr("warning: [data] the data sets number the words of answer_processor "
+                        "otherwise: number 1 is "));
+  EXPECT_THAT(result.err, HasSubstr("\"rouge\" in image_text; a model that has one list for both "
+                                    "mixes them"));
   std::set<std::string> trained;
   for (const Json& row : metrics()) {
     const std::string split = row.at("split");
@@ -219,12 +225,14 @@ TEST_F(TwoPluginDataSetsTest, WhatDoesNotFitIsRefusedAtOnce) {
   expect_error(train_dots({"model_config.boring.losses=[{type=\"brier\", "
                            "datasets=[\"asked_dots\"]}]"}),
                kConfig, {"names no loss for data set 'dots'"});
-  expect_error(train_dots({"dataset=[\"dots\", \"easy_vqa\"]",
-                           "model_config.boring.losses=[\"cross_entropy\"]"}),
-               kConfig,
-               {"data sets 'dots' and 'easy_vqa' differ in num_final_outputs, which is 2 of the "
-                "first and 6 of the second",
-                "set model_config.boring.num_final_outputs to a number that suits both"});
+  expect_error(
+      train_dots(
+          {"dataset=[\"dots\", \"easy_vqa\"]", "model_config.boring.losses=[\"cross_entropy\"]"}),
+      kConfig,
+      {"data sets 'dots' and 'easy_vqa' differ in num_final_outputs, which is 2 of the "
+       "first and 6 of the second",
+       "set model_config.boring.num_final_outputs to a number that suits both, or let both "
+       "have the same words and classes"});
   expect_error(train_dots({"dataset=[\"dots\", \"easy_vqa\"]",
                            "model_config.boring.losses=[\"cross_entropy\"]",
                            "model_config.boring.num_final_outputs=4"}),

@@ -31,9 +31,21 @@ class PretrainedRunTest : public RunTest {
   }
 };
 
+// That may be meant: the weights are a beginning.
+TEST_F(PretrainedRunTest, WeightsOfOtherWordsAreTakenWithAWarning) {
+  const std::string answers = text("data/easy_vqa/answers.txt");
+  const std::string first = answers.substr(0, answers.find('\n') + 1);
+  replace("data/easy_vqa/answers.txt", answers.substr(first.size()) + first);
+  const Result result = start_from("first/checkpoints/last");
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: [pretrained] the checkpoint was trained with other "
+                                    "words than answer_processor of data set 'easy_vqa' has: "));
+}
+
 TEST_F(PretrainedRunTest, ATrainingStartsFromTheWeightsOfACheckpoint) {
   const Result result = start_from("first/checkpoints/last");
   expect_success(result);
+  EXPECT_THAT(result.err, Not(HasSubstr("other words")));
   EXPECT_TRUE(same_bytes(weights("first"), weights("run")));
   EXPECT_THAT(
       result.err,

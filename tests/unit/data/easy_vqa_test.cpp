@@ -177,7 +177,7 @@ TEST_F(EasyVqaTest, RefusesScoresOfAnotherNumberOfAnswers) {
   report.output.scores = at::zeros({1, 9});
   EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)dataset->format_for_prediction(report); }),
             "the model's scores are [1, 9], but there are 4 answers; leave num_final_outputs to "
-            "the data set");
+            "the data set, or set evaluation.predict = false");
 }
 
 TEST_F(EasyVqaTest, SaysThatAModelWithoutScoresHasNoPredictions) {

@@ -331,7 +331,7 @@ TEST_F(ImageTextTest, RefusesScoresThatDoNotFit) {
   const Report report = report_of(*dataset, at::zeros({2, 4}));
   EXPECT_EQ(error_of(ErrorKind::kConfig, [&] { (void)dataset->format_for_prediction(report); }),
             "the model's scores are [2, 4], but there are 3 answers; leave num_final_outputs to "
-            "the data set");
+            "the data set, or set evaluation.predict = false");
 }
 
 TEST_F(ImageTextTest, NamesFileAndLineOfABadRow) {
