@@ -3,6 +3,7 @@
 
 #include "host/config/config_text.h"
 #include "host/config/merge.h"
+#include "host/config/schema.h"
 #include "host/support/log.h"
 #include "pergola/suggest.h"
 

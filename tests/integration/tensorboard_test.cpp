@@ -51,16 +51,15 @@ class TensorBoardTest : public RunTest {
 
   // What TensorBoard shows of `run`; null, with the reason, where there is no TensorBoard.
   [[nodiscard]] Json shown_by_tensorboard(std::string& reason) const {
-    const std::string scripts = PERGOLA_INTEGRATION_DIR;
     Launch find;
-    find.command = {"/usr/bin/env", "bash", scripts + "/find_tensorboard.sh",
-                    PERGOLA_TENSORBOARD_DIR};
+    find.command = {"/bin/sh", "-c", PERGOLA_FIND_PYTHON_PACKAGES};
     Result found = Process(find).wait(std::chrono::seconds(150));
     reason = found.err;
     if (found.exit_code != 0) return nullptr;
     if (found.out.ends_with('\n')) found.out.pop_back();
     Launch read;
-    read.command = {"/usr/bin/env", "python3", scripts + "/read_events.py", path("run").string()};
+    read.command = {"/usr/bin/env", "python3", PERGOLA_INTEGRATION_DIR "/read_events.py",
+                    path("run").string()};
     if (!found.out.empty()) read.environment["PYTHONPATH"] = found.out;
     const Result result = run(read);
     expect_success(result);

@@ -182,9 +182,8 @@ std::pair<int, std::string> run(const std::string& command) {
 }
 
 TEST_F(SafetensorsTest, PythonReadsTheSameTensors) {
-  if (run("python3 -c 'import safetensors' 2>/dev/null").first != 0) {
-    GTEST_SKIP() << "python3 with the package safetensors is not installed";
-  }
+  const auto [missing, packages] = run(PERGOLA_FIND_PYTHON_PACKAGES " 2>&1");
+  if (missing != 0) GTEST_SKIP() << packages;
   write_safetensors(file_, all_dtypes(), {{"format", "pt"}});
   const fs::path script = folder_ / "read.py";
   write_bytes(script,
@@ -193,7 +192,8 @@ TEST_F(SafetensorsTest, PythonReadsTheSameTensors) {
               "for name in sorted(tensors):\n"
               "    t = tensors[name]\n"
               "    print(name, t['dtype'], list(t['shape']), bytes(t['data']).hex())\n");
-  const auto [status, output] = run("python3 " + script.string() + " " + file_.string());
+  const auto [status, output] = run("PYTHONPATH='" + packages.substr(0, packages.find('\n')) +
+                                    "' python3 " + script.string() + " " + file_.string());
   EXPECT_EQ(status, 0);
   EXPECT_EQ(output,
             "a BOOL [] 01\n"
