@@ -29,6 +29,10 @@ std::optional<std::int64_t> best_rank(const std::string& name) {
   return rank && *rank > 1 && name == concat(kBestPrefix, *rank) ? rank : std::nullopt;
 }
 
+bool is_checkpoint_name(const std::string& name) {
+  return name == "last" || best_rank(name) || number_after(kUpdatePrefix, name);
+}
+
 // Some file systems have no hard links; the copy costs space, and the result is the same.
 void link_or_copy(const fs::path& from, const fs::path& to) {
   const auto error = link_file(from, to);
@@ -89,6 +93,13 @@ std::vector<std::pair<std::int64_t, fs::path>> CheckpointStore::updates() const 
   return found;
 }
 
+std::vector<std::string> CheckpointStore::names() const {
+  std::vector<std::string> names = names_in(root_);
+  std::erase_if(names, [](const std::string& name) { return !is_checkpoint_name(name); });
+  std::ranges::sort(names);
+  return names;
+}
+
 std::int64_t CheckpointStore::lowest_best() const {
   std::int64_t lowest = 0;
   for (const std::string& name : names_in(root_)) {
@@ -110,11 +121,7 @@ void CheckpointStore::check_writable() const {
 
 // What a save that was killed left, of names too that are not saved again, such as those that
 // retain() was removing.
-void CheckpointStore::tidy() const {
-  recover_folders(root_, [](const std::string& name) {
-    return name == "last" || best_rank(name) || number_after(kUpdatePrefix, name);
-  });
-}
+void CheckpointStore::tidy() const { recover_folders(root_, is_checkpoint_name); }
 
 void CheckpointStore::save_last(const CheckpointContent& content) const {
   tidy();

@@ -44,6 +44,8 @@ class CheckpointStore {
       : CheckpointStore(run_dir, Retention{max_to_keep}, std::move(hooks)) {}
   CheckpointStore(const std::filesystem::path& run_dir, Retention retention, SaveHooks hooks = {});
 
+  // The folder that they are in.
+  [[nodiscard]] const std::filesystem::path& root() const { return root_; }
   [[nodiscard]] std::filesystem::path last() const { return root_ / "last"; }
   // best, best_2, best_3, ...  REQUIRES: rank >= 1.
   [[nodiscard]] std::filesystem::path best(std::int64_t rank = 1) const;
@@ -52,6 +54,8 @@ class CheckpointStore {
   // Those that are there, highest number first, verified or not. Throws Error{kCheckpoint} when the
   // folder is there and cannot be listed.
   [[nodiscard]] std::vector<std::pair<std::int64_t, std::filesystem::path>> updates() const;
+  // The names of all that are there, verified or not, sorted. Throws likewise.
+  [[nodiscard]] std::vector<std::string> names() const;
   // The highest rank of a best one that is there; 0: there is none. Throws likewise.
   [[nodiscard]] std::int64_t lowest_best() const;
 

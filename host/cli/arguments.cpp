@@ -47,7 +47,7 @@ po::options_description describe(Options options) {
     return all;
   }
   add("checkpoint", po::value<std::string>(),
-      "a checkpoint folder; default: the run's best, or last");
+      "a checkpoint's folder, or a run's: its best, or last");
   if (options != Options::kPredict) return all;
   add("split", po::value<std::string>(), "val or test (default)");
   add("text", po::value<std::string>(), "the text of one sample, in place of a CONFIG and a split");

@@ -14,7 +14,7 @@ namespace pergola::host {
 namespace {
 
 constexpr const char* kCheckpointUsage =
-    "pergola checkpoint inspect PATH | verify DIR | convert IN OUT | convert --to hf IN OUT "
+    "pergola checkpoint inspect PATH | verify PATH | convert IN OUT | convert --to hf IN OUT "
     "[key=value ...]";
 
 int verify(const std::string& path) {

@@ -69,7 +69,8 @@ int inspect(const std::string& path) {
     for (const auto& [key, entry] : all) {
       std::cout << "# " << kind << ' ' << key << ": " << entry.description;
       const bool has_params = !entry.config.as_table().empty();
-      std::cout << (has_params ? " " + printable(to_string(entry.config)) : "") << '\n';
+      if (has_params) std::cout << ' ' << printable(to_string(entry.config));
+      std::cout << '\n';
     }
   }
   std::cout << '\n' << to_toml(defaults);

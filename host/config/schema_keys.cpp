@@ -200,7 +200,7 @@ constexpr KeySpec kSchemaKeys[] = {
     {"checkpoint.save_git_details", kBoolean, "true",
      "Save branch, commit and changes of the working directory's git repository."},
     {"checkpoint.pretrained", kString, "",
-     "Start from the weights in this file or folder: safetensors, PyTorch, Hugging Face, Pergola."},
+     "Start from these weights: a file or folder of safetensors, PyTorch or Hugging Face; a run."},
     {"checkpoint.pretrained_state_mapping", kTable, "",
      "Take those alone that fit {part of the model's names = part of the file's, or \"\"}."},
     {"checkpoint.pretrained_resize_positions", kBoolean, "false",

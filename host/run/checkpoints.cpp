@@ -52,19 +52,39 @@ void describe(const Value& metadata, std::ostringstream& out) {
 
 }  // namespace
 
-std::vector<CheckedFile> verify_files(const std::filesystem::path& folder) {
-  const CheckpointReport report = verify_checkpoint(folder);
-  if (!report.problem.empty()) throw Error(ErrorKind::kCheckpoint, report.problem);
+std::vector<CheckedFile> verify_files(const std::filesystem::path& path) {
   std::vector<CheckedFile> files;
-  for (const FileReport& file : report.files) {
-    files.push_back(
-        {file.name, file.expected.size, file.expected.xxh3, file.problem, file.missing});
+  const auto add = [&](const CheckpointReport& report, const std::string& prefix) {
+    for (const FileReport& file : report.files) {
+      files.push_back(
+          {prefix + file.name, file.expected.size, file.expected.xxh3, file.problem, file.missing});
+    }
+  };
+  if (!is_run_folder(path)) {
+    const CheckpointReport report = verify_checkpoint(path);
+    if (!report.problem.empty()) throw Error(ErrorKind::kCheckpoint, report.problem);
+    add(report, "");
+    return files;
+  }
+  const CheckpointStore store(path);
+  for (const std::string& name : store.names()) {
+    const CheckpointReport report = verify_checkpoint(store.root() / name);
+    // One that is bad hides no other.
+    if (!report.problem.empty())
+      files.push_back({concat(name, "/", kManifestFile), 0, "-", report.problem});
+    add(report, name + "/");
+  }
+  if (files.empty()) {
+    throw Error(ErrorKind::kCheckpoint, "there is no checkpoint in ", store.root().string(),
+                "; train first, or name another run");
   }
   return files;
 }
 
-std::string describe_checkpoint(const std::filesystem::path& path) {
+std::string describe_checkpoint(const std::filesystem::path& named) {
+  const std::filesystem::path path = checkpoint_at(named);
   std::ostringstream out;
+  if (path != named) out << "checkpoint = " << path << '\n';
   std::error_code error;
   if (std::filesystem::is_regular_file(path, error) || is_hugging_face_folder(path)) {
     const WeightsFile file = open_weights(path);

@@ -21,17 +21,19 @@ struct CheckedFile {
   bool missing = false;  // there is no such file: that is the problem
 };
 
-// Every file of a checkpoint against its manifest. Throws Error{kCheckpoint} when there is no sound
-// manifest.
-[[nodiscard]] std::vector<CheckedFile> verify_files(const std::filesystem::path& folder);
+// Every file of a checkpoint against its manifest; of a run's folder, of all of its checkpoints.
+// Throws Error{kCheckpoint} when a checkpoint that was named itself has no sound manifest, and when
+// a run has no checkpoint.
+[[nodiscard]] std::vector<CheckedFile> verify_files(const std::filesystem::path& path);
 
-// Progress, model, plugin and config of a checkpoint folder, after every byte was verified; of
-// other files and folders of weights, what they are and what stands beside the weights, without
-// reading the data. Then name, type and shape of every tensor. Lines of text. Throws
-// Error{kCheckpoint} for what is damaged or unknown.
+// Progress, model, plugin and config of a checkpoint, or of a run's best or last, after every byte
+// was verified; of other files and folders of weights, what they are and what stands beside the
+// weights, without reading the data. Then name, type and shape of every tensor. Lines of text.
+// Throws Error{kCheckpoint} for what is damaged or unknown.
 [[nodiscard]] std::string describe_checkpoint(const std::filesystem::path& path);
 
-// Writes the weights of `from`, a file or folder in any form that is known, to the safetensors file
+// Writes the weights of `from`, a run (its best, or last) or a file or folder in any form that is
+// known, to the safetensors file
 // `to`, whole or not at all. Returns a line that says what was done. Throws Error{kCheckpoint}
 // when there is anything at `to`, and for a dtype that safetensors has not.
 [[nodiscard]] std::string convert_checkpoint(const std::filesystem::path& from,

@@ -257,7 +257,7 @@ Value full_config(const ConfigurableManifest& manifest, const std::string& model
 
 std::string convert_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to) {
   expect_nothing_at(to, "a file");
-  const Weights weights = read_weights(from);
+  const Weights weights = read_weights(checkpoint_at(from));
   const FileDigest written = write_safetensors(to, weights.state, {{"format", "pt"}});
   return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size,
                 " bytes; from: ", weights.format, '\n');

@@ -14,7 +14,7 @@ namespace pergola::host {
 namespace {
 
 std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const RunConfig& config) {
-  if (request.checkpoint) return *request.checkpoint;
+  if (request.checkpoint) return checkpoint_at(*request.checkpoint);
   const CheckpointStore store(config.env.save_dir);
   if (const auto folder = store.find_weights()) return *folder;
   std::error_code ignored;

@@ -3,6 +3,7 @@
 
 #include "host/checkpoint/names.h"
 #include "host/checkpoint/pretrained.h"
+#include "host/checkpoint/store.h"
 #include "host/checkpoint/weights.h"
 #include "host/data/registration.h"
 #include "host/device/autocast.h"
@@ -172,20 +173,21 @@ void Session::load_weights(const CheckpointContent& content, const std::filesyst
 void Session::load_pretrained() {
   const CheckpointConfig& checkpoint = config_.checkpoint;
   if (!checkpoint.pretrained) return;
+  const std::filesystem::path weights = checkpoint_at(*checkpoint.pretrained);
   const PretrainedReport report =
       guarded("loading weights into model '" + config_.model + "'", [&] {
         return host::load_pretrained(
-            *model_, *checkpoint.pretrained,
+            *model_, weights,
             {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions,
              checkpoint.bypass_shape_mismatch, hugging_face_});
       });
-  log::info("[pretrained] ", checkpoint.pretrained->string(), ": ", report.summary());
+  log::info("[pretrained] ", weights.string(), ": ", report.summary());
   if (!report.missing.empty()) {
     log::warning(
         "[pretrained] what is missing in the file begins with values that the model gives it:",
         report.table);
   }
-  warn_of_words(*checkpoint.pretrained);
+  warn_of_words(weights);
 }
 
 // Of a checkpoint whose data had other words: to begin with its weights may be meant all the same.

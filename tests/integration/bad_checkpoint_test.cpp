@@ -111,16 +111,35 @@ TEST_F(BadCheckpoint, FileThatIsMissing) {
               ::testing::ContainsRegex("MISSING\t[0-9]+\t[0-9a-f]{32}\tmodel.safetensors\n"));
 }
 
-TEST_F(BadCheckpoint, FolderOfARunInItsPlaceIsToldWhatToName) {
-  for (const char* folder : {"run", "run/checkpoints"}) {
-    for (const Words& words :
-         {Words{"checkpoint", "verify", folder}, Words{"checkpoint", "inspect", folder},
-          Words{"test", "boring.toml", "--checkpoint", folder}}) {
-      expect_error(pergola(words), kCheckpoint,
-                   {std::string(folder) + " is no checkpoint, but has some in it; name one of "
-                                          "them, such as run/checkpoints/last"});
-    }
+TEST_F(BadCheckpoint, FolderOfCheckpointsInItsPlaceIsToldWhatToName) {
+  for (const Words& words : {Words{"checkpoint", "verify", "run/checkpoints"},
+                             Words{"checkpoint", "inspect", "run/checkpoints"},
+                             Words{"test", "boring.toml", "--checkpoint", "run/checkpoints"}}) {
+    expect_error(pergola(words), kCheckpoint,
+                 {"run/checkpoints is no checkpoint, but has some in it; name one of them, such as "
+                  "run/checkpoints/last"});
   }
+}
+
+TEST_F(BadCheckpoint, VerifyOfARunLooksAtAllThatItHasAndNamesTheBad) {
+  replace(kModel, "short");  // of `last`
+  fs::create_directory(path("run/checkpoints/update_00000002"));
+  const Result result = pergola({"checkpoint", "verify", "run"});
+  EXPECT_EQ(result.exit_code, kCheckpoint) << result;
+  EXPECT_THAT(result.err,
+              ::testing::HasSubstr("run/checkpoints/last/model.safetensors is damaged"));
+  for (const char* line : {"ok\t[0-9]+\t[0-9a-f]{32}\tbest/model.safetensors\n",
+                           "BAD\t[0-9]+\t[0-9a-f]{32}\tlast/model.safetensors\n",
+                           "ok\t[0-9]+\t[0-9a-f]{32}\tlast/state.json\n",
+                           "BAD\t0\t-\tupdate_00000002/MANIFEST.json\n"}) {
+    EXPECT_THAT(result.out, ::testing::ContainsRegex(line));
+  }
+}
+
+TEST_F(BadCheckpoint, VerifyOfARunWithoutAny) {
+  fs::create_directories(path("empty/checkpoints"));
+  expect_error(pergola({"checkpoint", "verify", "empty"}), kCheckpoint,
+               {"there is no checkpoint in empty/checkpoints; train first"});
 }
 
 TEST_F(BadCheckpoint, ManifestThatIsMissing) {

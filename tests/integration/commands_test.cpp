@@ -258,6 +258,22 @@ TEST_F(CommandsTest, CheckpointVerifyListsEveryFile) {
   }
 }
 
+TEST_F(CommandsTest, RunStandsForItsBestWhereACheckpointIsNamed) {
+  expect_success(train({"training.max_updates=2", "run_type=train"}));
+  fs::remove_all(path("run/checkpoints/last"));
+  const Result inspected = pergola({"checkpoint", "inspect", "run"});
+  expect_success(inspected);
+  EXPECT_THAT(inspected.out, HasSubstr("checkpoint = \"run/checkpoints/best\"\n"));
+  expect_success(pergola({"checkpoint", "convert", "run", "weights.safetensors"}));
+  const Result tested = pergola({"test", "boring.toml", "--checkpoint", "run"});
+  expect_success(tested);
+  EXPECT_THAT(tested.err, HasSubstr("[checkpoint] weights of run/checkpoints/best\n"));
+  const Result begun = pergola({"train", "boring.toml", "--run-dir", "other",
+                                "checkpoint.pretrained=run", "training.max_updates=1"});
+  expect_success(begun);
+  EXPECT_THAT(begun.err, HasSubstr("[pretrained] run/checkpoints/best: took "));
+}
+
 TEST_F(CommandsTest, PredictRefusesASplitThatIsNone) {
   expect_error(pergola({"predict", "boring.toml", "--split", "train"}), kConfig,
                {"--split train", "expected val or test"});
