@@ -15,7 +15,7 @@
 namespace pergola::host {
 
 struct PretrainedOptions {
-  StateMapping mapping;                             // empty: every weight keeps its name
+  StateMapping mapping = {};                        // empty: every weight keeps its name
   bool resize_positions = false;                    // take position tables of other lengths
   bool bypass_shape_mismatch = false;               // leave out those of other shapes
   const HuggingFaceFormat* hugging_face = nullptr;  // the model's names there, if it has any
