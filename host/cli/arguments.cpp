@@ -34,7 +34,8 @@ po::options_description describe(Options options) {
   if (options == Options::kPlugins) return all;
   if (options == Options::kConvert) {
     add("to", po::value<std::string>(),
-        "of convert: safetensors (default), or hf, a folder that from_pretrained loads");
+        "of convert: safetensors, torch (default for OUT.pt, .pth, .bin, .ckpt), or hf, a folder "
+        "that from_pretrained loads");
     return all;
   }
   add("run-dir", po::value<std::string>(), "the run's folder: env.save_dir");
@@ -47,7 +48,7 @@ po::options_description describe(Options options) {
     return all;
   }
   add("checkpoint", po::value<std::string>(),
-      "a checkpoint's folder, or a run's: its best, or last");
+      "a checkpoint, a run (its best, or last) or weights of others");
   if (options != Options::kPredict) return all;
   add("split", po::value<std::string>(), "val or test (default)");
   add("text", po::value<std::string>(), "the text of one sample, in place of a CONFIG and a split");

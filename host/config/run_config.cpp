@@ -213,6 +213,26 @@ void RunConfig::warn_of_no_effect(const Config& root) const {
   if (!training.max_grad_l2_norm) {
     warn("training.clip_gradients is false", {"training.max_grad_l2_norm"});
   }
+  if (!training.early_stop.enabled) {
+    warn("training.early_stop.enabled is false", {"training.early_stop.patience"});
+  }
+  if (!training.ema.enabled) {
+    warn("training.ema.enabled is false",
+         {"training.ema.decay", "training.ema.start_update", "training.ema.interval"});
+  }
+  if (!training.nan_guard.enabled) {
+    warn(
+        "training.exit_on_nan_losses is false",
+        {"training.nan_guard.action", "training.nan_guard.limit", "training.nan_guard.save_batch"});
+  }
+  if (!training.spike_guard.enabled) {
+    warn("training.spike_guard.enabled is false",
+         {"training.spike_guard.action", "training.spike_guard.zscore",
+          "training.spike_guard.window", "training.spike_guard.limit"});
+  }
+  if (training.deterministic) {
+    warn("training.deterministic is true", {"training.cudnn_benchmark"});
+  }
   if (!training.tensorboard) {
     warn("training.tensorboard is false", {"training.histogram_interval"});
   }

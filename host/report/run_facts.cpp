@@ -28,7 +28,7 @@ bool is_there(const fs::path& path) {
 
 bool is_run(const fs::path& folder) {
   return is_there(folder / "metrics.jsonl") || is_there(folder / "summary.json") ||
-         is_there(folder / "checkpoints");
+         is_there(folder / "checkpoints") || is_there(folder / "predictions");
 }
 
 // A folder in this one that holds a run, the first by name; empty when there is none.
@@ -55,8 +55,8 @@ void expect_run(const fs::path& folder) {
   if (is_run(folder)) return;
   const fs::path inner = run_in(folder);
   throw Error(ErrorKind::kCheckpoint, folder.string(),
-              " is not the folder of a run: it has none of metrics.jsonl, summary.json and "
-              "checkpoints/",
+              " is not the folder of a run: it has none of metrics.jsonl, summary.json, "
+              "checkpoints/ and predictions/",
               kNext, inner.empty() ? "" : ", such as " + inner.string());
 }
 
@@ -120,6 +120,7 @@ class FactReader {
   // Without its file, that of a checkpoint, which is the same but for comments.
   void read_config() {
     std::optional<std::string> text = read("config.toml");
+    if (!text) text = read("predictions/config.toml");  // of `pergola predict`, where no run is
     if (!text) {
       const Value* saved = facts_.checkpoint_state.find("config");
       if (saved == nullptr || !saved->is_string()) return;

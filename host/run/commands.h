@@ -27,9 +27,11 @@ struct TrainRequest {
 struct EvaluateRequest {
   const ResolvedConfig& config;
   const PluginCatalog& catalog;
-  std::string split;                                // "val" or "test"
-  std::optional<std::filesystem::path> checkpoint;  // none: best of the run's folder, or last
-  bool predict = false;                             // write the prediction file as well
+  std::string split;  // "val" or "test"
+  // A checkpoint, a run or weights of others. None: best of the run's folder, or last; where it has
+  // none, checkpoint.resume_file, and then checkpoint.pretrained.
+  std::optional<std::filesystem::path> checkpoint;
+  bool predict = false;  // write the prediction file as well
 };
 
 struct RunResult {

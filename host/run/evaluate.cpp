@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/callbacks/logging_callback.h"
 #include "host/checkpoint/store.h"
+#include "host/checkpoint/weights.h"
 #include "host/run/commands.h"
 #include "host/run/rehearsal_folder.h"
+#include "host/run/resume.h"
 #include "host/run/session.h"
+#include "host/support/files.h"
 #include "host/support/log.h"
 #include "pergola/error.h"
 
@@ -13,16 +16,51 @@
 namespace pergola::host {
 namespace {
 
-std::filesystem::path choose_checkpoint(const EvaluateRequest& request, const RunConfig& config) {
+// What is trained in the run's folder comes before that with which it began.
+std::filesystem::path choose_weights(const EvaluateRequest& request, const RunConfig& config) {
   if (request.checkpoint) return checkpoint_at(*request.checkpoint);
+  const CheckpointConfig& checkpoint = config.checkpoint;
   const CheckpointStore store(config.env.save_dir);
-  if (const auto folder = store.find_weights()) return *folder;
+  if (const auto folder = store.find_weights()) {
+    if (checkpoint.resume_file) {
+      log::warning("[checkpoint] checkpoint.resume_file has no effect, because ",
+                   config.env.save_dir.string(), " has checkpoints of its own; to evaluate it, ",
+                   "name it with --checkpoint ", checkpoint.resume_file->string());
+    }
+    return *folder;
+  }
+  if (checkpoint.resume_file) return checkpoint_at(existing_resume_file(*checkpoint.resume_file));
+  if (checkpoint.pretrained) return checkpoint_at(*checkpoint.pretrained);
   std::error_code ignored;
   const bool replaced = std::filesystem::exists(config.env.save_dir / ".replaced", ignored);
   throw Error(ErrorKind::kCheckpoint, "there is no checkpoint in ", config.env.save_dir.string(),
               replaced ? "; it was being overwritten when its process died, and `pergola train` "
                          "with --resume puts the old run back"
                        : "; name one with --checkpoint, or train first");
+}
+
+// Weights of others, which come without words, config and progress.
+bool are_weights_alone(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored) || is_hugging_face_folder(path);
+}
+
+// A model with the weights at `path`, and the update that they are of; 0 where nobody knows.
+std::int64_t load_model(Session& session, const std::string& split,
+                        const std::filesystem::path& path) {
+  if (are_weights_alone(path)) {
+    session.build_model(split, /*seed=*/0);
+    session.load_pretrained();
+    return 0;
+  }
+  const CheckpointContent content = load_checkpoint(path, CheckpointParts::kModel);
+  session.check_identity(content.state);
+  session.build_model(split, /*seed=*/0);
+  session.check_data(content.state, split);
+  session.load_weights(content, path);
+  log::info("[checkpoint] weights of ", path.string());
+  const Value* update = content.state.find("progress.update");
+  return update == nullptr ? 0 : update->as_integer();
 }
 
 void check_losses(const Numbers& numbers, const std::filesystem::path& checkpoint) {
@@ -43,20 +81,24 @@ std::filesystem::path prediction_folder(const RunConfig& config,
   return (rehearsal ? rehearsal->path() : config.env.save_dir) / "predictions";
 }
 
+// Beside predictions in a folder without a run, for the report: where their images are, and all
+// else.
+void keep_config(const ResolvedConfig& config, const std::filesystem::path& save_dir) {
+  std::error_code ignored;
+  if (std::filesystem::exists(save_dir / "config.toml", ignored)) return;
+  write_file_atomic(save_dir / "predictions" / "config.toml", config.to_file(Origins::kShow));
+}
+
 }  // namespace
 
 RunResult evaluate(const EvaluateRequest& request) {
-  const RunConfig config = RunConfig::parse(request.config.root);
+  RunConfig config = RunConfig::parse(request.config.root);
   config.warn_of_no_effect(request.config.root);
   RunResult result;
-  result.checkpoint = choose_checkpoint(request, config);
-  const CheckpointContent content = load_checkpoint(result.checkpoint, CheckpointParts::kModel);
+  result.checkpoint = choose_weights(request, config);
+  if (are_weights_alone(result.checkpoint)) config.checkpoint.pretrained = result.checkpoint;
   Session session(config, request.catalog);
-  session.check_identity(content.state);
-  session.build_model(request.split, /*seed=*/0);
-  session.check_data(content.state, request.split);
-  session.load_weights(content, result.checkpoint);
-  log::info("[checkpoint] weights of ", result.checkpoint.string());
+  result.updates = load_model(session, request.split, result.checkpoint);
   std::optional<RehearsalFolder> rehearsal;
   if (config.training.fast_dev_run > 0) log_rehearsal(config.training.fast_dev_run);
   if (config.training.fast_dev_run > 0 && request.predict) rehearsal.emplace();
@@ -64,10 +106,9 @@ RunResult evaluate(const EvaluateRequest& request) {
       session.evaluate(request.split, request.predict ? prediction_folder(config, rehearsal) : "");
   result.metrics = std::move(evaluation.numbers);
   if (!rehearsal) result.files = std::move(evaluation.files);
+  if (!result.files.empty()) keep_config(request.config, config.env.save_dir);
   if (config.training.nan_guard.enabled) check_losses(result.metrics, result.checkpoint);
   result.status = "finished";
-  const Value* update = content.state.find("progress.update");
-  if (update != nullptr) result.updates = update->as_integer();
   log::info("[", request.split, "] ", format_numbers(result.metrics));
   return result;
 }

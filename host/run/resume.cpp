@@ -43,12 +43,6 @@ bool is_checkpoint(const fs::path& path) {
 }
 
 std::optional<ResumePoint> find_at(const CheckpointConfig& config, const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) {
-    throw Error(ErrorKind::kCheckpoint, "checkpoint.resume_file = \"", path.string(),
-                "\" is not there", error ? ": " + error.message() : std::string(),
-                "; name a checkpoint's folder, a run's, or a file of weights");
-  }
   if (is_run_folder(path)) {
     return find_in_run(config, CheckpointStore(path),
                        "; let checkpoint.resume_file name another checkpoint, such as " +
@@ -63,12 +57,21 @@ std::optional<ResumePoint> find_at(const CheckpointConfig& config, const fs::pat
 
 }  // namespace
 
+const fs::path& existing_resume_file(const fs::path& path) {
+  std::error_code error;
+  if (fs::exists(path, error)) return path;
+  throw Error(ErrorKind::kCheckpoint, "checkpoint.resume_file = \"", path.string(),
+              "\" is not there", error ? ": " + error.message() : std::string(),
+              "; name a checkpoint's folder, a run's, or a file of weights");
+}
+
 std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
                                           const CheckpointStore& store, bool resume) {
   if (resume) {
     if (std::optional<ResumePoint> own = find_in_run(config, store)) return own;
   }
-  return config.resume_file ? find_at(config, *config.resume_file) : std::nullopt;
+  if (!config.resume_file) return std::nullopt;
+  return find_at(config, existing_resume_file(*config.resume_file));
 }
 
 }  // namespace pergola::host

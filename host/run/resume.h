@@ -19,4 +19,7 @@ namespace pergola::host {
 [[nodiscard]] std::optional<ResumePoint> find_beginning(const CheckpointConfig& config,
                                                         const CheckpointStore& store, bool resume);
 
+// `path`, which is checkpoint.resume_file. Throws Error{kCheckpoint} when nothing is there.
+[[nodiscard]] const std::filesystem::path& existing_resume_file(const std::filesystem::path& path);
+
 }  // namespace pergola::host

@@ -125,12 +125,16 @@ class TrainCommand {
   void warn_of_idle_resets() const {
     const CheckpointConfig& checkpoint = config_.checkpoint;
     const ResetConfig& reset = checkpoint.reset;
-    if (!reset.all && !reset.optimizer && !reset.counts && !reset.fp16_scaler &&
-        !checkpoint.resume_best) {
-      return;
+    const std::pair<const char*, bool> keys[] = {{"reset.all", reset.all},
+                                                 {"reset.optimizer", reset.optimizer},
+                                                 {"reset.counts", reset.counts},
+                                                 {"reset.fp16_scaler", reset.fp16_scaler},
+                                                 {"resume_best", checkpoint.resume_best}};
+    for (const auto& [key, is_set] : keys) {
+      if (!is_set) continue;
+      log::warning("[resume] checkpoint.", key,
+                   " has no effect, because there is no checkpoint to go on from");
     }
-    log::warning("[resume] checkpoint.reset and resume_best have no effect, because there is no ",
-                 "checkpoint to go on from");
   }
 
   // Counting anew in a folder would overwrite what it says of the updates that were counted there.

@@ -70,6 +70,15 @@ TEST_F(ReportTest, OnlyFilesAreReplaced) {
   EXPECT_THAT(text("page.html"), HasSubstr("</html>"));
 }
 
+TEST_F(ReportTest, PredictionsAreEnoughForAReport) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "run", "training.max_updates=1"}));
+  expect_success(pergola({"predict", "boring.toml", "--run-dir", "other", "--checkpoint", "run"}));
+  expect_success(pergola({"report", "other", "--output", "page.html"}));
+  EXPECT_THAT(text("page.html"),
+              AllOf(HasSubstr("easy_vqa_test"), HasSubstr("data:image/png;base64,"),
+                    HasSubstr("env.data_dir")));
+}
+
 TEST_F(ReportTest, WhatIsNoRunIsRefused) {
   expect_error(
       report(), kCheckpoint,

@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include <sstream>
+
 namespace pergola::test {
 namespace {
 
@@ -115,6 +117,16 @@ TEST_F(ResumeFileTest, AResumeFileThatIsARunGoesOnWhereThatRunWould) {
                 "half/checkpoints/best"});
 }
 
+// The lines of `text` that begin with `start`.
+std::string lines_with(const std::string& text, const std::string& start) {
+  std::istringstream lines(text);
+  std::string found;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(start)) found += line + '\n';
+  }
+  return found;
+}
+
 TEST_F(ResumeFileTest, ARunThatIsOverwrittenByOneFromItsOwnLastHasCheckpoints) {
   expect_success(train());
   const std::string before = text(weights());
@@ -155,6 +167,57 @@ TEST_F(ResumeFileTest, AResumeFileOfWeightsAloneBeginsAtUpdateZero) {
   EXPECT_EQ(state("other").at("progress").at("update"), 12);
 }
 
+TEST_F(ResumeFileTest, EachResetThatHasNothingToResetIsNamed) {
+  const Result result = train({"checkpoint.reset.counts=true", "training.max_updates=1"});
+  expect_success(result);
+  EXPECT_THAT(result.err,
+              HasSubstr("warning: [resume] checkpoint.reset.counts has no effect, because there is "
+                        "no checkpoint to go on from"));
+  EXPECT_THAT(result.err, Not(HasSubstr("resume_best")));
+}
+
+// As MMF does, where the folder has no run of its own.
+TEST_F(ResumeFileTest, AnEvaluationTakesResumeFile) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  const std::string scores = pergola({"test", "boring.toml", "--run-dir", "half"}).out;
+  const auto test_from = [&](const std::string& key) {
+    const Result result = pergola({"test", "boring.toml", "--run-dir", "new", key});
+    expect_success(result);
+    return result;
+  };
+  for (const char* path : {"half", "half/checkpoints/best"}) {
+    const Result result = test_from(std::string("checkpoint.resume_file=") + path);
+    EXPECT_EQ(result.out, scores);
+    EXPECT_THAT(result.err, HasSubstr("[checkpoint] weights of half/checkpoints/best\n"));
+  }
+  const std::string file = "half/checkpoints/best/model.safetensors";
+  for (const char* key : {"checkpoint.resume_file=", "checkpoint.pretrained="}) {
+    const Result result = test_from(key + file);
+    EXPECT_THAT(result.err, HasSubstr("[pretrained] " + file + ": took 3 of the model's 3 "));
+    EXPECT_THAT(result.out, HasSubstr("updates 0\n"));  // nobody says how many
+    EXPECT_EQ(lines_with(result.out, "test/"), lines_with(scores, "test/"));
+  }
+  const Result named = pergola({"test", "boring.toml", "--run-dir", "new", "--checkpoint", file});
+  EXPECT_EQ(lines_with(named.out, "test/"), lines_with(scores, "test/"));
+  expect_error(
+      pergola({"test", "boring.toml", "--run-dir", "new", "checkpoint.resume_file=nowhere"}),
+      kCheckpoint, {"checkpoint.resume_file = \"nowhere\" is not there"});
+}
+
+// A config that began with another run's weights still evaluates what it trained.
+TEST_F(ResumeFileTest, AnEvaluationSaysWhyItLeavesResumeFile) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
+  expect_success(train({"checkpoint.resume_file=half"}));
+  const Result result =
+      pergola({"test", "boring.toml", "--run-dir", "run", "checkpoint.resume_file=half"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("[checkpoint] weights of run/checkpoints/best\n"));
+  EXPECT_THAT(result.err,
+              HasSubstr("warning: [checkpoint] checkpoint.resume_file has no effect, because run "
+                        "has checkpoints of its own; to evaluate it, name it with --checkpoint "
+                        "half\n"));
+}
+
 TEST_F(ResumeFileTest, AResumeFileThatIsNotThereIsSaidSo) {
   expect_error(train({"checkpoint.resume_file=nowhere"}), kCheckpoint,
                {"checkpoint.resume_file = \"nowhere\" is not there", "name a checkpoint's folder"});
@@ -184,6 +247,26 @@ TEST_F(ResumeFileTest, ResetsLeaveOutWhatTheySay) {
               HasSubstr("at update 6 of 12: took weights, counts, callbacks, random numbers (cpu); "
                         "left out optimizer\n"));
   EXPECT_THAT(begin("all", "all=true"), HasSubstr("at update 0 of 12: took weights; left out"));
+}
+
+TEST_F(ResumeFileTest, TheLossScalerIsLeftOutByItsOwnReset) {
+  const auto begin = [&](const Words& more) {
+    Words words = {"--resume", "training.precision=fp16", "run_type=train"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = train(words);
+    expect_success(result);
+    return result.err;
+  };
+  begin({"training.max_updates=4"});
+  EXPECT_THAT(begin({"training.max_updates=5"}),
+              HasSubstr("took weights, optimizer, counts, callbacks, loss scaler, random numbers "
+                        "(cpu)\n"));
+  EXPECT_THAT(
+      begin({"training.max_updates=6", "checkpoint.reset.fp16_scaler=true"}),
+      HasSubstr("took weights, optimizer, counts, callbacks, random numbers (cpu); left out "
+                "loss scaler\n"));
+  // The scale grows after 2000 updates without an overflow; of them it has counted its own one.
+  EXPECT_EQ(state("run").at("scaler").at("growth_tracker"), 1);
 }
 
 // The model counts the batches that it was trained on.

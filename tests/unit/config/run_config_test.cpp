@@ -242,6 +242,9 @@ TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
       {"training.use_warmup=true", "training.lr_scheduler is false"},
       {"training.max_grad_l2_norm=1", "training.clip_gradients is false"},
       {"training.histogram_interval=5", "training.tensorboard is false"},
+      {"training.early_stop.patience=5", "training.early_stop.enabled is false"},
+      {"training.ema.decay=0.5", "training.ema.enabled is false"},
+      {"training.spike_guard.limit=5", "training.spike_guard.enabled is false"},
       {"multitasking.type=ratios", "there is one data set"},
       {"multitasking.params={x=1}", "there is one data set"},
       {"checkpoint.bypass_shape_mismatch=true", "checkpoint.pretrained is not set"},
@@ -252,6 +255,12 @@ TEST_F(RunConfigTest, SaysWhatHasNoEffect) {
                 EndsWith(concat("] warning: [config] ", key, " has no effect, because ",
                                 word.second, "\n")));
   }
+  EXPECT_THAT(log_of({"training.exit_on_nan_losses=false", "training.nan_guard.limit=5"}),
+              EndsWith("training.nan_guard.limit has no effect, because "
+                       "training.exit_on_nan_losses is false\n"));
+  EXPECT_THAT(log_of({"training.deterministic=true", "training.cudnn_benchmark=true"}),
+              EndsWith("training.cudnn_benchmark has no effect, because training.deterministic is "
+                       "true\n"));
   EXPECT_THAT(
       log_of({"training.max_epochs=3", "training.max_updates=10"}),
       HasSubstr("warning: [config] training.max_epochs = 3 wins over training.max_updates = 10; to "
