@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/checkpoint/digest.h"
 
+#include "host/support/file_ops.h"
+
 #include <fcntl.h>
 
 #include <algorithm>
@@ -48,5 +50,23 @@ void DigestWriter::start_writeback() {
 }
 
 FileDigest DigestWriter::digest() const { return {size_, hash_.digest()}; }
+
+FileDigest write_whole(const std::filesystem::path& path,
+                       const std::function<FileDigest(int fd)>& fill) {
+  const std::filesystem::path temporary = temporary_path(path);
+  try {
+    const UniqueFd fd = create_file(temporary);
+    FileDigest digest = fill(fd.get());
+    sync_fd(fd.get(), path);
+    if (const auto error = rename_path(temporary, path)) {
+      throw file_error(ErrorKind::kCheckpoint, "write", path, error.value());
+    }
+    sync_directory(parent_of(path));
+    return digest;
+  } catch (...) {
+    static_cast<void>(remove_file(temporary));
+    throw;
+  }
+}
 
 }  // namespace pergola::host

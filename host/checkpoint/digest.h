@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -40,5 +41,11 @@ class DigestWriter {
   std::uint64_t started_ = 0;  // bytes that the disk was told to begin with
   Xxh3 hash_;
 };
+
+// Makes a file in one step: another file at `path` is replaced by what `fill` wrote to the
+// descriptor that it gets, which is on the disk when this returns, or not at all. Returns what
+// `fill` does. Throws Error{kCheckpoint} when the system refuses, and what `fill` throws.
+FileDigest write_whole(const std::filesystem::path& path,
+                       const std::function<FileDigest(int fd)>& fill);
 
 }  // namespace pergola::host

@@ -4,6 +4,7 @@
 #include "pergola/error.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -20,42 +21,38 @@ constexpr std::int64_t kMostExpandedBytes = std::int64_t{1} << 26;
 
 using Globals = std::map<std::string, PickleGlobal, std::less<>>;
 
+constexpr TorchDtype kTorchDtypes[] = {
+    {"float64", "DoubleStorage", at::kDouble},
+    {"float32", "FloatStorage", at::kFloat},
+    {"float16", "HalfStorage", at::kHalf},
+    {"bfloat16", "BFloat16Storage", at::kBFloat16},
+    {"int64", "LongStorage", at::kLong},
+    {"int32", "IntStorage", at::kInt},
+    {"int16", "ShortStorage", at::kShort},
+    {"int8", "CharStorage", at::kChar},
+    {"uint8", "ByteStorage", at::kByte},
+    {"bool", "BoolStorage", at::kBool},
+    {"complex128", "ComplexDoubleStorage", at::kComplexDouble},
+    {"complex64", "ComplexFloatStorage", at::kComplexFloat},
+    {"complex32", nullptr, at::kComplexHalf},
+    {"uint64", nullptr, at::kUInt64},
+    {"uint32", nullptr, at::kUInt32},
+    {"uint16", nullptr, at::kUInt16},
+    {"float8_e4m3fn", nullptr, at::kFloat8_e4m3fn},
+    {"float8_e5m2", nullptr, at::kFloat8_e5m2},
+    {"float8_e4m3fnuz", nullptr, at::kFloat8_e4m3fnuz},
+    {"float8_e5m2fnuz", nullptr, at::kFloat8_e5m2fnuz},
+    {"float8_e8m0fnu", nullptr, at::kFloat8_e8m0fnu},
+    {"float4_e2m1fn_x2", nullptr, at::kFloat4_e2m1fn_x2},
+    {"bits16", nullptr, at::kBits16},
+    {"bits8", nullptr, at::kBits8},
+    {"bits4x2", nullptr, at::kBits4x2},
+    {"bits2x4", nullptr, at::kBits2x4},
+    {"bits1x8", nullptr, at::kBits1x8},
+};
+
 void add_dtypes(Globals& globals) {
-  struct Dtype {
-    const char* name;
-    const char* storage;  // nullptr: kept in an untyped one
-    at::ScalarType type;
-  };
-  constexpr Dtype kDtypes[] = {
-      {"float64", "DoubleStorage", at::kDouble},
-      {"float32", "FloatStorage", at::kFloat},
-      {"float16", "HalfStorage", at::kHalf},
-      {"bfloat16", "BFloat16Storage", at::kBFloat16},
-      {"int64", "LongStorage", at::kLong},
-      {"int32", "IntStorage", at::kInt},
-      {"int16", "ShortStorage", at::kShort},
-      {"int8", "CharStorage", at::kChar},
-      {"uint8", "ByteStorage", at::kByte},
-      {"bool", "BoolStorage", at::kBool},
-      {"complex128", "ComplexDoubleStorage", at::kComplexDouble},
-      {"complex64", "ComplexFloatStorage", at::kComplexFloat},
-      {"complex32", nullptr, at::kComplexHalf},
-      {"uint64", nullptr, at::kUInt64},
-      {"uint32", nullptr, at::kUInt32},
-      {"uint16", nullptr, at::kUInt16},
-      {"float8_e4m3fn", nullptr, at::kFloat8_e4m3fn},
-      {"float8_e5m2", nullptr, at::kFloat8_e5m2},
-      {"float8_e4m3fnuz", nullptr, at::kFloat8_e4m3fnuz},
-      {"float8_e5m2fnuz", nullptr, at::kFloat8_e5m2fnuz},
-      {"float8_e8m0fnu", nullptr, at::kFloat8_e8m0fnu},
-      {"float4_e2m1fn_x2", nullptr, at::kFloat4_e2m1fn_x2},
-      {"bits16", nullptr, at::kBits16},
-      {"bits8", nullptr, at::kBits8},
-      {"bits4x2", nullptr, at::kBits4x2},
-      {"bits2x4", nullptr, at::kBits2x4},
-      {"bits1x8", nullptr, at::kBits1x8},
-  };
-  for (const Dtype& dtype : kDtypes) {
+  for (const TorchDtype& dtype : kTorchDtypes) {
     const std::string name = concat("torch.", dtype.name);
     globals[name] = {name, GlobalKind::kDtype, dtype.type};
     if (dtype.storage == nullptr) continue;
@@ -219,6 +216,11 @@ CallResult copy_items(const PickleItems& arguments, PickleKind kind) {
 }
 
 }  // namespace
+
+const TorchDtype* find_torch_dtype(at::ScalarType type) {
+  const auto* const found = std::ranges::find(kTorchDtypes, type, &TorchDtype::type);
+  return found == std::end(kTorchDtypes) ? nullptr : found;
+}
 
 const PickleGlobal* find_global(std::string_view name) {
   static const Globals kGlobals = make_globals();

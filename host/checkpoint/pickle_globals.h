@@ -31,6 +31,15 @@ struct PickleGlobal {
   at::ScalarType dtype = at::kByte;
 };
 
+// A dtype as torch.save names it, behind "torch.".
+struct TorchDtype {
+  const char* name;     // "float32"
+  const char* storage;  // "FloatStorage"; nullptr: kept in an untyped one
+  at::ScalarType type;
+};
+// Nothing for a dtype that is not read, such as quantized ones.
+[[nodiscard]] const TorchDtype* find_torch_dtype(at::ScalarType type);
+
 // Nothing for a name that is not in the list.
 [[nodiscard]] const PickleGlobal* find_global(std::string_view name);
 

@@ -2,8 +2,6 @@
 #include "host/checkpoint/safetensors.h"
 
 #include "host/checkpoint/input_file.h"
-#include "host/support/file_ops.h"
-#include "host/support/files.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -84,27 +82,15 @@ FileDigest stream_safetensors(int fd, const StateDict& state, const SafetensorsM
   DigestWriter writer(fd, path, text.size() + data);
   writer.write(text);
   for (const auto& entry : header.tensors) {
-    writer.write(bytes_of(tensors.at(entry.name)->detach().to(at::kCPU).contiguous()));
+    writer.write(bytes_of(
+        tensors.at(entry.name)->detach().resolve_conj().resolve_neg().to(at::kCPU).contiguous()));
   }
   return writer.digest();
 }
 
 FileDigest write_safetensors(const fs::path& path, const StateDict& state,
                              const SafetensorsMetadata& metadata) {
-  const fs::path temporary = temporary_path(path);
-  try {
-    const UniqueFd fd = create_file(temporary);
-    FileDigest digest = stream_safetensors(fd.get(), state, metadata, path);
-    sync_fd(fd.get(), path);
-    if (const auto error = rename_path(temporary, path)) {
-      throw file_error(ErrorKind::kCheckpoint, "write", path, error.value());
-    }
-    sync_directory(path.has_parent_path() ? path.parent_path() : fs::path("."));
-    return digest;
-  } catch (...) {
-    static_cast<void>(remove_file(temporary));
-    throw;
-  }
+  return write_whole(path, [&](int fd) { return stream_safetensors(fd, state, metadata, path); });
 }
 
 std::uint64_t safetensors_size(const StateDict& state, const SafetensorsMetadata& metadata,

@@ -7,15 +7,20 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <string_view>
 
 namespace pergola::host {
 namespace {
 
 constexpr const char* kCheckpointUsage =
-    "pergola checkpoint inspect PATH | verify PATH | convert IN OUT | convert --to hf IN OUT "
-    "[key=value ...]";
+    "pergola checkpoint inspect PATH | verify PATH | convert [--to safetensors | --to torch] IN "
+    "OUT | convert --to hf IN OUT [key=value ...]";
+
+// What files of torch.save are called.
+constexpr std::string_view kTorchEndings[] = {".pt", ".pth", ".bin", ".ckpt"};
 
 int verify(const std::string& path) {
   std::string problem;
@@ -28,19 +33,26 @@ int verify(const std::string& path) {
   return 0;
 }
 
+// The word that --to would be, when it is not said.
+const char* format_by_name(const std::filesystem::path& out) {
+  const bool is_torch = std::ranges::count(kTorchEndings, out.extension().string()) > 0;
+  return is_torch ? "torch" : "safetensors";
+}
+
 std::string convert(Arguments arguments, const std::string& path) {
   const std::string out = take_positional(arguments, "OUT", kCheckpointUsage);
-  const std::string to = arguments.to.value_or("safetensors");
+  const std::string to = arguments.to.value_or(format_by_name(out));
   if (to == "hf") {
     const std::vector<Override> words = parse_overrides(arguments.positional);
     return convert_to_hugging_face(path, out, scan_plugins(arguments.plugin_path), words);
   }
-  if (to != "safetensors") {
+  if (to != "safetensors" && to != "torch") {
     throw Error(ErrorKind::kConfig, "--to ", to, " is not known",
-                did_you_mean(to, {"hf", "safetensors"}), "; usage: ", kCheckpointUsage);
+                did_you_mean(to, {"hf", "safetensors", "torch"}), "; usage: ", kCheckpointUsage);
   }
   expect_no_more(arguments, kCheckpointUsage);
-  return convert_checkpoint(path, out);
+  return convert_checkpoint(path, out,
+                            to == "torch" ? WeightsFormat::kTorch : WeightsFormat::kSafetensors);
 }
 
 }  // namespace

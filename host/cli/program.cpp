@@ -38,7 +38,7 @@ constexpr const char* kHelp =
   pergola plugins   list | inspect FILE      which plugins there are, and what is in one
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
   pergola config    show CONFIG [key=value ...]   every value, and where it came from
-  pergola checkpoint inspect PATH | verify PATH | convert [--to hf] IN OUT   weights of any format, to safetensors or to a folder of Hugging Face's
+  pergola checkpoint inspect PATH | verify PATH | convert [--to torch|hf] IN OUT   weights of any format, to safetensors, a file of torch.save or a folder of Hugging Face's
   pergola doctor                             what would stop a run on this machine
 
 Each command has its options: pergola COMMAND --help. Also --version.

@@ -32,12 +32,14 @@ struct CheckedFile {
 // Throws Error{kCheckpoint} for what is damaged or unknown.
 [[nodiscard]] std::string describe_checkpoint(const std::filesystem::path& path);
 
+// The files of weights that convert_checkpoint writes: safetensors, or torch.save's.
+enum class WeightsFormat { kSafetensors, kTorch };
+
 // Writes the weights of `from`, a run (its best, or last) or a file or folder in any form that is
-// known, to the safetensors file
-// `to`, whole or not at all. Returns a line that says what was done. Throws Error{kCheckpoint}
-// when there is anything at `to`, and for a dtype that safetensors has not.
+// known, to the file `to` in `format`, whole or not at all. Returns a line that says what was done.
+// Throws Error{kCheckpoint} when there is anything at `to`, and for a dtype that `format` has not.
 [[nodiscard]] std::string convert_checkpoint(const std::filesystem::path& from,
-                                             const std::filesystem::path& to);
+                                             const std::filesystem::path& to, WeightsFormat format);
 
 // Writes a folder `to` that Hugging Face's from_pretrained loads, as the manifest of the plugin
 // that has the model says (host/plugin/hugging_face.h); no plugin is loaded. `from`: a checkpoint,

@@ -5,6 +5,7 @@
 #include "host/checkpoint/safetensors.h"
 #include "host/checkpoint/staged_folder.h"
 #include "host/checkpoint/store.h"
+#include "host/checkpoint/torch_export.h"
 #include "host/checkpoint/weights.h"
 #include "host/run/checkpoints.h"
 #include "host/support/files.h"
@@ -255,12 +256,14 @@ Value full_config(const ConfigurableManifest& manifest, const std::string& model
 
 }  // namespace
 
-std::string convert_checkpoint(const std::filesystem::path& from, const std::filesystem::path& to) {
+std::string convert_checkpoint(const fs::path& from, const fs::path& to, WeightsFormat format) {
   expect_nothing_at(to, "a file");
   const Weights weights = read_weights(checkpoint_at(from));
-  const FileDigest written = write_safetensors(to, weights.state, {{"format", "pt"}});
-  return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size,
-                " bytes; from: ", weights.format, '\n');
+  const bool is_torch = format == WeightsFormat::kTorch;
+  const FileDigest written = is_torch ? write_torch_file(to, weights.state)
+                                      : write_safetensors(to, weights.state, {{"format", "pt"}});
+  return concat(to.string(), ": ", weights.state.size(), " tensors, ", written.size, " bytes of ",
+                is_torch ? "a PyTorch file" : "safetensors", "; from: ", weights.format, '\n');
 }
 
 std::string convert_to_hugging_face(const fs::path& from, const fs::path& to,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `checkpoint convert --to hf`: folders with the names, shapes and config of Hugging Face's classes
-// (tools/reference/hugging_face.py has them, and loads what is written here with from_pretrained).
+// (tools/reference/hugging_face.py has them, and loads what is written here with from_pretrained);
+// and which file the others are: safetensors, or torch.save's.
 #include "fixtures/npy_bytes.h"
 #include "integration/run_test.h"
 
@@ -386,6 +387,56 @@ TEST_F(ConvertTest, WhatCannotBeConvertedIsSaidAndLeavesNothing) {
   expect_error(pergola({"checkpoint", "verify", "--to", "hf", "run"}), kConfig,
                {"--to is of `convert`, not of `verify`"});
   EXPECT_THAT(listing("out"), ElementsAre());
+}
+
+class ConvertFileTest : public RunTest {
+ protected:
+  [[nodiscard]] Result convert(const Words& more) const {
+    Words words = {"checkpoint", "convert"};
+    words.insert(words.end(), more.begin(), more.end());
+    return pergola(words);
+  }
+  // Containers begin with the letters of a ZIP file, headers of safetensors with their length.
+  [[nodiscard]] bool is_torch_file(const std::string& name) const {
+    return text(name).starts_with("PK\x03\x04");
+  }
+
+  const std::string golden_ = PERGOLA_GOLDEN_DIR "/torch_files/views.pt";
+};
+
+TEST_F(ConvertFileTest, SafetensorsThatBecameATorchFileComeBackTheSame) {
+  expect_success(convert({golden_, "a.safetensors"}));
+  const Result result = convert({"a.safetensors", "b.pth"});
+  expect_success(result);
+  EXPECT_THAT(result.out, AllOf(HasSubstr("b.pth: 11 tensors, "),
+                                HasSubstr(" bytes of a PyTorch file; from: safetensors\n")));
+  EXPECT_TRUE(is_torch_file("b.pth"));
+  expect_success(convert({"b.pth", "c.safetensors"}));
+  EXPECT_TRUE(same_bytes("a.safetensors", "c.safetensors"));
+}
+
+TEST_F(ConvertFileTest, TheNameOfOutSaysWhichFileItIs) {
+  for (const char* name : {"a.pt", "b.bin", "c.ckpt"}) {
+    expect_success(convert({golden_, name}));
+    EXPECT_TRUE(is_torch_file(name)) << name;
+  }
+  for (const char* name : {"pth", "d.weights"}) {
+    expect_success(convert({golden_, name}));
+    EXPECT_FALSE(is_torch_file(name)) << name;
+  }
+}
+
+TEST_F(ConvertFileTest, ToSaysWhichFileItIsWhateverItsName) {
+  expect_success(convert({"--to", "torch", golden_, "a.safetensors"}));
+  EXPECT_TRUE(is_torch_file("a.safetensors"));
+  const Result result = convert({"--to", "safetensors", golden_, "b.pth"});
+  expect_success(result);
+  EXPECT_FALSE(is_torch_file("b.pth"));
+  EXPECT_THAT(result.out, HasSubstr(" bytes of safetensors; from: state dict, PyTorch file (ZIP)"));
+  expect_error(convert({"--to", "torhc", golden_, "c.pth"}), kConfig,
+               {"--to torhc is not known; did you mean 'torch'?"});
+  expect_error(convert({golden_, "b.pth"}), kCheckpoint, {"there is something at b.pth already"});
+  EXPECT_FALSE(std::filesystem::exists(path("c.pth")));
 }
 
 }  // namespace

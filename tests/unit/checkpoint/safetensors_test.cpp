@@ -161,6 +161,15 @@ TEST_F(SafetensorsTest, ATensorThatTheFormatCannotHoldIsRefusedByName) {
   EXPECT_THAT(write_error({{"\xff", at::ones({1})}}), HasSubstr("is not UTF-8"));
 }
 
+// These are marks on a view, which its bytes do not have.
+TEST_F(SafetensorsTest, ConjugatedAndNegatedViewsAreWrittenAsTheirValues) {
+  const at::Tensor numbers = at::complex(at::ones({2}), at::full({2}, 3.0F));
+  write_safetensors(file_, {{"conjugated", numbers.conj()}, {"negated", at::imag(numbers.conj())}});
+  const StateDict read = read_safetensors(file_);
+  EXPECT_TRUE(same_state(
+      read, {{"conjugated", numbers.conj().resolve_conj()}, {"negated", at::full({2}, -3.0F)}}));
+}
+
 TEST_F(SafetensorsTest, AFailedWriteLeavesTheOldFileAndNothingElse) {
   write_safetensors(file_, {{"w", at::ones({1})}});
   static_cast<void>(write_error({{"w", at::Tensor()}}));
