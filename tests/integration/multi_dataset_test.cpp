@@ -163,6 +163,7 @@ class TwoPluginDataSetsTest : public RunTest {
 struct Stop {
   std::string strategy;  // words of multitasking
   int update;
+  int per_epoch = 8;  // updates
 };
 void PrintTo(const Stop& stop, std::ostream* stream) {
   *stream << stop.strategy << " at " << stop.update;
@@ -173,10 +174,13 @@ INSTANTIATE_TEST_SUITE_P(
     Strategies, ResumedTurns,
     ::testing::Values(Stop{"type=\"size_proportional\"", 5}, Stop{"type=\"round_robin\"", 11},
                       Stop{"type=\"temperature\", params={temperature=3}", 8},
-                      Stop{"type=\"ratios\", params={sampling_ratios={dots=1, asked_dots=3}}", 3}));
+                      Stop{"type=\"ratios\", params={sampling_ratios={dots=1, asked_dots=3}}", 3},
+                      Stop{"type=\"random\"", 10}, Stop{"type=\"constant\", params={idx=1}", 7, 5},
+                      Stop{"enabled=false", 4, 3}));
 
-// An epoch has eight updates: within the first one, within the second, and between the two. With
-// workers in one part and none in the other.
+// An epoch has eight updates, or, where one data set is trained on alone, its own five or three:
+// within the first one, within the second, and between the two. With workers in one part and none
+// in the other.
 TEST_P(ResumedTurns, EndWithTheBytesOfARunThatWasNotStopped) {
   const std::string multitasking = "multitasking={" + GetParam().strategy + "}";
   expect_success(train_dots({multitasking, "training.num_workers=2"}));
@@ -192,7 +196,20 @@ TEST_P(ResumedTurns, EndWithTheBytesOfARunThatWasNotStopped) {
                          "run/checkpoints/last/trainer.safetensors"));
   EXPECT_EQ(lines("train", "parts"), lines("train"));
   ASSERT_EQ(lines("train").size(), 12U);
-  EXPECT_EQ(lines("train")[7].at("epoch"), 1) << "after three and five batches";
+  const auto last = static_cast<std::size_t>(GetParam().per_epoch) - 1;  // of the first epoch
+  EXPECT_EQ(lines("train")[last - 1].at("epoch"), 0);
+  EXPECT_EQ(lines("train")[last].at("epoch"), 1);
+}
+
+TEST_F(TwoPluginDataSetsTest, WithoutMultitaskingTheFirstIsTrainedOnAloneAndAllAreValidated) {
+  expect_success(train_dots({"multitasking.enabled=false", "training.max_updates=8"}));
+  for (const Json& row : lines("train")) {
+    EXPECT_TRUE(row.contains("train/dots/cross_entropy"));
+    EXPECT_FALSE(row.contains("train/asked_dots/cross_entropy"));
+  }
+  EXPECT_TRUE(lines("val").front().contains("val/asked_dots/accuracy"));
+  expect_error(train_dots({"--resume", "multitasking.enabled=true"}), kCheckpoint,
+               {"cannot be continued exactly with multitasking.enabled = true (it was false)"});
 }
 
 TEST_F(TwoPluginDataSetsTest, ARunGoesOnWithTheSameTurnsAlone) {

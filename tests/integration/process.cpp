@@ -75,7 +75,7 @@ Process::Process(const Launch& launch) {
     return;
   }
   int slave = -1;
-  const winsize size{/*ws_row=*/24, /*ws_col=*/80, 0, 0};
+  const winsize size{/*ws_row=*/24, launch.columns, 0, 0};
   checked(::openpty(&terminal_fd_, &slave, nullptr, nullptr, &size), "openpty");
   start(launch, slave);
   ::close(slave);

@@ -21,7 +21,8 @@ struct Launch {
   std::map<std::string, std::string> environment;  // over this process's, less all PERGOLA_*
   // Runs in the child before the program, where only async-signal-safe calls are allowed.
   std::function<void()> prepare;
-  bool terminal = false;  // stderr is a terminal of 80 columns; otherwise a file
+  bool terminal = false;        // stderr is a terminal; otherwise a file
+  unsigned short columns = 80;  // of that terminal
 };
 
 // For Launch::prepare: root obeys permissions like everybody else, from the program on.

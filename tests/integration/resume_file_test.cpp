@@ -249,26 +249,6 @@ TEST_F(ResumeFileTest, ResetsLeaveOutWhatTheySay) {
   EXPECT_THAT(begin("all", "all=true"), HasSubstr("at update 0 of 12: took weights; left out"));
 }
 
-TEST_F(ResumeFileTest, TheLossScalerIsLeftOutByItsOwnReset) {
-  const auto begin = [&](const Words& more) {
-    Words words = {"--resume", "training.precision=fp16", "run_type=train"};
-    words.insert(words.end(), more.begin(), more.end());
-    const Result result = train(words);
-    expect_success(result);
-    return result.err;
-  };
-  begin({"training.max_updates=4"});
-  EXPECT_THAT(begin({"training.max_updates=5"}),
-              HasSubstr("took weights, optimizer, counts, callbacks, loss scaler, random numbers "
-                        "(cpu)\n"));
-  EXPECT_THAT(
-      begin({"training.max_updates=6", "checkpoint.reset.fp16_scaler=true"}),
-      HasSubstr("took weights, optimizer, counts, callbacks, random numbers (cpu); left out "
-                "loss scaler\n"));
-  // The scale grows after 2000 updates without an overflow; of them it has counted its own one.
-  EXPECT_EQ(state("run").at("scaler").at("growth_tracker"), 1);
-}
-
 // The model counts the batches that it was trained on.
 TEST_F(ResumeFileTest, ResetAllLeavesOutWhatTheModelAdded) {
   write("goes_wrong.toml", common_config() + "model = \"goes_wrong\"\nplugins.path = [\"" +

@@ -173,6 +173,36 @@ TEST_F(TrainingOptionsTest, AveragedWeightsAreWhatIsSavedAndEvaluated) {
   EXPECT_THAT(test.out, HasSubstr(digits));
 }
 
+TEST_F(TrainingOptionsTest, WhatHelpsAGpuChangesNothingOnACpu) {
+  expect_success(train());
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "other", "training.pin_memory=true",
+                          "training.cudnn_benchmark=true", "evaluation.use_cpu=true"}));
+  EXPECT_TRUE(same_bytes(weights("other"), weights("run")));
+  EXPECT_EQ(metrics("other"), metrics("run"));
+  EXPECT_TRUE(
+      same_bytes("other/predictions/easy_vqa_test.json", "run/predictions/easy_vqa_test.json"));
+}
+
+TEST_F(TrainingOptionsTest, TheLossScalerIsLeftOutByItsOwnReset) {
+  const auto begin = [&](const Words& more) {
+    Words words = {"--resume", "training.precision=fp16", "run_type=train"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = train(words);
+    expect_success(result);
+    return result.err;
+  };
+  begin({"training.max_updates=4"});
+  EXPECT_THAT(begin({"training.max_updates=5"}),
+              HasSubstr("took weights, optimizer, counts, callbacks, loss scaler, random numbers "
+                        "(cpu)\n"));
+  EXPECT_THAT(
+      begin({"training.max_updates=6", "checkpoint.reset.fp16_scaler=true"}),
+      HasSubstr("took weights, optimizer, counts, callbacks, random numbers (cpu); left out "
+                "loss scaler\n"));
+  // The scale grows after 2000 updates without an overflow; of them it has counted its own one.
+  EXPECT_EQ(state().at("scaler").at("growth_tracker"), 1);
+}
+
 TEST_F(TrainingOptionsTest, RecomputeIsRefusedForAModelWithoutIt) {
   expect_error(train({"training.recompute=true"}), kConfig,
                {"training.recompute = true, but model 'boring' has no parts that can be computed"});

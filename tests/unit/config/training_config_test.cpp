@@ -136,6 +136,54 @@ TEST_F(TrainingConfigTest, ResumePretrainedTakesTheWeightsOfResumeFile) {
               HasSubstr("take one of the two out"));
 }
 
+struct Switch {
+  std::string key;
+  bool (*field)(const RunConfig& run);
+};
+const Switch kSwitches[] = {
+    {"training.deterministic", [](const RunConfig& run) { return run.training.deterministic; }},
+    {"training.cudnn_benchmark", [](const RunConfig& run) { return run.training.cudnn_benchmark; }},
+    {"training.detect_anomaly", [](const RunConfig& run) { return run.training.detect_anomaly; }},
+    {"training.recompute", [](const RunConfig& run) { return run.training.recompute; }},
+    {"training.evaluate_metrics",
+     [](const RunConfig& run) { return run.training.evaluate_metrics; }},
+    {"training.pin_memory", [](const RunConfig& run) { return run.training.pin_memory; }},
+    {"training.tensorboard", [](const RunConfig& run) { return run.training.tensorboard; }},
+    {"training.log_detailed_config",
+     [](const RunConfig& run) { return run.training.log_detailed_config; }},
+    {"evaluation.use_cpu", [](const RunConfig& run) { return run.evaluation.use_cpu; }},
+    {"evaluation.predict", [](const RunConfig& run) { return run.evaluation.predict; }},
+    {"checkpoint.resume", [](const RunConfig& run) { return run.checkpoint.resume; }},
+    {"checkpoint.resume_best", [](const RunConfig& run) { return run.checkpoint.resume_best; }},
+    {"checkpoint.reset.all", [](const RunConfig& run) { return run.checkpoint.reset.all; }},
+    {"checkpoint.reset.optimizer",
+     [](const RunConfig& run) { return run.checkpoint.reset.optimizer; }},
+    {"checkpoint.reset.counts", [](const RunConfig& run) { return run.checkpoint.reset.counts; }},
+    {"checkpoint.reset.fp16_scaler",
+     [](const RunConfig& run) { return run.checkpoint.reset.fp16_scaler; }},
+    {"checkpoint.save_in_background",
+     [](const RunConfig& run) { return run.checkpoint.save_in_background; }},
+    {"checkpoint.save_git_details",
+     [](const RunConfig& run) { return run.checkpoint.save_git_details; }},
+    {"checkpoint.pretrained_resize_positions",
+     [](const RunConfig& run) { return run.checkpoint.pretrained_resize_positions; }},
+    {"checkpoint.bypass_shape_mismatch",
+     [](const RunConfig& run) { return run.checkpoint.bypass_shape_mismatch; }},
+    {"multitasking.enabled", [](const RunConfig& run) { return run.multitasking.enabled; }},
+};
+
+TEST_F(TrainingConfigTest, EachSwitchSetsItsOwnFieldAlone) {
+  const RunConfig defaults = parse();
+  for (const Switch& turned : kSwitches) {
+    const bool now = !turned.field(defaults);
+    const RunConfig run = parse({concat(turned.key, "=", now ? "true" : "false")});
+    for (const Switch& other : kSwitches) {
+      EXPECT_EQ(other.field(run), other.key == turned.key ? now : other.field(defaults))
+          << other.key << " with " << turned.key;
+    }
+  }
+}
+
 TEST_F(TrainingConfigTest, SeveralDataSetsAreAListOrWordsWithCommas) {
   write_run("optimizer.type = \"adamw\"");
   EXPECT_THAT(parse({"dataset=[\"easy_vqa\"]"}).datasets, ElementsAre("easy_vqa"));
