@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 namespace pergola::host {
@@ -33,6 +34,24 @@ void expect_count(const char* option, std::size_t given, std::size_t expected) {
               expected == 0   ? "; leave it out"
               : expected == 1 ? concat("; give ", option, " FILE once")
                               : concat("; give ", option, " FILE ", expected, " times"));
+}
+
+// Of the distinct groups in the seed's order, those from the part `begin` on to the part `end`.
+// Both ends are rounded, so that parts which meet neither overlap nor leave one out.
+std::unordered_set<std::int64_t> groups_between(std::vector<std::int64_t> groups, double begin,
+                                                double end, std::int64_t seed) {
+  std::sort(groups.begin(), groups.end());
+  groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+  const auto count = static_cast<std::int64_t>(groups.size());
+  const auto order = permutation(count, static_cast<std::uint64_t>(seed), /*stream=*/0);
+  const auto place = [count](double part) {
+    return std::llround(part * static_cast<double>(count));
+  };
+  std::unordered_set<std::int64_t> chosen;
+  for (std::int64_t i = place(begin); i < place(end); ++i) {
+    chosen.insert(groups[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
+  }
+  return chosen;
 }
 
 }  // namespace
@@ -100,18 +119,43 @@ void expect_inputs(const SampleInputs& inputs, std::size_t images, std::size_t f
   expect_count("--features", inputs.features.size(), features);
 }
 
-std::unordered_set<std::int64_t> choose_val_groups(std::vector<std::int64_t> groups, double share,
-                                                   std::int64_t seed) {
-  std::sort(groups.begin(), groups.end());
-  groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
-  const auto count = static_cast<std::int64_t>(groups.size());
-  const auto order = permutation(count, static_cast<std::uint64_t>(seed), /*stream=*/0);
-  std::unordered_set<std::int64_t> chosen;
-  const std::int64_t val_count = std::llround(share * static_cast<double>(count));
-  for (std::int64_t i = 0; i < val_count; ++i) {
-    chosen.insert(groups[static_cast<std::size_t>(order[static_cast<std::size_t>(i)])]);
+SplitTrain SplitTrain::parse(const Config& config, const SplitTrain& defaults) {
+  config.allow_only({"val", "test", "seed"});
+  SplitTrain result;
+  result.val = config.get_float("val", defaults.val, 0.0, 1.0);
+  result.test = config.get_float("test", defaults.test, 0.0, 1.0);
+  result.seed = config.get_integer("seed", defaults.seed, 0);
+  if (result.test == 0 || result.val + result.test < 1) return result;
+  throw config.error("test", concat("leaves nothing to train on, since ", config.path(), ".val = ",
+                                    result.val, "; choose two numbers whose sum is below 1"));
+}
+
+bool SplitTrain::has(std::string_view split) const noexcept {
+  return split == "train" || (split == "val" && val > 0) || (split == "test" && test > 0);
+}
+
+std::vector<std::int64_t> SplitTrain::rows_of(std::string_view split,
+                                              const std::vector<std::int64_t>& groups) const {
+  const bool of_train = split == "train";  // then those of the others are looked for
+  const auto chosen = split == "val" ? groups_between(groups, 0, val, seed)
+                                     : groups_between(groups, of_train ? 0 : val, val + test, seed);
+  std::vector<std::int64_t> rows;
+  for (std::size_t row = 0; row < groups.size(); ++row) {
+    if (chosen.contains(groups[row]) != of_train) rows.push_back(static_cast<std::int64_t>(row));
   }
-  return chosen;
+  return rows;
+}
+
+void refuse_empty_split(const DatasetOptions& options, const SplitTrain& split_train,
+                        const std::string& place, const char* what) {
+  const std::string key = concat("dataset_config.", options.name, ".split_train.");
+  const bool has_test = split_train.test > 0;
+  throw Error(ErrorKind::kConfig, "split '", options.type, "' of data set '", options.name,
+              "' is empty, since ", key, "val = ", split_train.val,
+              has_test ? concat(" and ", key, "test = ", split_train.test) : "", " of ", place,
+              "; choose ", has_test ? "values" : "a value", " between 0 and 1 that ",
+              has_test ? "leave " : "leaves ", what, " for ",
+              has_test ? "train, val and test" : "both train and val");
 }
 
 at::Tensor scalar_of(std::int64_t value) {

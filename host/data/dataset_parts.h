@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -48,10 +48,31 @@ using ProcessorKeys = std::vector<std::pair<const char*, const Processor*>>;
 // sample of the data; the message names the option.
 void expect_inputs(const SampleInputs& inputs, std::size_t images, std::size_t features);
 
-// Those of `groups` that train gives to val: `share` of the distinct ones, a function of them and
-// the seed.  REQUIRES: 0 <= share <= 1, seed >= 0.
-[[nodiscard]] std::unordered_set<std::int64_t> choose_val_groups(std::vector<std::int64_t> groups,
-                                                                 double share, std::int64_t seed);
+// `split_train` of a data set's config: the parts of train that are val and test, as MMF carves
+// them. The groups of train (rows about one image) are put in an order that is a function of them
+// and the seed; val has the first part, test the next one, and train what is left. So no group is
+// in two splits, each is in one, and val is the same whatever test is.
+struct SplitTrain {
+  double val = 0.0;   // in [0, 1]; 0: train gives it nothing
+  double test = 0.0;  // likewise; below 1 together with val
+  std::int64_t seed = 123456;
+
+  // The config's `split_train`; what it leaves out is as in `defaults`. Throws Error{kConfig} for a
+  // key or number that is wrong, and for parts that leave nothing of train.
+  [[nodiscard]] static SplitTrain parse(const Config& config, const SplitTrain& defaults);
+
+  // Is the split train, or a part of it?
+  [[nodiscard]] bool has(std::string_view split) const noexcept;
+  // The rows that are of the split, ascending; none of a part of 0. `groups`: for each row of
+  // train, its group.
+  [[nodiscard]] std::vector<std::int64_t> rows_of(std::string_view split,
+                                                  const std::vector<std::int64_t>& groups) const;
+};
+
+// Throws Error{kConfig}: the split is empty, since split_train leaves none of `what` ("images") of
+// `place` for it.
+[[noreturn]] void refuse_empty_split(const DatasetOptions& options, const SplitTrain& split_train,
+                                     const std::string& place, const char* what);
 
 // An int64 0-d tensor.
 [[nodiscard]] at::Tensor scalar_of(std::int64_t value);

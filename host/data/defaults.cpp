@@ -32,7 +32,7 @@ Value easy_vqa_defaults() {
   };
   return Value::Table{
       {"data_dir", ""},
-      {"split_train", Value::Table{{"val", 0.1}, {"seed", 123456}}},
+      {"split_train", Value::Table{{"val", 0.1}, {"test", 0.0}, {"seed", 123456}}},
       {"processors", std::move(processors)},
   };
 }
@@ -52,7 +52,7 @@ Value image_text_defaults() {
       {"annotations", of_splits("train.jsonl", "val.jsonl", "test.jsonl")},
       {"images", of_splits("", "", "")},
       {"features", of_splits("", "", "")},
-      {"split_train", Value::Table{{"val", 0.0}, {"seed", 123456}}},
+      {"split_train", Value::Table{{"val", 0.0}, {"test", 0.0}, {"seed", 123456}}},
       {"image_size", Value::Array{224, 224}},
       {"max_features", 100},
       {"feature_dim", 0},

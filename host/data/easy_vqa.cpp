@@ -12,10 +12,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <iterator>
+#include <numeric>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 namespace pergola::host {
@@ -54,14 +53,6 @@ void blame_row(const QuestionFile& file, std::int64_t row, const Work& work) {
   }
 }
 
-// The images of train that are for validation.
-std::unordered_set<std::int64_t> choose_val_images(const QuestionFile& train, double val,
-                                                   std::int64_t seed) {
-  std::vector<std::int64_t> images;
-  for (const QuestionRow& row : train.rows) images.push_back(row.image);
-  return choose_val_groups(std::move(images), val, seed);
-}
-
 }  // namespace
 
 EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
@@ -70,10 +61,7 @@ EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
   EasyVqaConfig result;
   result.data_dir = config.get<std::string>("data_dir", "");
   if (result.data_dir.empty()) result.data_dir = options.data_dir / "easy_vqa";
-  const Config split = config.table("split_train");
-  split.allow_only({"val", "seed"});
-  result.val = split.get_float("val", result.val, 0.0, 1.0);
-  result.seed = split.get_integer("seed", result.seed, 0);
+  result.split_train = SplitTrain::parse(config.table("split_train"), result.split_train);
   const Config processors = config.table("processors");
   processors.allow_only({kTextProcessorKey, kAnswerProcessorKey, kImageProcessorKey});
   result.text_processor = processor_in(processors, kTextProcessorKey, result.data_dir);
@@ -92,7 +80,8 @@ ComponentSpec EasyVqa::spec() {
         .meaning = "the folder with train/, test/ and answers.txt; empty: env.data_dir/easy_vqa"},
        {.name = "split_train",
         .fallback = of("split_train"),
-        .meaning = "the part of train's images that is set aside for validation, and its seed"},
+        .meaning = "the parts of train's images that are set aside for val and, in place of the "
+                   "folder test/, for test, and their seed"},
        {.name = "processors",
         .fallback = of("processors"),
         .meaning = "text_processor, answer_processor and image_processor"}}};
@@ -108,7 +97,8 @@ EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(o
   QuestionFile train = read_split(options, config_.data_dir, "train");
   make_processors(options);
   fit(train);
-  file_ = options.type == "test" ? read_split(options, config_.data_dir, "test") : std::move(train);
+  const bool has_own_file = options.type == "test" && config_.split_train.test == 0;
+  file_ = has_own_file ? read_split(options, config_.data_dir, "test") : std::move(train);
   check_texts();
   choose_rows(options);
   load_images();
@@ -179,19 +169,17 @@ void EasyVqa::check_texts() const {
 }
 
 void EasyVqa::choose_rows(const DatasetOptions& options) {
-  const auto count = static_cast<std::int64_t>(file_.rows.size());
-  const bool whole = options.type == "test";
-  const auto val_images = whole ? std::unordered_set<std::int64_t>{}
-                                : choose_val_images(file_, config_.val, config_.seed);
-  const bool wants_val = options.type == "val";
-  for (std::int64_t row = 0; row < count; ++row) {
-    if (whole || val_images.contains(row_at(row).image) == wants_val) rows_.push_back(row);
+  if (options.type == "test" && config_.split_train.test == 0) {
+    rows_.resize(file_.rows.size());
+    std::iota(rows_.begin(), rows_.end(), 0);
+  } else {
+    std::vector<std::int64_t> images;
+    for (const QuestionRow& row : file_.rows) images.push_back(row.image);
+    rows_ = config_.split_train.rows_of(options.type, images);
   }
-  if (!rows_.empty()) return;
-  throw Error(ErrorKind::kConfig, "split '", options.type, "' of data set '", options.name,
-              "' is empty, since dataset_config.", options.name, ".split_train.val = ", config_.val,
-              " of ", config_.data_dir.string(), "; choose a value between 0 and 1 that leaves ",
-              "images for both train and val");
+  if (rows_.empty()) {
+    refuse_empty_split(options, config_.split_train, config_.data_dir.string(), "images");
+  }
 }
 
 void EasyVqa::load_images() {

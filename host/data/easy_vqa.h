@@ -5,12 +5,14 @@
 // constant.
 //
 // `val` is a part of train, chosen by image: most images have about ten questions, and a model that
-// has trained on some of them would be validated on pictures that it knows. The vocabulary is that
+// has trained on some of them would be validated on pictures that it knows. So is `test` where the
+// config has split_train.test; otherwise it is the published one. The vocabulary is that
 // of all questions of train, whatever the split, so that one model fits all of them.
 // Legend: N = images, B = batch, A = answers in the vocabulary, H, W = height and width in pixels.
 #pragma once
 
 #include "host/data/answers.h"
+#include "host/data/dataset_parts.h"
 #include "host/data/question_file.h"
 #include "pergola/component.h"
 #include "pergola/dataset.h"
@@ -29,11 +31,10 @@ namespace pergola::host {
 // dataset_config.easy_vqa (defaults: easy_vqa_defaults()), with paths resolved.
 struct EasyVqaConfig {
   std::filesystem::path data_dir;  // of the set; when empty in the config, <env.data_dir>/easy_vqa
-  double val = 0.1;                // the part of train's images that is `val`, in [0, 1)
-  std::int64_t seed = 123456;      // chooses them
-  TypedConfig text_processor;      // from `question`
-  TypedConfig answer_processor;    // from `answers`
-  TypedConfig image_processor;     // from `image`, uint8 [3, H, W]
+  SplitTrain split_train = {.val = 0.1};  // of train's images
+  TypedConfig text_processor;             // from `question`
+  TypedConfig answer_processor;           // from `answers`
+  TypedConfig image_processor;            // from `image`, uint8 [3, H, W]
 
   // A relative vocab_file of a processor is one in data_dir.
   [[nodiscard]] static EasyVqaConfig parse(const DatasetOptions& options);

@@ -11,8 +11,8 @@
 
 #include <ATen/ATen.h>
 
+#include <numeric>
 #include <system_error>
-#include <unordered_set>
 #include <utility>
 
 namespace pergola::host {
@@ -57,8 +57,8 @@ ComponentSpec ImageText::spec() {
        param("images", "for each split the folder of the paths in `image`, in data_dir"),
        param("features", "likewise of the paths in `features`"),
        param("split_train",
-             "the part of train that is set aside for val, and its seed; annotations.val is \"\" "
-             "then"),
+             "the parts of train that are set aside for val and test, and their seed; "
+             "annotations.val or .test is \"\" then"),
        param("image_size", "[height, width] that images are resized to; []: they stay"),
        param("max_features", "regions of a sample; fewer are filled up with zeros, more cut"),
        param("feature_dim", "the width that features must have; 0: that of the first row"),
@@ -175,19 +175,14 @@ void ImageText::expect_answers() const {
 
 void ImageText::choose_rows(const DatasetOptions& options,
                             const std::vector<std::int64_t>& groups) {
-  const bool divided = config_.of_train && config_.val > 0;
-  const auto val_groups = divided ? choose_val_groups(groups, config_.val, config_.seed)
-                                  : std::unordered_set<std::int64_t>{};
-  const bool wants_val = divided && options.type == "val";
-  for (std::int64_t row = 0; row < lines_.size(); ++row) {
-    const bool is_val = val_groups.contains(groups[static_cast<std::size_t>(row)]);
-    if (is_val == wants_val) rows_.push_back(row);
+  const SplitTrain& parts = config_.split_train;
+  if (config_.of_train && (parts.val > 0 || parts.test > 0)) {
+    rows_ = parts.rows_of(options.type, groups);
+  } else {
+    rows_.resize(groups.size());
+    std::iota(rows_.begin(), rows_.end(), 0);
   }
-  if (!rows_.empty()) return;
-  throw Error(ErrorKind::kConfig, "split '", options.type, "' of data set '", options.name,
-              "' is empty, since dataset_config.", options.name, ".split_train.val = ", config_.val,
-              " of ", lines_.file().string(), "; choose a value between 0 and 1 that leaves rows ",
-              "for both train and val");
+  if (rows_.empty()) refuse_empty_split(options, parts, lines_.file().string(), "rows");
 }
 
 void ImageText::check_layout(std::int64_t row, const ImageTextRow& content) const {

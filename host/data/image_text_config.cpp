@@ -43,14 +43,15 @@ void choose_split(const DatasetOptions& options, const fs::path& data_dir,
   const Config& config = options.config;
   result.train = files_of(config, "train", data_dir);
   result.split = files_of(config, options.type, data_dir);
-  const bool has_val = !files_of(config, "val", data_dir).annotations.empty();
-  if (has_val && result.val > 0) {
-    throw config.error("split_train.val",
-                       concat("sets a part of train aside for val, which has a file of its own; "
-                              "set it to 0, or ",
-                              config.path(), ".annotations.val = \"\""));
+  for (const std::string split : {"val", "test"}) {
+    const bool has_file = !files_of(config, split, data_dir).annotations.empty();
+    if (!has_file || !result.split_train.has(split)) continue;
+    throw config.error("split_train." + split,
+                       concat("sets a part of train aside for ", split,
+                              ", which has a file of its own; set it to 0, or ", config.path(),
+                              ".annotations.", split, " = \"\""));
   }
-  result.of_train = options.type == "train" || (options.type == "val" && result.val > 0);
+  result.of_train = result.split_train.has(options.type);
   if (result.of_train) result.split = result.train;
   if (result.train.annotations.empty()) {
     throw config.table("annotations")
@@ -58,11 +59,9 @@ void choose_split(const DatasetOptions& options, const fs::path& data_dir,
   }
   if (result.split.annotations.empty()) {
     throw config.table("annotations")
-        .error(options.type, options.type == "val"
-                                 ? concat("names no file, and nothing of train is set aside "
-                                          "for val; name a file, or set ",
-                                          config.path(), ".split_train.val = 0.1")
-                                 : "must name a file: this split is asked for");
+        .error(options.type, concat("names no file, and nothing of train is set aside for ",
+                                    options.type, "; name a file, or set ", config.path(),
+                                    ".split_train.", options.type, " = 0.1"));
   }
 }
 
@@ -79,10 +78,7 @@ ImageTextConfig ImageTextConfig::parse(const DatasetOptions& options) {
   ImageTextConfig result;
   fs::path data_dir = config.get<std::string>("data_dir", "");
   if (data_dir.empty()) data_dir = options.data_dir / options.name;
-  const Config split = config.table("split_train");
-  split.allow_only({"val", "seed"});
-  result.val = split.get_float("val", result.val, 0.0, 1.0);
-  result.seed = split.get_integer("seed", result.seed, 0);
+  result.split_train = SplitTrain::parse(config.table("split_train"), result.split_train);
   if (options.state == nullptr) choose_split(options, data_dir, result);  // else nothing is read
   parse_image_size(config, result);
   result.max_features = config.get_integer("max_features", result.max_features, 1, kMostRegions);

@@ -2,6 +2,7 @@
 // dataset_config.image_text as a struct, with paths resolved. Plain data.
 #pragma once
 
+#include "host/data/dataset_parts.h"
 #include "pergola/config.h"
 #include "pergola/dataset.h"
 
@@ -21,9 +22,8 @@ struct SplitFiles {
 struct ImageTextConfig {
   SplitFiles train;
   SplitFiles split;                 // of the split that is read; train's when it is a part of train
-  bool of_train = true;             // is it train, or the part of train that is val?
-  double val = 0.0;                 // the part of train that is `val`, in [0, 1]
-  std::int64_t seed = 123456;       // chooses it
+  bool of_train = true;             // is it train, or a part of train that is val or test?
+  SplitTrain split_train;           // with rows about one image as a group
   std::int64_t image_height = 224;  // 0: all images have the first one's size
   std::int64_t image_width = 224;
   std::int64_t max_features = 100;  // regions of a sample
@@ -35,7 +35,7 @@ struct ImageTextConfig {
   TypedConfig image_processor;      // from `image`, uint8 [3, H, W]
 
   // Throws Error{kConfig} for a key, type or number that is wrong, a split that does not exist or
-  // has no file, and a val that has both a file and a part of train.
+  // has no file, and a val or test that has both a file and a part of train.
   [[nodiscard]] static ImageTextConfig parse(const DatasetOptions& options);
 };
 

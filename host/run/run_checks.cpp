@@ -74,6 +74,33 @@ void compare_momentum(const Value& saved, const Value& now, std::vector<std::str
   compare("optimizer.params.momentum", &old_value, &value, differences);
 }
 
+bool is_number(const Value& value) {
+  return value.type() == Value::Type::kInteger || value.type() == Value::Type::kFloat;
+}
+
+// Of data sets that divide train. Parts can trade places, and the seed change, without another
+// number of training samples. What is missing is 0: older programs gave nothing of train to test.
+void compare_split_train(const Value& saved, const Value& now,
+                         std::vector<std::string>& differences) {
+  const Value* const tables = now.find("dataset_config");
+  if (tables == nullptr || !tables->is_table()) return;
+  for (const auto& [dataset, table] : tables->as_table()) {
+    const std::string prefix = concat("dataset_config.", dataset, ".split_train");
+    if (saved.find(prefix) == nullptr) continue;
+    bool divides = false;
+    for (const char* part : {"val", "test", "seed"}) {
+      const std::string key = concat(prefix, ".", part);
+      const Value old_value = value_of(saved, key.c_str(), 0);
+      const Value value = value_of(now, key.c_str(), 0);
+      if (!is_number(old_value) || !is_number(value)) continue;
+      const bool is_used = divides || part != std::string_view("seed");
+      divides = divides || old_value.as_float() > 0 || value.as_float() > 0;
+      if (!is_used || old_value.as_float() == value.as_float()) continue;
+      compare(key, &old_value, &value, differences);
+    }
+  }
+}
+
 // Of runs on several data sets.
 void compare_turns(const Value& saved, const Value& now, std::vector<std::string>& differences) {
   const std::pair<const char*, Value> keys[] = {{"multitasking.enabled", true},
@@ -220,6 +247,7 @@ void check_continuation(const Value& saved, const Value& now, bool new_optimizer
   }
   if (!saved_config.as_table().empty()) {
     compare_schedulers(saved_config, config, differences);
+    compare_split_train(saved_config, config, differences);
     if (!new_optimizer) compare_momentum(saved_config, config, differences);
     const Value* const datasets = now.find("dataset");
     if (datasets != nullptr && datasets->is_array()) {

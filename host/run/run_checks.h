@@ -36,10 +36,11 @@ void check_first_validation(const RunConfig& config, const Numbers& first, std::
 
 // Whether a run with the identity `now` goes on exactly where the one with `saved` stopped. Throws
 // Error{kCheckpoint} when it cannot, because of other data sets, or others' turns, another
-// optimizer or schedule, another number of training samples, or other values that say which samples
-// make an update; another file of the plugin is a warning in the log. Both are tables of "dataset",
-// "config", "seed", "train_samples" and "plugin"; what `saved` does not have is not compared. Nor
-// is the optimizer with `new_optimizer` (checkpoint.reset.optimizer).
+// optimizer or schedule, another number of training samples or division of train (split_train), or
+// other values that say which samples make an update; another file of the plugin is a warning in
+// the log. Both are tables of "dataset", "config", "seed", "train_samples" and "plugin"; what
+// `saved` does not have is not compared. Nor is the optimizer with `new_optimizer`
+// (checkpoint.reset.optimizer).
 void check_continuation(const Value& saved, const Value& now, bool new_optimizer);
 
 }  // namespace pergola::host

@@ -246,6 +246,19 @@ TEST_F(ContinuationTest, AnotherSizeOfTheTrainingSplitIsRefused) {
   expect_refused(second, {"the number of training samples = 24 (it was 40)"});
 }
 
+// The number of training samples stays, but they are others: 12 of 24 images.
+TEST_F(ContinuationTest, AnotherDivisionOfTrainIsRefused) {
+  const std::string division = "dataset_config.easy_vqa.split_train=";
+  expect_success(train({division + "{val = 0.25, test = 0.25, seed = 7}", "training.max_updates=3",
+                        "run_type=train"}));
+  expect_refused({division + "{val = 0.375, test = 0.125, seed = 8}", "run_type=train"},
+                 {"dataset_config.easy_vqa.split_train.val = 0.375 (it was 0.25), "
+                  "dataset_config.easy_vqa.split_train.test = 0.125 (it was 0.25), "
+                  "dataset_config.easy_vqa.split_train.seed = 8 (it was 7); resume it"});
+  expect_success(
+      train({"--resume", division + "{val = 0.25, test = 0.25, seed = 7}", "run_type=train"}));
+}
+
 TEST_F(ContinuationTest, AnotherDataSetIsRefused) {
   expect_success(train({"training.max_updates=3", "run_type=train"}));
   expect_refused(

@@ -284,6 +284,18 @@ TEST_F(OwnDataTest, ModelTrainsOnADataSetOfAPlugin) {
   EXPECT_EQ(json("run/summary.json").at("dataset"), "dots");
 }
 
+// MMF's test of a user's own code: a data set that tells its classes apart is learnt to the last
+// sample in 50 updates.
+TEST_F(OwnDataTest, FiftyUpdatesAreAnAccuracyOfOneInValAndTest) {
+  expect_success(train({"--plugin-path", fixture_folder("own_data").string(), "dataset=dots",
+                        "training.max_updates=50", "training.evaluation_interval=50",
+                        "training.checkpoint_interval=0", "optimizer.params.lr=0.1"}));
+  const Json summary = json("run/summary.json");
+  EXPECT_EQ(summary.at("updates"), 50);
+  EXPECT_EQ(summary.at("metrics").at("val/dots/accuracy"), 1.0);
+  EXPECT_EQ(summary.at("metrics").at("test/dots/accuracy"), 1.0);
+}
+
 TEST_F(OwnDataTest, KeysOfItsTableAreChecked) {
   expect_error(train_with({"dataset=dots", "dataset_config.dots.sampels=40"}), kConfig,
                {"dataset_config.dots.sampels", "(command line)", "did you mean 'samples'?"});

@@ -71,6 +71,26 @@ TEST_F(BertProcessorTest, MakesOneTextTheFieldsOfBert) {
   EXPECT_EQ(sample.string("text"), "b A");
 }
 
+// MMF's own test, with the numbers that the vocabulary of bert-base-uncased has for these words
+// (MMF.md §12.4); what else is in it has no part in them.
+TEST_F(BertProcessorTest, GivesThePublishedNumbers) {
+  std::map<int, std::string> words = {
+      {0, "[PAD]"},   {100, "[UNK]"}, {101, "[CLS]"}, {102, "[SEP]"},  {103, "[MASK]"},
+      {1029, "?"},    {1037, "a"},    {1997, "of"},   {2015, "##s"},   {2022, "be"},
+      {2023, "this"}, {2097, "will"}, {3231, "test"}, {19204, "token"}};
+  std::string vocab;
+  for (int i = 0; i <= 19204; ++i) {
+    vocab += words.contains(i) ? words[i] : concat("[unused", i, "]");
+    vocab += '\n';
+  }
+  const auto file = folder_.write("published.txt", vocab);
+  const auto processor =
+      make<BertTokenizerProcessor>({{"max_seq_length", 12}, {"vocab_file", file.string()}});
+  const Sample sample = apply(processor, {{"text", std::string("This will be a test of tokens?")}});
+  EXPECT_THAT(integers(sample, "input_ids"),
+              ElementsAre(101, 2023, 2097, 2022, 1037, 3231, 1997, 19204, 2015, 1029, 102, 0));
+}
+
 TEST_F(BertProcessorTest, NumbersTheSegmentsOfTwoTexts) {
   const auto processor = make<BertTokenizerProcessor>({{"max_seq_length", 8}});
   const Sample sample =

@@ -1,107 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The numbers of MMF's own trainer tests (MMF.md §12.4): a Linear(1, 1) that is trained on the
-// numbers 0, 1, 2, ... unshuffled, with MMF's loss, MSE(-output, number).
-#include "host/data/loader.h"
-#include "host/model/builder.h"
-#include "host/support/signals.h"
+// The numbers of MMF's own trainer tests (MMF.md §12.4). Not among them is per_device_batch_size in
+// a world of two: a run has one process.
 #include "host/train/evaluation.h"
-#include "host/train/trainer.h"
-#include "unit/train/boring.h"
+#include "unit/train/numbers_run.h"
 
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <numeric>
 
 namespace pergola::host {
 namespace {
-
-class NumbersDataset final : public Dataset {
- public:
-  explicit NumbersDataset(std::int64_t size) : size_(size) {}
-  std::int64_t size() const override { return size_; }
-  Sample get(std::int64_t index, Rng& /*rng*/) const override {
-    Sample sample;
-    sample.set("x", torch::full({1}, static_cast<float>(index)));
-    return sample;
-  }
-
- private:
-  std::int64_t size_;
-};
-
-class SimpleModel final : public BaseModel {
- public:
-  explicit SimpleModel() : BaseModel(Config(Value::Table{})) {}
-  void build() override {
-    linear_ = register_module("linear", torch::nn::Linear(1, 1));
-    const at::NoGradGuard no_grad;
-    linear_->weight.fill_(0.22939014F);  // what seed 2 draws
-    linear_->bias.fill_(-0.23797429F);
-  }
-  bool makes_losses() const override { return true; }
-  ModelOutput forward(const SampleList& batch) override {
-    ++forwards;
-    const at::Tensor x = batch.tensor("x");
-    ModelOutput output;
-    output.scores = linear_->forward(x);
-    if (!first_score.defined()) first_score = output.scores.detach().flatten()[0];
-    const at::Tensor loss = at::mse_loss(-output.scores, x);
-    losses.push_back(loss.item<double>());
-    output.losses = LossMap{{batch.dataset_type() + "/numbers/loss", loss}};
-    return output;
-  }
-
-  int forwards = 0;
-  at::Tensor first_score;
-  std::vector<double> losses;  // of each batch
-
- private:
-  torch::nn::Linear linear_ = nullptr;
-};
-
-class NumbersRun {
- public:
-  NumbersRun(std::int64_t samples, std::int64_t batch_size, const TrainerOptions& options,
-             const char* optimizer = "adam_w", Value::Table params = {{"lr", 5e-5}, {"eps", 1e-8}})
-      : data_(samples) {
-    note_stop_signals();
-    model.build();
-    LoaderOptions loader;
-    loader.dataset_name = "numbers";
-    loader.dataset_type = "train";
-    loader.batch_size = batch_size;
-    batches_ = std::make_unique<DataLoader>(data_, loader);
-    optimizer_ = build_optimizer(
-        registry_, model, Config(Value::Table{{"type", optimizer}, {"params", std::move(params)}}));
-    trainer.emplace(
-        TrainerParts{model, *optimizer_, nullptr, *batches_, {}, c10::Device(c10::kCPU)}, options,
-        TrainerState());
-  }
-  NumbersRun& run() {
-    static_cast<void>(trainer->run());
-    return *this;
-  }
-  [[nodiscard]] std::vector<at::Tensor> weights() const { return model.parameters(); }
-
- private:
-  Registry registry_ = builtin_registry();
-  NumbersDataset data_;
-  std::unique_ptr<DataLoader> batches_;
-  std::unique_ptr<Optimizer> optimizer_;
-
- public:
-  SimpleModel model;
-  std::optional<Trainer> trainer;
-};
-
-TrainerOptions updates(std::int64_t max_updates, std::int64_t update_frequency = 1) {
-  TrainerOptions options;
-  options.max_updates = max_updates;
-  options.update_frequency = update_frequency;
-  return options;
-}
 
 void expect_close(const NumbersRun& one, const NumbersRun& other) {
   for (std::size_t i = 0; i < one.weights().size(); ++i) {
@@ -137,8 +52,13 @@ TEST(MmfNumbersTest, FirstUpdateOfTwoBatchesOfTwo) {
   EXPECT_NEAR((run.model.losses[0] + run.model.losses[1]) / 2, 4.4688, 5e-5);
 }
 
-// 20 samples in batches of 6 are 6, 6, 6, 2: groups of three and one, as 18 and 2 are.
+// 20 samples in batches of 6 are 6, 6, 6, 2: groups of three and one, as 18 and 2 are. Two epochs
+// of two updates each.
 TEST(MmfNumbersTest, GroupsOfThreeAreBatchesOfThriceTheSize) {
+  TrainingConfig training;
+  training.max_epochs = 2;
+  EXPECT_EQ(training.updates_to_train(updates_in_epoch(4, 3)), 4);
+  EXPECT_EQ(training.updates_to_train(updates_in_epoch(2, 1)), 4);
   NumbersRun groups(20, 6, updates(4, 3));
   NumbersRun batches(20, 18, updates(4));
   groups.run();
@@ -178,6 +98,85 @@ TEST(MmfNumbersTest, FourHundredthsOfAnEpochAreFourUpdates) {
   EXPECT_EQ(run.trainer->state().progress.batch_in_epoch, 4);
 }
 
+// Calls a function with the trainer's state before each step, when gradients are clipped, or after
+// each update.
+class Watcher final : public Callback {
+ public:
+  using Look = std::function<void(const TrainerState&)>;
+  Watcher(Look before_step, Look after_update)
+      : before_step_(std::move(before_step)), after_update_(std::move(after_update)) {}
+  void on_step_start(TrainerState& state) override {
+    if (before_step_) before_step_(state);
+  }
+  void on_update_complete(TrainerState& state) override {
+    if (after_update_) after_update_(state);
+  }
+
+ private:
+  Look before_step_;
+  Look after_update_;
+};
+
+// The rate of each update. MMF's scheduler steps at the end of an update, so that it tells of the
+// first update what the second one has here: 1e-2, and then 1e-3.
+TEST(MmfNumbersTest, StepsAtOneAndTwoAreTheRatesOfTheSecondAndThirdUpdate) {
+  NumbersRun run(100, 1, updates(4), "sgd", {{"lr", 0.1}},
+                 {"pythia", {{"lr_steps", Value::Array{1, 2}}, {"lr_ratio", 0.1}}});
+  std::vector<double> rates;
+  run.trainer->add_callback("watch", std::make_unique<Watcher>(nullptr, [&](const TrainerState&) {
+                              rates.push_back(run.trainer->lr());
+                            }));
+  run.run();
+  using testing::DoubleNear;
+  EXPECT_THAT(rates, testing::ElementsAre(0.1, DoubleNear(1e-2, 1e-12), DoubleNear(1e-3, 1e-12),
+                                          DoubleNear(1e-3, 1e-12)));
+}
+
+// The gradients of five updates as a loop by hand has them, with torch's own clipping and AdamW.
+std::vector<double> clipped_by_torch(double max_norm) {
+  torch::nn::Linear linear(1, 1);
+  {
+    const at::NoGradGuard no_grad;
+    linear->weight.fill_(SimpleModel::kWeight);
+    linear->bias.fill_(SimpleModel::kBias);
+  }
+  torch::optim::AdamW optimizer(linear->parameters(),
+                                torch::optim::AdamWOptions(5e-5).eps(1e-8).weight_decay(0));
+  std::vector<double> gradients;
+  for (int update = 0; update < 5; ++update) {
+    const at::Tensor x = torch::tensor({2.0F * update, 2.0F * update + 1}).view({2, 1});
+    optimizer.zero_grad();
+    at::mse_loss(-linear->forward(x), x).backward();
+    EXPECT_GT(torch::nn::utils::clip_grad_norm_(linear->parameters(), max_norm), max_norm);
+    for (const at::Tensor& weight : linear->parameters()) {
+      gradients.push_back(weight.grad().item<double>());
+    }
+    optimizer.step();
+  }
+  return gradients;
+}
+
+// MMF compares its trainer with Lightning's, to six decimals, and each gradient with the limit.
+TEST(MmfNumbersTest, ClippedGradientsAreThoseOfALoopByHand) {
+  TrainerOptions options = updates(5);
+  options.max_grad_l2_norm = 0.15;
+  NumbersRun run(100, 2, options);
+  std::vector<double> gradients;
+  const auto look = [&](const TrainerState&) {
+    for (const at::Tensor& weight : run.weights()) {
+      gradients.push_back(weight.grad().item<double>());
+      EXPECT_LE(std::abs(gradients.back()), 0.15);
+    }
+  };
+  run.trainer->add_callback("watch", std::make_unique<Watcher>(look, nullptr));
+  run.run();
+  const std::vector<double> expected = clipped_by_torch(0.15);
+  ASSERT_EQ(gradients.size(), 10U);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(gradients[i], expected[i], 5e-7) << i;
+  }
+}
+
 // MMF's meters have the mean of the last 20 validation losses. With 50 batches of two numbers a
 // validation, these are those of the last 20 batches: 60 .. 99.
 TEST(MmfNumbersTest, ValidationWhileTrainingHasMmfsLosses) {
@@ -198,21 +197,13 @@ TEST(MmfNumbersTest, ValidationWhileTrainingHasMmfsLosses) {
     EXPECT_EQ(run.model.losses.size(), before + 50);
     windows.push_back(std::accumulate(run.model.losses.end() - 20, run.model.losses.end(), 0.0) /
                       20);
-    return Numbers();
   };
-  // As the fixture has it, with a validation every three updates.
-  class Validator final : public Callback {
-   public:
-    explicit Validator(std::function<Numbers()> validate) : validate_(std::move(validate)) {}
-    void on_update_complete(TrainerState& state) override {
-      const std::int64_t update = state.progress.update;
-      if (update % 3 == 0 || update == 8) static_cast<void>(validate_());
-    }
-
-   private:
-    std::function<Numbers()> validate_;
-  };
-  run.trainer->add_callback("validate", std::make_unique<Validator>(validate));
+  // Every three updates, and at the end.
+  run.trainer->add_callback("validate",
+                            std::make_unique<Watcher>(nullptr, [&](const TrainerState& state) {
+                              const std::int64_t update = state.progress.update;
+                              if (update % 3 == 0 || update == 8) validate();
+                            }));
   run.run();
   ASSERT_EQ(windows.size(), 3U);
   EXPECT_NEAR(windows[0], 9705.2953125, 0.05);
