@@ -18,6 +18,9 @@
 //                    its predictions are written
 //   on_exception, when any of this failed
 //   teardown
+//
+// The batches that are tried before training call none of them, and commands that do not train have
+// no callbacks.
 #pragma once
 
 #include "pergola/config.h"
