@@ -45,10 +45,11 @@ class RunFactsTest : public ::testing::Test {
 TEST_F(RunFactsTest, AFolderThatIsNoRunIsRefusedWithOneThatIs) {
   const std::string next = "; name the folder that `pergola train` printed behind `run`";
   const std::string root = folder_.path().string();
-  EXPECT_EQ(refusal(folder_.path()), root +
-                                         " is not the folder of a run: it has none of "
-                                         "metrics.jsonl, summary.json and checkpoints/" +
-                                         next + ", such as " + root + "/run");
+  EXPECT_EQ(refusal(folder_.path()),
+            root +
+                " is not the folder of a run: it has none of "
+                "metrics.jsonl, summary.json, checkpoints/ and predictions/" +
+                next + ", such as " + root + "/run");
   EXPECT_EQ(refusal(folder_ / "gone"), "there is no folder " + root + "/gone" + next);
   EXPECT_EQ(refusal(folder_ / "run/metrics.jsonl"),
             root + "/run/metrics.jsonl is a file, expected a run's folder" + next);
