@@ -32,6 +32,12 @@ po::options_description describe(Options options) {
   }
   add("plugin-path", po::value<List>(), "a folder with plugins, or a plugin; repeatable");
   if (options == Options::kPlugins) return all;
+  if (options == Options::kTrust) {
+    add("lock-file", po::value<std::string>(),
+        "the lock file that `trust` writes (default: pergola.lock), and that `list` and `inspect` "
+        "go by");
+    return all;
+  }
   if (options == Options::kConvert) {
     add("to", po::value<std::string>(),
         "of convert: safetensors, torch (default for OUT.pt, .pth, .bin, .ckpt), or hf, a folder "
@@ -158,6 +164,7 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   add_override(values, "device", "training.device", arguments);
   if (values.count("checkpoint") != 0)
     arguments.checkpoint = values["checkpoint"].as<std::string>();
+  if (values.count("lock-file") != 0) arguments.lock_file = values["lock-file"].as<std::string>();
   if (values.count("to") != 0) arguments.to = values["to"].as<std::string>();
   if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
   read_sample(values, arguments);

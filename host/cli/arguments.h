@@ -24,9 +24,10 @@ struct Arguments {
   std::vector<std::string> images;
   std::vector<std::string> features;
   std::optional<std::int64_t> top;
-  std::optional<std::string> to;       // --to
-  std::optional<std::string> output;   // --output
-  std::optional<std::size_t> samples;  // --samples
+  std::optional<std::string> lock_file;  // --lock-file
+  std::optional<std::string> to;         // --to
+  std::optional<std::string> output;     // --output
+  std::optional<std::size_t> samples;    // --samples
   bool resume = false;
   bool overwrite = false;
   bool progress = true;
@@ -34,9 +35,9 @@ struct Arguments {
   bool help = false;       // the help was printed; the command has nothing left to do
 };
 
-// Which options a command takes: those of the ones before it as well, up to kConfig; kConvert those
-// of kPlugins. kReport has its own.
-enum class Options { kReport, kPlugins, kConvert, kConfig, kTrain, kEvaluate, kPredict };
+// Which options a command takes: those of the ones before it as well, up to kConfig; kTrust and
+// kConvert those of kPlugins. kReport has its own.
+enum class Options { kReport, kPlugins, kTrust, kConvert, kConfig, kTrain, kEvaluate, kPredict };
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
 // is unknown, with the closest one, or that lacks its value, for an empty word, for a value

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/config/params_toml.h"
 #include "host/run/commands.h"
 #include "host/run/plugins.h"
 #include "host/support/log.h"
@@ -9,7 +10,6 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 
 namespace pergola::host {
@@ -21,23 +21,13 @@ constexpr std::pair<const char*, const char*> kKinds[] = {
     {"optimizers", "optimizer"}, {"schedulers", "scheduler"}, {"datasets", "dataset"},
     {"processors", "processor"}, {"callbacks", "callback"}};
 
-// " (0 to 1)", " (mean or sum)", " (required)": what the default does not say.
-std::string limits_of(const ParamSpec& param) {
-  std::vector<std::string> limits;
-  if (param.need == ParamSpec::Need::kRequired) limits.emplace_back("required");
-  if (std::isfinite(param.low)) limits.push_back(concat("at least ", param.low));
-  if (std::isfinite(param.high)) limits.push_back(concat("at most ", param.high));
-  if (!param.choices.empty()) limits.push_back(join(param.choices, " or "));
-  return limits.empty() ? "" : " (" + join(limits) + ")";
-}
-
 void print(const std::string& key, const ListedKey& listed) {
   std::cout << key << '\t' << printable(listed.source) << '\t' << printable(listed.spec.summary)
             << '\n';
   for (const ParamSpec& param : listed.spec.params) {
     std::cout << "    " << printable(param.name);
     if (!param.fallback.is_null()) std::cout << " = " << printable(to_string(param.fallback));
-    const std::string meaning = printable(param.meaning) + limits_of(param);
+    const std::string meaning = meaning_text(param);
     std::cout << (meaning.empty() ? "" : "\t") << meaning << '\n';
   }
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/config/params_toml.h"
 #include "host/config/toml.h"
+#include "host/plugin/probe.h"
 #include "host/run/plugins.h"
+#include "host/support/files.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
 #include "host/support/printable.h"
@@ -16,30 +19,79 @@
 namespace pergola::host {
 namespace {
 
-constexpr const char* kPluginsUsage = "pergola plugins list | inspect FILE [--plugin-path DIR]";
+constexpr const char* kPluginsUsage =
+    "pergola plugins list | inspect FILE | trust [FILE ...] [--lock-file FILE] [--plugin-path DIR]";
+constexpr const char* kLockFile = "pergola.lock";
+
+TrustPolicy policy_of(const Arguments& arguments) {
+  return arguments.lock_file ? locked_policy(*arguments.lock_file) : TrustPolicy{};
+}
 
 int list_plugins(const Arguments& arguments) {
-  const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
+  const PluginCatalog catalog = scan_plugins(arguments.plugin_path, policy_of(arguments));
+  PluginProber prober(catalog.policy(), Failures::kBelieve);
   for (const PluginFile& file : catalog.files()) {
     const std::string name =
         file.manifest ? file.manifest->name + " " + file.manifest->version : "-";
+    const std::string problem = file.usable() ? prober.problem_of(file) : file.problem;
     std::cout << name << '\t' << (file.manifest ? join(file.manifest->keys("model"), ",") : "-")
-              << '\t' << (file.usable() ? "ok" : "refused") << '\t' << printable(file.path.string())
-              << '\n';
-    if (!file.usable()) log::warning("[plugin] ", file.problem);
+              << '\t' << (problem.empty() ? "ok" : "refused") << '\t'
+              << printable(file.path.string()) << '\n';
+    if (!problem.empty()) log::warning("[plugin] ", problem);
   }
   if (catalog.files().empty())
     log::warning("[plugin] no plugin was found; name a folder with --plugin-path");
   return 0;
 }
 
-int inspect(const std::string& path) {
+void expect_file(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error) && !error) {
-    throw Error(ErrorKind::kPlugin, "there is no file ", path,
-                "; `pergola plugins list` shows the plugins that were found, with their files");
+  if (std::filesystem::exists(path, error) || error) return;
+  throw Error(ErrorKind::kPlugin, "there is no file ", path,
+              "; `pergola plugins list` shows the plugins that were found, with their files");
+}
+
+// TOML that can be pasted into a config, with what is known of each key in comments. What cannot
+// be printed is escaped in the end: a string may hold anything.
+void print_table(const std::string& kind, const char* section, const std::string& key,
+                 const ConfigurableManifest& entry) {
+  std::cout << "\n# " << kind << ' ' << key << ": " << entry.description << '\n';
+  if (entry.hugging_face) {
+    std::cout << "# at Hugging Face:";
+    for (const auto& each : entry.hugging_face->classes) std::cout << ' ' << each.name;
+    std::cout << '\n';
   }
-  const PluginFile file = inspect_plugin(path);
+  std::cout << printable_lines(
+      params_as_toml(concat(section, ".", key), entry.config, entry.params));
+}
+
+// A component's params stand where the config names it, so they are comments alone.
+void print_component(const std::string& kind, const std::string& key,
+                     const ConfigurableManifest& entry) {
+  std::cout << "\n# " << kind << ' ' << key << ": " << entry.description << '\n';
+  for (const ParamSpec& spec : top_specs(entry.params)) {
+    const std::string meaning = meaning_text(spec);
+    std::cout << "#   " << printable(toml_key(spec.name));
+    if (!spec.fallback.is_null()) std::cout << " = " << printable(to_string(spec.fallback));
+    std::cout << (meaning.empty() ? "" : "  # ") << meaning << '\n';
+  }
+}
+
+void print_offers(const PluginManifest& manifest) {
+  for (const auto& [key, model] : manifest.models) {
+    print_table("model", "model_config", key, model);
+  }
+  for (const auto& [key, dataset] : manifest.datasets) {
+    print_table("data set", "dataset_config", key, dataset);
+  }
+  for (const auto& [kind, all] : manifest.provides) {
+    for (const auto& [key, entry] : all) print_component(kind, key, entry);
+  }
+}
+
+int inspect(const std::string& path, const TrustPolicy& policy) {
+  expect_file(path);
+  const PluginFile file = inspect_plugin(path, policy);
   if (!file.manifest) throw Error(ErrorKind::kPlugin, file.problem);
   const PluginManifest& manifest = *file.manifest;
   std::cout << "# " << manifest.name << ' ' << manifest.version << ", " << manifest.license
@@ -50,51 +102,71 @@ int inspect(const std::string& path) {
       std::cout << "# built with " << field << ' ' << value << '\n';
     }
   }
-  // The rest is TOML that can be pasted into a config.
-  Value defaults{Value::Table{}};
-  for (const auto& [name, model] : manifest.models) {
-    std::cout << "# model " << name << ": " << model.description << '\n';
-    if (model.hugging_face) {
-      std::cout << "# at Hugging Face:";
-      for (const auto& each : model.hugging_face->classes) std::cout << ' ' << each.name;
-      std::cout << '\n';
-    }
-    defaults["model_config"][name] = model.config;
-  }
-  for (const auto& [name, dataset] : manifest.datasets) {
-    std::cout << "# data set " << name << ": " << dataset.description << '\n';
-    defaults["dataset_config"][name] = dataset.config;
-  }
-  for (const auto& [kind, all] : manifest.provides) {
-    for (const auto& [key, entry] : all) {
-      std::cout << "# " << kind << ' ' << key << ": " << entry.description;
-      const bool has_params = !entry.config.as_table().empty();
-      if (has_params) std::cout << ' ' << printable(to_string(entry.config));
-      std::cout << '\n';
-    }
-  }
-  std::cout << '\n' << to_toml(defaults);
+  print_offers(manifest);
   if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
+  return 0;
+}
+
+// What is to be trusted: those that are named, or all that were found.
+std::vector<PluginFile> files_to_trust(const Arguments& arguments) {
+  // It is the user who vouches for them here, whoever else could write them.
+  const TrustPolicy anybody{Trust::kAny, {}, {}};
+  if (arguments.positional.empty()) {
+    return scan_plugins(arguments.plugin_path, anybody).files();
+  }
+  std::vector<PluginFile> files;
+  for (const std::string& path : arguments.positional) {
+    expect_file(path);
+    files.push_back(inspect_plugin(path, anybody));
+  }
+  return files;
+}
+
+// All or none: a file that cannot be loaded leaves the lock file as it was.
+int trust(const Arguments& arguments) {
+  const std::filesystem::path path = arguments.lock_file.value_or(kLockFile);
+  std::error_code error;
+  PluginLock lock = std::filesystem::exists(path, error) ? PluginLock::read(path) : PluginLock();
+  for (const PluginFile& file : files_to_trust(arguments)) {
+    if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
+    LockedPlugin plugin{file.manifest->name, file.manifest->version,
+                        sha256_file(file.path, ErrorKind::kPlugin)};
+    const LockedPlugin* before = lock.find(plugin.name);
+    const char* what = before == nullptr                 ? "added"
+                       : before->sha256 == plugin.sha256 ? "unchanged"
+                                                         : "replaced";
+    std::cout << what << '\t' << plugin.name << ' ' << plugin.version << '\t' << plugin.sha256
+              << '\t' << printable(file.path.string()) << '\n';
+    lock.set(std::move(plugin));
+  }
+  if (lock.plugins().empty()) {
+    throw Error(ErrorKind::kPlugin,
+                "no plugin was found to trust; name a file, or a folder with "
+                "--plugin-path");
+  }
+  write_file_atomic(path, lock.text(), ErrorKind::kPlugin);
   return 0;
 }
 
 }  // namespace
 
 int plugins_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kPluginsUsage, Options::kPlugins);
+  Arguments arguments = parse_arguments(words, kPluginsUsage, Options::kTrust);
   if (arguments.help) return 0;
-  const std::string verb = take_positional(arguments, "`list` or `inspect`", kPluginsUsage);
+  const std::string verb =
+      take_positional(arguments, "`list`, `inspect` or `trust`", kPluginsUsage);
   if (verb == "list") {
     expect_no_more(arguments, kPluginsUsage);
     return list_plugins(arguments);
   }
+  if (verb == "trust") return trust(arguments);
   if (verb != "inspect") {
     throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
-                did_you_mean(verb, {"list", "inspect"}), "; usage: ", kPluginsUsage);
+                did_you_mean(verb, {"list", "inspect", "trust"}), "; usage: ", kPluginsUsage);
   }
   const std::string path = take_positional(arguments, "FILE", kPluginsUsage);
   expect_no_more(arguments, kPluginsUsage);
-  return inspect(path);
+  return inspect(path, policy_of(arguments));
 }
 
 }  // namespace pergola::host

@@ -26,9 +26,9 @@ struct Section {
   const std::vector<std::string>& chosen;  // the names that are
   const char* always;                      // a key of each table that the host itself reads, or ""
   const char* nobody;                      // why a name is unknown
-  const std::function<std::optional<Value>(const std::string&)>& defaults_of;
+  const std::function<std::optional<KnownTable>(const std::string&)>& defaults_of;
   const std::function<std::string(const std::string&)>& hint;
-  std::map<std::string, Value> defaults = {};  // of each name that the config has
+  std::map<std::string, KnownTable> known = {};  // of each name that the config has
   Aliases aliases = {};
 };
 
@@ -37,9 +37,9 @@ std::string at_origin(const Value& value) {
 }
 
 void add_defaults(Section& section, const std::string& name, const std::string& where) {
-  if (section.defaults.count(name) != 0) return;
-  std::optional<Value> defaults = section.defaults_of(name);
-  if (!defaults) {
+  if (section.known.count(name) != 0) return;
+  std::optional<KnownTable> known = section.defaults_of(name);
+  if (!known) {
     const auto alias = section.aliases.find(name);
     throw Error(
         ErrorKind::kConfig, where, " is unknown: ", section.nobody,
@@ -49,7 +49,7 @@ void add_defaults(Section& section, const std::string& name, const std::string& 
                      at_origin(alias->second), " gives it a table and makes it no ", section.key,
                      ": set ", section.key, " to the name of one, and the alias for that name"));
   }
-  section.defaults.emplace(name, std::move(*defaults));
+  section.known.emplace(name, std::move(*known));
 }
 
 // Gets the defaults of the chosen name, and of all that the user has tables for.
@@ -77,21 +77,29 @@ void collect_defaults(Section& section, const Value& user, const std::vector<Ove
   }
 }
 
-// Checks the top keys of each table against its defaults.
+// All keys that the table of `known` may have; of some, no more than the name is known.
+ConfigParams params_of(const KnownTable& known, const std::string& always) {
+  ConfigParams params = known.params;
+  const auto add = [&params](const std::string& name) {
+    const auto has_name = [&](const ConfigParam& param) { return param.spec.name == name; };
+    if (name.empty() || std::ranges::any_of(params, has_name)) return;
+    params.emplace_back().spec.name = name;
+  };
+  add(always);
+  for (const auto& [key, unused] : known.defaults.as_table()) add(key);
+  return params;
+}
+
+// Checks each table against what is known of it.
 void check_section(const Value& root, const Section& section) {
-  for (const auto& [name, defaults] : section.defaults) {
+  for (const auto& [name, known] : section.known) {
     const std::string path = concat(section.table, ".", name);
     const Value& value = root.find(section.table)->as_table().at(name);
     if (!value.is_table()) {
       throw Error(ErrorKind::kConfig, path, " = ", to_string(value), at_origin(value), " is ",
                   value.type_name(), "; expected a table, or the name of another one there");
     }
-    std::vector<std::string> known;
-    if (*section.always != '\0') known.emplace_back(section.always);
-    for (const auto& [key, unused] : defaults.as_table()) {
-      if (key != section.always) known.push_back(key);
-    }
-    Config(value, path).allow_only(known);
+    check_params(Config(value, path), params_of(known, section.always), known.shown_by);
   }
 }
 
@@ -107,8 +115,7 @@ Value required(const Value& root, const char* key, const std::string& source, co
               value.type_name(), "; expected a string");
 }
 
-std::vector<std::filesystem::path> plugin_path_of(const Value& root) {
-  const Config plugins(resolve_references_at(root, "plugins"), "plugins");
+std::vector<std::filesystem::path> plugin_path_of(const Config& plugins) {
   std::vector<std::filesystem::path> path;
   for (const std::string& folder : plugins.get<std::vector<std::string>>("path")) {
     path.emplace_back(folder);
@@ -180,7 +187,10 @@ ConfigDraft::ConfigDraft(Value user, const std::string& source, std::vector<Over
   models_ = {model_.as_string()};
   dataset_ = required(root, "dataset", source, "pergola list datasets");
   datasets_ = dataset_names(Config(Value::Table{{"dataset", dataset_}}));
-  plugin_path_ = plugin_path_of(root);
+  const Config plugins(resolve_references_at(root, "plugins"), "plugins");
+  plugin_path_ = plugin_path_of(plugins);
+  plugin_trust_ = plugins.get_choice("trust", "owner", {"owner", "locked", "any"});
+  plugin_lock_ = non_empty(plugins, "lock_file");
 }
 
 ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
@@ -201,7 +211,7 @@ ResolvedConfig ConfigDraft::resolve(const DefaultsProvider& provider) const {
     };
     follow_aliases(section.table, section.aliases, is_known, user, overrides);
     collect_defaults(section, user, overrides);
-    for (const auto& [name, defaults] : section.defaults) root[section.table][name] = defaults;
+    for (const auto& [name, known] : section.known) root[section.table][name] = known.defaults;
   }
   merge(root, user);
   apply_overrides(root, overrides);

@@ -5,6 +5,7 @@
 //   built-in < the plugin's for the model < the data set's < includes < the file < the command line
 #pragma once
 
+#include "host/config/config_params.h"
 #include "host/config/model_table.h"
 #include "host/config/overrides.h"
 #include "host/config/toml.h"
@@ -19,13 +20,13 @@
 
 namespace pergola::host {
 
-// Who knows models and data sets. Defaults are the tables for model_config.<name> and
-// dataset_config.<name>, nothing for a name that is unknown; their top keys are all that a config
-// may set there (and `losses`, for a model). A hint ends the message about an unknown name: the
-// closest one, or where it was looked for.
+// Who knows models and data sets. Known are the tables for model_config.<name> and
+// dataset_config.<name>, nothing for a name that is unknown; the top keys of their defaults and
+// params are all that a config may set there (and `losses`, for a model). A hint ends the message
+// about an unknown name: the closest one, or where it was looked for.
 struct DefaultsProvider {
-  std::function<std::optional<Value>(const std::string& name)> model_defaults;
-  std::function<std::optional<Value>(const std::string& name)> dataset_defaults;
+  std::function<std::optional<KnownTable>(const std::string& name)> model_defaults;
+  std::function<std::optional<KnownTable>(const std::string& name)> dataset_defaults;
   std::function<std::string(const std::string& name)> model_hint;
   std::function<std::string(const std::string& name)> dataset_hint;
 };
@@ -60,8 +61,13 @@ class ConfigDraft {
     return plugin_path_;
   }
 
+  // plugins.trust and plugins.lock_file.
+  [[nodiscard]] const std::string& plugin_trust() const noexcept { return plugin_trust_; }
+  [[nodiscard]] const std::filesystem::path& plugin_lock() const noexcept { return plugin_lock_; }
+
   // Second stage. Throws Error{kConfig} for a model or data set that is unknown, for an unknown key
-  // of theirs, a value of the wrong type, and a reference or an alias that leads nowhere.
+  // of theirs, a value of the wrong type or, as check_params does, one that is not what the
+  // provider knows of it, and a reference or an alias that leads nowhere.
   [[nodiscard]] ResolvedConfig resolve(const DefaultsProvider& provider) const;
 
  private:
@@ -72,6 +78,8 @@ class ConfigDraft {
   std::vector<std::string> models_;  // the names in them
   std::vector<std::string> datasets_;
   std::vector<std::filesystem::path> plugin_path_;
+  std::string plugin_trust_;
+  std::filesystem::path plugin_lock_;
 };
 
 // Both stages, for callers that know the plugins beforehand.

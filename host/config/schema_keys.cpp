@@ -227,6 +227,12 @@ constexpr KeySpec kSchemaKeys[] = {
 
     {"plugins.path", kStrings, "[]",
      "Folders with plugins, after those of --plugin-path and PERGOLA_PLUGIN_PATH."},
+    {"plugins.trust", kString, "\"owner\"",
+     "Whose plugins run: owner (nobody but you and root can write them), locked, any."},
+    {"plugins.lock_file", kString, "\"pergola.lock\"",
+     "Of locked: the file with their SHA-256 that `pergola plugins trust` writes."},
+    {"plugins.probe", kBoolean, "true",
+     "Try a plugin that was not seen before in a process of its own, before it joins this one."},
 };
 
 }  // namespace

@@ -177,19 +177,12 @@ class Converter {
 
 // ---- writing ----
 
-std::string key_text(const std::string& key) {
-  constexpr std::string_view kBare =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-  const bool bare = !key.empty() && key.find_first_not_of(kBare) == std::string::npos;
-  return bare ? key : to_string(Value(key));
-}
-
 // The table at `path`: its plain members under a header, then its tables.
 void write_table(std::string& out, const Value& table, const std::string& path, Origins origins) {
   std::string lines;
   for (const auto& [key, value] : table.as_table()) {
     if (value.is_table() || value.is_null()) continue;
-    lines += concat(key_text(key), " = ", to_string(value));
+    lines += concat(toml_key(key), " = ", to_string(value));
     if (origins == Origins::kShow && !value.origin().empty()) {
       lines += "  # " + printable(value.origin());  // of a file whose name may be anything
     }
@@ -200,11 +193,18 @@ void write_table(std::string& out, const Value& table, const std::string& path, 
   out += lines;
   for (const auto& [key, value] : table.as_table()) {
     if (!value.is_table()) continue;
-    write_table(out, value, (path.empty() ? "" : path + ".") + key_text(key), origins);
+    write_table(out, value, (path.empty() ? "" : path + ".") + toml_key(key), origins);
   }
 }
 
 }  // namespace
+
+std::string toml_key(const std::string& key) {
+  constexpr std::string_view kBare =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  const bool bare = !key.empty() && key.find_first_not_of(kBare) == std::string::npos;
+  return bare ? key : to_string(Value(key));
+}
 
 Value parse_toml(std::string_view text, const std::string& source, ErrorKind kind) {
   Guard(text, source, kind).check();

@@ -21,6 +21,9 @@ namespace pergola::host {
 // The table in a file. Throws Error{kConfig} when the file cannot be read either.
 [[nodiscard]] Value load_toml(const std::filesystem::path& path);
 
+// A key as it stands before the `=`: in quotes where it needs them.
+[[nodiscard]] std::string toml_key(const std::string& key);
+
 // Whether a comment behind each value says where it came from.
 enum class Origins { kHide, kShow };
 

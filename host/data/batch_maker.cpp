@@ -22,8 +22,12 @@ BatchMaker::BatchMaker(const Dataset& dataset, LoaderOptions options)
   PERGOLA_ASSERT(options_.max_batches >= 0);
 }
 
-std::string BatchMaker::describe() const {
-  return concat("data set '", options_.dataset_name, "' (", options_.dataset_type, ")");
+Hook BatchMaker::hook() const noexcept {
+  return {.name = "get()",
+          .kind = "dataset",
+          .key = options_.dataset_name,
+          .split = options_.dataset_type,
+          .tail = " or of its processors"};
 }
 
 std::vector<std::int64_t> BatchMaker::order(std::int64_t epoch) const {
@@ -32,6 +36,8 @@ std::vector<std::int64_t> BatchMaker::order(std::int64_t epoch) const {
 
 SampleList BatchMaker::make(const std::vector<std::int64_t>& order, std::int64_t epoch,
                             std::int64_t batch, const std::stop_token& stop) const {
+  const Hook hook = this->hook();
+  const HookScope running(hook);  // also of a worker's thread
   const std::int64_t begin = batch * options_.batch_size;
   const std::int64_t end = std::min(begin + options_.batch_size, dataset_.size());
   std::vector<Sample> samples;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/data/sampler.h"
+#include "host/support/hook.h"
 #include "pergola/dataset.h"
 #include "pergola/sample_list.h"
 
@@ -40,8 +41,9 @@ class BatchMaker {
   [[nodiscard]] std::int64_t num_batches() const noexcept { return num_batches_; }  // of an epoch
   [[nodiscard]] std::int64_t num_samples() const noexcept { return num_samples_; }  // in these
 
-  // The data set and its split, for messages: "data set 'easy_vqa' (train)".
-  [[nodiscard]] std::string describe() const;
+  // What make() calls: "get() of data set 'easy_vqa' (train) or of its processors". Borrows from
+  // the maker.
+  [[nodiscard]] Hook hook() const noexcept;
 
   // The samples of an epoch in their order, as make() takes it.
   [[nodiscard]] std::vector<std::int64_t> order(std::int64_t epoch) const;

@@ -4,11 +4,11 @@
 // Used by one thread.
 #pragma once
 
+#include "host/support/hook.h"
 #include "pergola/sample_list.h"
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 namespace pergola::host {
 
@@ -31,9 +31,9 @@ class BatchSource {
   // set threw for one of its samples; the call after that goes on with the following batch.
   [[nodiscard]] virtual std::optional<SampleList> next() = 0;
 
-  // Whose batch the last next() gave, or failed to give: "data set 'easy_vqa' (train)".
+  // Who gave, or failed to give, the last next() its samples: get() of a data set.
   // REQUIRES: next() was called in this epoch.
-  [[nodiscard]] virtual std::string describe_last() const = 0;
+  [[nodiscard]] virtual Hook last_hook() const = 0;
 };
 
 }  // namespace pergola::host

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/easy_vqa.h"
 
+#include "host/data/dataset_params.h"
 #include "host/data/dataset_parts.h"
 #include "host/data/defaults.h"
 #include "host/data/images.h"
@@ -71,20 +72,8 @@ EasyVqaConfig EasyVqaConfig::parse(const DatasetOptions& options) {
 }
 
 ComponentSpec EasyVqa::spec() {
-  const Value defaults = easy_vqa_defaults();
-  const auto of = [&](const char* key) { return *defaults.find(key); };
-  return {
-      "easy-VQA: 5,000 images of one shape, and questions with 13 answers",
-      {{.name = "data_dir",
-        .fallback = of("data_dir"),
-        .meaning = "the folder with train/, test/ and answers.txt; empty: env.data_dir/easy_vqa"},
-       {.name = "split_train",
-        .fallback = of("split_train"),
-        .meaning = "the parts of train's images that are set aside for val and, in place of the "
-                   "folder test/, for test, and their seed"},
-       {.name = "processors",
-        .fallback = of("processors"),
-        .meaning = "text_processor, answer_processor and image_processor"}}};
+  return {"easy-VQA: 5,000 images of one shape, and questions with 13 answers",
+          top_specs(host_dataset_params("easy_vqa"))};
 }
 
 EasyVqa::EasyVqa(const DatasetOptions& options) : config_(EasyVqaConfig::parse(options)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/image_text.h"
 
+#include "host/data/dataset_params.h"
 #include "host/data/dataset_parts.h"
-#include "host/data/defaults.h"
 #include "host/data/images.h"
 #include "host/data/npy.h"
 #include "host/support/signals.h"
@@ -44,27 +44,11 @@ void expect_file(const DatasetOptions& options, const std::filesystem::path& fil
 }  // namespace
 
 ComponentSpec ImageText::spec() {
-  const Value defaults = image_text_defaults();
-  const auto param = [&](const char* key, const char* meaning) {
-    return ParamSpec{.name = key, .fallback = *defaults.find(key), .meaning = meaning};
-  };
   return {
       "texts with images or region features, from JSON Lines: id, text, image, features, and "
       "label, "
       "answer or answers",
-      {param("data_dir", "the folder of all; empty: env.data_dir/image_text"),
-       param("annotations", "the JSON Lines file of each split, in data_dir"),
-       param("images", "for each split the folder of the paths in `image`, in data_dir"),
-       param("features", "likewise of the paths in `features`"),
-       param("split_train",
-             "the parts of train that are set aside for val and test, and their seed; "
-             "annotations.val or .test is \"\" then"),
-       param("image_size", "[height, width] that images are resized to; []: they stay"),
-       param("max_features", "regions of a sample; fewer are filled up with zeros, more cut"),
-       param("feature_dim", "the width that features must have; 0: that of the first row"),
-       param("paired", "two images or feature files a row, as groups img0 and img1"),
-       param("check_rows", "look for all files, and try all texts and answers, before training"),
-       param("processors", "text_processor, answer_processor and image_processor")}};
+      top_specs(host_dataset_params("image_text"))};
 }
 
 ImageText::ImageText(const DatasetOptions& options) : config_(ImageTextConfig::parse(options)) {

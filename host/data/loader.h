@@ -27,7 +27,7 @@ class DataLoader final : public BatchSource {
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return maker_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
   [[nodiscard]] std::optional<SampleList> next() override;
-  [[nodiscard]] std::string describe_last() const override { return maker_.describe(); }
+  [[nodiscard]] Hook last_hook() const override { return maker_.hook(); }
 
  private:
   const BatchMaker maker_;

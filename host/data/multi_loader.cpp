@@ -88,9 +88,9 @@ std::optional<SampleList> MultiLoader::next() {
   return prefetcher_ ? prefetcher_->next() : make(turn, std::stop_token());
 }
 
-std::string MultiLoader::describe_last() const {
+Hook MultiLoader::last_hook() const {
   PERGOLA_ASSERT(next_ > 0 && next_ <= plan_.size());
-  return parts_[plan_[next_ - 1].dataset]->maker().describe();
+  return parts_[plan_[next_ - 1].dataset]->maker().hook();
 }
 
 SampleList MultiLoader::make(const Turn& turn, const std::stop_token& stop) const {

@@ -41,7 +41,7 @@ class MultiLoader final : public BatchSource {
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return turns_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
   [[nodiscard]] std::optional<SampleList> next() override;
-  [[nodiscard]] std::string describe_last() const override;
+  [[nodiscard]] Hook last_hook() const override;
 
  private:
   class Part;  // a data set

@@ -39,12 +39,6 @@ Config with_facts(const Config& config, const Value& facts) {
   return Config(std::move(filled), config.path());
 }
 
-// The key of a model that build_model made: its config is model_config.<key>.
-std::string key_of(const BaseModel& model) {
-  const std::string& path = model.config().path();
-  return path.substr(path.rfind('.') + 1);
-}
-
 // Every name is that of its tensor in the model, because a checkpoint knows state by its name.
 void check_names(const ParameterGroup& group,
                  const torch::OrderedDict<std::string, at::Tensor>& own, const std::string& hook) {
@@ -66,7 +60,7 @@ void check_names(const ParameterGroup& group,
 // Every parameter that is trained belongs to exactly one group.
 void check_groups(const BaseModel& model, const std::vector<ParameterGroup>& groups,
                   bool allow_unused) {
-  const std::string hook = "optimizer_parameters() of model '" + key_of(model) + "'";
+  const std::string hook = concat("optimizer_parameters() of model '", key_of(model), "'");
   const auto own = model.named_parameters();
   std::set<const void*> seen;
   for (const ParameterGroup& group : groups) {
@@ -131,11 +125,11 @@ bool takes(const Registry& registry, const std::string& scheduler, const std::st
 std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::string& key,
                                        const Config& model_config, const Value& facts) {
   const Config config = with_facts(model_config, facts);
-  std::shared_ptr<BaseModel> model = guarded("the constructor of model '" + key + "'", [&] {
+  std::shared_ptr<BaseModel> model = guarded(Hook{"the constructor", "model", key}, [&] {
     return registry.make_model(key, config, "model");
   });
-  guarded("build() of model '" + key + "'", [&] { model->build(); });
-  guarded("init_losses() of model '" + key + "'", [&] { model->init_losses(registry); });
+  guarded(Hook{"build()", "model", key}, [&] { model->build(); });
+  guarded(Hook{"init_losses()", "model", key}, [&] { model->init_losses(registry); });
   log::info("[model] ", key, ": ", summarize(*model).total());
   return model;
 }
@@ -143,13 +137,13 @@ std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::stri
 std::unique_ptr<Optimizer> build_optimizer(const Registry& registry, const BaseModel& model,
                                            const Config& config) {
   std::vector<ParameterGroup> groups =
-      guarded("optimizer_parameters() of model '" + key_of(model) + "'",
+      guarded(Hook{"optimizer_parameters()", "model", key_of(model)},
               [&] { return model.optimizer_parameters(config); });
   check_groups(model, groups, config.get<bool>("allow_unused_parameters", false));
   drop_frozen(groups);
   const TypedConfig typed{config.get<std::string>("type"), config.table("params"), config,
                           "optimizer.type"};
-  return guarded("the constructor of optimizer '" + typed.type + "'",
+  return guarded(Hook{"the constructor", "optimizer", typed.type},
                  [&] { return registry.make_optimizer(typed, std::move(groups)); });
 }
 
@@ -164,7 +158,7 @@ std::unique_ptr<Scheduler> build_scheduler(const Registry& registry, const std::
     filled["num_training_steps"].set_origin("the run's length");
   }
   const TypedConfig typed{type, Config(std::move(filled), params.path()), {}, where};
-  std::unique_ptr<Scheduler> schedule = guarded("the constructor of scheduler '" + type + "'",
+  std::unique_ptr<Scheduler> schedule = guarded(Hook{"the constructor", "scheduler", type},
                                                 [&] { return registry.make_scheduler(typed); });
   if (length.updates_per_step == 1) return schedule;
   return std::make_unique<ByEpoch>(std::move(schedule), length.updates_per_step);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls into a plugin's code, so that whatever it throws reaches the user as a sentence that names
-// the plugin's hook.
+// model, hook, plugin and update, and so that the report of a crash can name them, too.
 #pragma once
 
-#include "host/device/device.h"
-#include "host/support/signals.h"
+#include "host/support/hook.h"
 #include "pergola/error.h"
 
 #include <c10/util/Exception.h>
@@ -13,7 +12,10 @@
 #include <new>
 #include <string>
 #include <string_view>
-#include <type_traits>
+
+namespace pergola {
+class BaseModel;
+}
 
 namespace pergola::host {
 
@@ -30,48 +32,32 @@ class OutOfMemory final : public Error {
   using Error::Error;
 };
 
-// `what` of guarded(): a text, or what makes one, where making it each time would cost too much.
-template <class What>
-std::string name_of_hook(const What& what) {
-  if constexpr (std::is_invocable_v<const What&>) {
-    return what();
-  } else {
-    return what;
+// The key of a model that build_model made, whose config is model_config.<key>; of another one what
+// its config has, which may be empty.
+[[nodiscard]] std::string_view key_of(const BaseModel& model);
+
+// Throws what guarded() makes of the exception in hand.  REQUIRES: in a catch block.
+[[noreturn]] void throw_error_of(const Hook& hook);
+
+// Runs `call` and returns its result. An Error passes through, because its sentence is for the user
+// already; one of a plugin's hook gets that hook, its plugin and the update at its end. Stopped
+// passes through; memory that ran out becomes an OutOfMemory{kUnexpected}, any other exception an
+// Error{kPlugin}. Both begin with the hook: "forward() of model 'pythia' (plugin pythia 0.1.0)
+// failed at update 3: ...".
+template <class Call>
+auto guarded(const Hook& hook, Call call) {
+  const HookScope running(hook);
+  try {
+    return call();
+  } catch (...) {
+    throw_error_of(hook);
   }
 }
 
-// Runs `call` and returns its result. `what` is the hook, "forward() of model 'pythia'". An Error
-// passes through, because its sentence is for the user already, and so does Stopped; memory that
-// ran out becomes an OutOfMemory{kUnexpected}, any other exception an Error{kPlugin}. Both begin
-// with `what`.
-template <class What, class Call>
-auto guarded(const What& what, Call call) {
-  try {
-    return call();
-  } catch (const Error&) {
-    throw;
-  } catch (const Stopped&) {
-    throw;
-  } catch (const std::exception& error) {
-    const std::string text = error.what();  // LibTorch's messages go on with a stack trace
-    if (is_out_of_memory(error)) {
-      throw OutOfMemory(ErrorKind::kUnexpected, name_of_hook(what),
-                        " ran out of memory: ", text.substr(0, text.find('\n')),
-                        "; try a smaller training.batch_size or model");
-    }
-    if (const std::string operation = without_deterministic_form(text); !operation.empty()) {
-      throw Error(ErrorKind::kConfig, name_of_hook(what), " uses ", operation,
-                  ", which has no deterministic form on this device; set training.deterministic = "
-                  "false");
-    }
-    throw Error(ErrorKind::kPlugin, name_of_hook(what),
-                " failed: ", text.substr(0, text.find('\n')),
-                "; this is a matter for the plugin's author");
-  } catch (...) {
-    throw Error(ErrorKind::kPlugin, name_of_hook(what),
-                " failed with an exception that is no std::exception; this is a matter for the "
-                "plugin's author");
-  }
+// The same of what is no hook of a plugin's class alone: `what` is the text.
+template <class Call>
+auto guarded(const std::string& what, Call call) {
+  return guarded(Hook{what}, call);
 }
 
 }  // namespace pergola::host

@@ -6,8 +6,10 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <system_error>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -20,7 +22,8 @@ bool offers(const PluginFile& file, std::string_view kind, std::string_view key)
 
 }  // namespace
 
-PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places) : places_(places) {
+PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places, TrustPolicy policy)
+    : places_(places), policy_(std::move(policy)) {
   for (const auto& place : places) {
     std::error_code ignored;  // a place that is gone by now is reported as a file
     if (std::filesystem::is_directory(place, ignored)) {
@@ -51,7 +54,7 @@ void PluginCatalog::add(const std::filesystem::path& path) {
   const bool known = identity && std::any_of(files_.begin(), files_.end(), [&](const auto& file) {
                        return file.identity && file.identity->same_file(*identity);
                      });
-  if (!known) files_.push_back(inspect_plugin(path));
+  if (!known) files_.push_back(inspect_plugin(path, policy_));
 }
 
 const PluginFile* PluginCatalog::find(std::string_view kind, std::string_view key) const {
@@ -122,6 +125,16 @@ std::vector<std::string> PluginCatalog::conflicts() const {
       } catch (const Error& error) {
         all.emplace_back(error.what());
       }
+    }
+  }
+  for (auto one = files_.begin(); one != files_.end(); ++one) {
+    if (!one->usable()) continue;
+    for (auto other = std::next(one); other != files_.end(); ++other) {
+      if (!other->usable()) continue;
+      const std::string clash = clash_of(one->symbols, other->symbols);
+      if (clash.empty()) continue;
+      all.push_back(concat("plugins ", printable(one->path.string()), " and ",
+                           printable(other->path.string()), " cannot be loaded together: ", clash));
     }
   }
   return all;

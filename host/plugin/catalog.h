@@ -17,10 +17,13 @@ class PluginCatalog {
   // Looks into every *.so of every folder (not below it) and every file of `places`. A file that is
   // reached twice, by a symbolic link or a folder named twice, counts once.
   // Throws Error{kConfig} for a folder that cannot be listed; files never throw.
-  explicit PluginCatalog(const std::vector<std::filesystem::path>& places);
+  explicit PluginCatalog(const std::vector<std::filesystem::path>& places, TrustPolicy policy = {});
 
   // All files in the order of the places, by name within a folder; unusable ones included.
   [[nodiscard]] const std::vector<PluginFile>& files() const noexcept { return files_; }
+
+  // By which files were, and are to be loaded.
+  [[nodiscard]] const TrustPolicy& policy() const noexcept { return policy_; }
 
   // The file that offers `key` of a kind ("model", "loss", ...), or null when none does.
   // Throws Error{kPlugin} when two usable files offer it, naming both, or only unusable ones do.
@@ -42,7 +45,8 @@ class PluginCatalog {
   // not be used, "" when all could.
   [[nodiscard]] std::string note_of_unusable() const;
 
-  // What find() throws, for each key that it throws for since two usable files offer it.
+  // What find() throws, for each key that it throws for since two usable files offer it; and which
+  // of the usable files cannot be in one process.
   [[nodiscard]] std::vector<std::string> conflicts() const;
 
   // All keys of a kind that usable files offer; sorted, each once.
@@ -53,6 +57,7 @@ class PluginCatalog {
   void add_folder(const std::filesystem::path& folder);
 
   std::vector<std::filesystem::path> places_;
+  TrustPolicy policy_;
   std::vector<PluginFile> files_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/elf_sections.h"
 
+#include "host/support/hash.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
 
@@ -8,12 +9,15 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace pergola::host {
 namespace {
@@ -44,7 +48,7 @@ FileIdentity identity_of(const struct stat& status) {
           status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec};
 }
 
-int open_or_refuse(const std::filesystem::path& path) {
+UniqueFd open_or_refuse(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
   const int number = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (number < 0) {
@@ -52,7 +56,7 @@ int open_or_refuse(const std::filesystem::path& path) {
     refuse(path, "cannot be read: ", std::strerror(error),
            error == EACCES ? "; `ls -l` shows who may" : "");
   }
-  return number;
+  return UniqueFd(number);
 }
 
 // Whether `size` bytes from `offset` on lie inside a file of `file_size` bytes, without overflow.
@@ -71,6 +75,28 @@ bool read_exactly(int file, void* to, std::size_t size, std::uint64_t offset) {
     size -= static_cast<std::size_t>(count);
   }
   return true;
+}
+
+// Nobody can write to it, not even through another descriptor.
+UniqueFd sealed_copy(int from, const std::filesystem::path& path) {
+  const std::string name = path.filename().string().substr(0, 200);  // the kernel takes 249 bytes
+  UniqueFd copy(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!copy) refuse(path, "cannot be copied into memory: ", std::strerror(errno));
+  std::vector<char> buffer(std::size_t{1} << 20U);
+  for (off_t offset = 0;;) {
+    const ssize_t count = ::pread(from, buffer.data(), buffer.size(), offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) refuse(path, "cannot be read: ", std::strerror(errno));
+    if (count == 0) break;
+    write_all(copy.get(), {buffer.data(), static_cast<std::size_t>(count)}, path,
+              ErrorKind::kPlugin);
+    offset += count;
+  }
+  constexpr int kAll = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (::fcntl(copy.get(), F_ADD_SEALS, kAll) != 0) {
+    refuse(path, "cannot be kept from changing in memory: ", std::strerror(errno));
+  }
+  return copy;
 }
 
 struct EndElf {
@@ -92,26 +118,44 @@ std::optional<FileIdentity> identify(const std::filesystem::path& path) {
   return identity_of(status);
 }
 
-ElfFile::Descriptor::~Descriptor() { ::close(number); }
-
-ElfFile::ElfFile(const std::filesystem::path& path) : path_(path), file_(open_or_refuse(path)) {
+ElfFile::ElfFile(const std::filesystem::path& path, Content content)
+    : path_(path), file_(open_or_refuse(path)) {
   struct stat status {};
-  if (::fstat(file_.number, &status) != 0) refuse(path_, "cannot be read: ", std::strerror(errno));
+  if (::fstat(file_.get(), &status) != 0) refuse(path_, "cannot be read: ", std::strerror(errno));
   if (S_ISDIR(status.st_mode)) refuse(path_, "is a folder; expected a plugin's .so file");
   if (!S_ISREG(status.st_mode))
     refuse(path_, "is not a regular file; expected a plugin's .so file");
   identity_ = identity_of(status);
+  if (content == Content::kSealedCopy) {
+    original_ = std::move(file_);
+    file_ = sealed_copy(original_.get(), path_);
+  }
+  if (::fstat(file_.get(), &status) != 0) refuse(path_, "cannot be read: ", std::strerror(errno));
+  size_ = status.st_size;
   check_header();
   read_tables();
 }
 
+std::filesystem::path ElfFile::real_path() const {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink(concat("/proc/self/fd/", file_.get()), error);
+  struct stat status {};
+  if (error || ::fstat(file_.get(), &status) != 0 || status.st_nlink == 0) return {};
+  return path;
+}
+
+std::string ElfFile::load_path() const { return concat("/proc/", ::getpid(), "/fd/", file_.get()); }
+
+std::string ElfFile::sha256() const {
+  return sha256_open_file(file_.get(), path_, ErrorKind::kPlugin);
+}
+
 // Before libelf sees the file, since it believes the header's counts when it allocates.
 void ElfFile::check_header() const {
-  if (identity_.size == 0) refuse(path_, "is empty; copy or build it again");
+  if (size_ == 0) refuse(path_, "is empty; copy or build it again");
   Elf64_Ehdr header{};
-  const auto available = std::min<std::uint64_t>(sizeof(header), identity_.size);
-  if (!read_exactly(file_.number, &header, available, 0))
-    refuse_damaged(path_, "it cannot be read");
+  const auto available = std::min<std::uint64_t>(sizeof(header), size_);
+  if (!read_exactly(file_.get(), &header, available, 0)) refuse_damaged(path_, "it cannot be read");
   if (available < SELFMAG || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
     refuse(path_,
            "is not a shared library: it does not begin as an ELF file does; "
@@ -135,7 +179,7 @@ void ElfFile::check_header() const {
            "has no table of sections, which is where a plugin's manifest is found; "
            "do not strip it with --strip-section-headers");
   }
-  const auto size = static_cast<std::uint64_t>(identity_.size);
+  const auto size = static_cast<std::uint64_t>(size_);
   if (!inside(header.e_shoff, std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr), size)) {
     refuse_damaged(path_, "its table of sections lies beyond its end");
   }
@@ -146,8 +190,8 @@ void ElfFile::check_header() const {
 }
 
 void ElfFile::read_tables() {
-  const auto file_size = static_cast<std::uint64_t>(identity_.size);
-  const ElfHandle elf = begin_elf(file_.number);
+  const auto file_size = static_cast<std::uint64_t>(size_);
+  const ElfHandle elf = begin_elf(file_.get());
   std::size_t segments = 0;
   std::size_t sections = 0;
   std::size_t names = 0;
@@ -194,7 +238,7 @@ std::optional<std::string> ElfFile::section(std::string_view name, std::size_t l
            " are allowed");
   }
   std::string bytes(range.size, '\0');
-  if (!read_exactly(file_.number, bytes.data(), bytes.size(), range.offset)) {
+  if (!read_exactly(file_.get(), bytes.data(), bytes.size(), range.offset)) {
     refuse_damaged(path_, concat("its section ", name, " cannot be read"));
   }
   return bytes;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reads named sections of a shared library without loading it: no code of it runs. An ElfFile owns
-// its file descriptor, so that all it says is about one file, whatever happens to the path.
-// Not thread-safe.
+// its file descriptor, so that all it says is about one file, whatever happens to the path, and
+// load_path() is that file. Not thread-safe.
 #pragma once
+
+#include "host/support/files.h"
 
 #include <sys/types.h>
 
@@ -34,37 +36,44 @@ struct FileIdentity {
 
 class ElfFile {
  public:
+  // What is looked at: the file, whose owner may still write to it, or a copy in memory that nobody
+  // can change.
+  enum class Content { kFile, kSealedCopy };
+
   // Opens and checks: a regular, readable file, a 64-bit little-endian ELF shared library for this
   // machine, whose sections and segments lie inside the file. Throws Error{kPlugin} otherwise.
-  explicit ElfFile(const std::filesystem::path& path);
+  explicit ElfFile(const std::filesystem::path& path, Content content = Content::kFile);
 
   // The bytes of a section, or nothing when there is no such section. Throws Error{kPlugin} when it
   // is larger than `limit` or cannot be read.
   [[nodiscard]] std::optional<std::string> section(std::string_view name, std::size_t limit) const;
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  // Of the file at `path`, when it was opened.
   [[nodiscard]] const FileIdentity& identity() const noexcept { return identity_; }
+
+  [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
+  // Where the file is now, without symbolic links; empty when it is nowhere any more.
+  [[nodiscard]] std::filesystem::path real_path() const;
+  // A name under which this process opens this very content as long as the ElfFile lives: with the
+  // number of the process in it, so that a debugger finds it, too.
+  [[nodiscard]] std::string load_path() const;
+  // Throws Error{kPlugin} when it cannot be read.
+  [[nodiscard]] std::string sha256() const;
 
  private:
   struct Range {
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
   };
-  // Closes the descriptor, also when the constructor does not get to its end.
-  struct Descriptor {
-    explicit Descriptor(int opened) noexcept : number(opened) {}
-    ~Descriptor();
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    const int number;
-  };
-
   void check_header() const;
   void read_tables();
 
   std::filesystem::path path_;
-  Descriptor file_;
+  UniqueFd file_;
+  UniqueFd original_;  // of a copy: while it is open, no other file gets its inode
   FileIdentity identity_;
+  std::int64_t size_ = 0;  // of the content
   std::map<std::string, Range, std::less<>> sections_;
 };
 

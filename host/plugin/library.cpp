@@ -9,14 +9,16 @@
 #include <system_error>
 
 #define BOOST_DLL_USE_STD_FS
+#include "host/plugin/elf_symbols.h"
+#include "host/plugin/needed_libraries.h"
 #include "host/plugin/plugin_file.h"
 #include "host/plugin/publish.h"
+#include "host/support/hook.h"
 #include "host/support/printable.h"
 #include "pergola/abi.h"
 #include "pergola/error.h"
 
 #include <boost/dll/shared_library.hpp>
-#include <cxxabi.h>
 #include <dlfcn.h>
 
 namespace pergola::host {
@@ -28,10 +30,12 @@ constexpr char kEntry[] = "pergola_plugin";
 // second time, so what they announced, or what was wrong, is kept.
 struct OpenLibrary {
   LoadedPlugin plugin;
-  FileIdentity identity;
+  std::unique_ptr<const ElfFile> file;  // its descriptor is a part of the library's name
+  ElfSymbols symbols;
   boost::dll::shared_library handle;
   Announcements announcements;
   std::string problem;
+  KnownPlugin* known = nullptr;  // to messages and the report of a crash
 };
 
 // Never destroyed, not even at exit: Boost.DLL's destructor would unmap code that static objects
@@ -46,16 +50,10 @@ std::string sentence(const std::filesystem::path& path, const Parts&... parts) {
   return concat("plugin ", printable(path.string()), " ", parts...);
 }
 
-std::string demangled(const std::string& symbol) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status), &std::free);
-  return status == 0 ? concat(name.get(), " (", symbol, ")") : symbol;
-}
-
 // Makes a sentence of what dlerror() said.
-std::string explain_dlerror(const std::filesystem::path& path, std::string message) {
-  if (const std::string prefix = path.string() + ": "; message.rfind(prefix, 0) == 0) {
+std::string explain_dlerror(const std::filesystem::path& path, const std::string& name,
+                            std::string message) {
+  if (const std::string prefix = name + ": "; message.rfind(prefix, 0) == 0) {
     message.erase(0, prefix.size());
   }
   constexpr std::string_view kUndefined = "undefined symbol: ";
@@ -105,18 +103,35 @@ class StaticConstructorGuard {
 
 // noexcept, so that an exception of a static constructor ends here and not in a caller that cannot
 // know that the dynamic loader's lock is still held. Returns dlerror()'s text; "" when it is open.
-std::string open_library(const std::filesystem::path& path,
+std::string open_library(const std::filesystem::path& path, const std::string& name,
                          boost::dll::shared_library& handle) noexcept {
   const StaticConstructorGuard guard(path);
+  const std::string shown = path.filename().string();
+  const Hook hook{"a static constructor", "plugin", shown};
+  const HookScope running(hook);
   std::error_code failed;
   try {
-    handle.load(path, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
+    handle.load(name, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
   } catch (...) {
     std::terminate();  // which noexcept, once g++ has inlined it, calls without the exception
   }
   if (!failed) return "";
   const char* text = ::dlerror();
   return text == nullptr ? failed.message() : text;
+}
+
+// Before its static constructors run, which may crash.
+KnownPlugin& make_known(const LoadedPlugin& plugin, const std::string& load_path) {
+  auto known = std::make_unique<KnownPlugin>();
+  known->name = plugin.manifest.name;
+  known->version = plugin.manifest.version;
+  known->file = printable(plugin.path.string());
+  known->load_path = load_path;
+  for (const std::string& kind : registered_kinds()) {
+    for (const std::string& key : plugin.manifest.keys(kind))
+      known->classes.emplace_back(kind, key);
+  }
+  return remember_plugin(std::move(known));
 }
 
 // The entry tells that what was loaded is what was checked.
@@ -152,8 +167,8 @@ std::string problem_of(const OpenLibrary& library, const PluginFile& checked) {
 // to something else then: dlopen would silently give back the old code.
 OpenLibrary* find_open(const ElfFile& file, const std::filesystem::path& path) {
   for (const auto& library : open_libraries()) {
-    if (library->identity == file.identity()) return library.get();
-    if (library->identity.same_file(file.identity()) || library->plugin.path == path) {
+    if (library->file->identity() == file.identity()) return library.get();
+    if (library->file->identity().same_file(file.identity()) || library->plugin.path == path) {
       throw Error(ErrorKind::kPlugin,
                   sentence(path, "has changed since this process loaded it; start again"));
     }
@@ -161,27 +176,35 @@ OpenLibrary* find_open(const ElfFile& file, const std::filesystem::path& path) {
   return nullptr;
 }
 
-// The file is opened by its path, not as /proc/self/fd/N, which would make sure that it is the one
-// that was checked: debuggers, dladdr and crash reports need the real name. A file that is replaced
-// between check and dlopen is noticed, unless it happens in the microseconds after identify();
-// whoever can write into a plugin folder can run code anyway. To close even that, load
-// "/proc/self/fd/N" of `file`'s descriptor here; nothing else would change.
-OpenLibrary& open_checked(const ElfFile& file, const PluginFile& checked) {
-  std::error_code error;  // when the file is gone by now; its identity does not match then
-  const auto path = std::filesystem::canonical(file.path(), error);
-  if (OpenLibrary* library = find_open(file, path); library != nullptr) return *library;
-  PERGOLA_ASSERT(collect_announcements().empty());  // or they would be taken for this plugin's
-  if (identify(path) != file.identity()) {
-    throw Error(ErrorKind::kPlugin,
-                sentence(file.path(), "was replaced while it was checked; try again"));
+void expect_no_clash(const ElfSymbols& symbols, const std::filesystem::path& path) {
+  for (const auto& library : open_libraries()) {
+    const std::string clash = clash_of(library->symbols, symbols);
+    if (clash.empty()) continue;
+    throw Error(ErrorKind::kPlugin, sentence(path, "and ", printable(library->plugin.path.string()),
+                                             " cannot be loaded together: ", clash));
   }
+}
+
+// Not by its path, where another file could be by now.
+OpenLibrary& open_checked(std::unique_ptr<const ElfFile> file, const PluginFile& checked,
+                          const TrustPolicy& policy) {
+  std::error_code error;
+  auto path = std::filesystem::canonical(file->path(), error);
+  if (error) path = file->path();  // it is gone by now, and open all the same
+  if (OpenLibrary* library = find_open(*file, path); library != nullptr) return *library;
+  PERGOLA_ASSERT(collect_announcements().empty());  // or they would be taken for this plugin's
 
   auto library = std::make_unique<OpenLibrary>();
-  library->plugin = {path, *checked.manifest};
-  library->identity = file.identity();
-  const std::string failure = open_library(path, library->handle);
+  library->symbols = read_symbols(*file);
+  expect_no_clash(library->symbols, path);
+  library->plugin = {path, *checked.manifest, file->sha256()};
+  open_needed_libraries(library->symbols, path, policy);
+  const std::string name = file->load_path();
+  library->file = std::move(file);
+  library->known = &make_known(library->plugin, name);
+  const std::string failure = open_library(path, name, library->handle);
   library->announcements = collect_announcements();
-  if (!failure.empty()) throw Error(ErrorKind::kPlugin, explain_dlerror(path, failure));
+  if (!failure.empty()) throw Error(ErrorKind::kPlugin, explain_dlerror(path, name, failure));
   open_libraries().push_back(std::move(library));  // before anything can throw
   OpenLibrary& opened = *open_libraries().back();
   opened.problem = problem_of(opened, checked);
@@ -191,16 +214,20 @@ OpenLibrary& open_checked(const ElfFile& file, const PluginFile& checked) {
 }  // namespace
 
 const LoadedPlugin& PluginLoader::load(const std::filesystem::path& path) {
-  const ElfFile file(path);
-  const PluginFile checked = inspect_plugin(file);
+  // What is pinned by its hash may belong to somebody who changes it between the check and dlopen.
+  const bool is_pinned = policy_.trust == Trust::kLocked;
+  auto file = std::make_unique<const ElfFile>(
+      path, is_pinned ? ElfFile::Content::kSealedCopy : ElfFile::Content::kFile);
+  const PluginFile checked = inspect_plugin(*file, policy_);
   if (!checked.usable()) throw Error(ErrorKind::kPlugin, checked.problem);
 
-  const OpenLibrary& library = open_checked(file, checked);
+  const OpenLibrary& library = open_checked(std::move(file), checked, policy_);
   if (!library.problem.empty()) throw Error(ErrorKind::kPlugin, library.problem);
   if (std::find(loaded_.begin(), loaded_.end(), &library.plugin) != loaded_.end()) {
     return library.plugin;
   }
   publish(library.announcements, library.plugin.manifest, library.plugin.path.string(), registry_);
+  library.known->is_registered = true;
   loaded_.push_back(&library.plugin);
   return library.plugin;
 }

@@ -2,6 +2,7 @@
 #include "host/plugin/manifest.h"
 
 #include "host/config/toml.h"
+#include "host/plugin/config_spec.h"
 #include "host/plugin/table_reader.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
@@ -32,8 +33,8 @@ bool is_version(std::string_view text) {
 
 // `defaults`: the key of the table with them. `more`: the other keys that may be there.
 ConfigurableManifest parse_configurable(const TableReader& reader, const std::string& defaults,
-                                        const std::vector<std::string>& more = {}) {
-  std::vector<std::string> known = {"description", defaults};
+                                        SpecOf of, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> known = {"description", defaults, kSpecKey};
   known.insert(known.end(), more.begin(), more.end());
   reader.allow_only(known);
   ConfigurableManifest entry;
@@ -42,6 +43,7 @@ ConfigurableManifest parse_configurable(const TableReader& reader, const std::st
     (void)reader.table(defaults);  // checks that it is one
     entry.config = *config;
   }
+  entry.params = parse_config_spec(reader, defaults, entry.config, of);
   if (reader.find("hugging_face") != nullptr) {
     entry.hugging_face = parse_hugging_face(reader.table("hugging_face"), entry.config);
   }
@@ -50,14 +52,14 @@ ConfigurableManifest parse_configurable(const TableReader& reader, const std::st
 
 // [models] or [datasets], if it is there; `more` is what else one may have.
 ConfigurableManifests parse_configurables(const TableReader& root, const std::string& table,
-                                          std::string_view what,
+                                          std::string_view what, SpecOf of,
                                           const std::vector<std::string>& more = {}) {
   ConfigurableManifests all;
   if (root.find(table) == nullptr) return all;
   const TableReader reader = root.table(table);
   for (const auto& [key, value] : reader.entries()) {
     reader.require_key(key, what);
-    all.emplace(key, parse_configurable(reader.table(key), "config", more));
+    all.emplace(key, parse_configurable(reader.table(key), "config", of, more));
   }
   return all;
 }
@@ -79,7 +81,7 @@ ConfigurableManifests parse_components(const TableReader& reader, const std::str
   ConfigurableManifests all;
   for (const auto& [key, value] : reader.entries()) {
     reader.require_key(key, concat("the ", kind, " key"));
-    all.emplace(key, parse_configurable(reader.table(key), "params"));
+    all.emplace(key, parse_configurable(reader.table(key), "params", SpecOf::kComponent));
   }
   return all;
 }
@@ -98,7 +100,7 @@ void parse_provides(const TableReader& reader, PluginManifest& manifest) {
   }
 }
 
-Value parse_text(std::string_view text, const std::string& source) {
+Value parse_manifest_toml(std::string_view text, const std::string& source) {
   if (text.size() > kMaxManifestSize) {
     throw Error(ErrorKind::kPlugin, printable(source), " is ", text.size(), " bytes; at most ",
                 kMaxManifestSize, " are allowed");
@@ -133,15 +135,11 @@ std::vector<std::string> PluginManifest::keys(std::string_view kind) const {
 }
 
 ComponentSpec component_spec(const ConfigurableManifest& manifest) {
-  ComponentSpec spec{manifest.description};
-  for (const auto& [key, value] : manifest.config.as_table()) {
-    spec.params.push_back({.name = key, .fallback = value, .meaning = ""});
-  }
-  return spec;
+  return {manifest.description, top_specs(manifest.params)};
 }
 
 PluginManifest parse_manifest(std::string_view text, const std::string& source) {
-  const Value root = parse_text(text, source);
+  const Value root = parse_manifest_toml(text, source);
   const TableReader reader(root, "", source);
   reader.allow_only(
       {"name", "version", "license", "description", "authors", "models", "datasets", "provides"});
@@ -156,8 +154,9 @@ PluginManifest parse_manifest(std::string_view text, const std::string& source) 
   manifest.license = reader.text("license");
   manifest.description = reader.text("description");
   manifest.authors = reader.texts("authors");
-  manifest.models = parse_configurables(reader, "models", "the model key", {"hugging_face"});
-  manifest.datasets = parse_configurables(reader, "datasets", "the data set key");
+  manifest.models =
+      parse_configurables(reader, "models", "the model key", SpecOf::kModel, {"hugging_face"});
+  manifest.datasets = parse_configurables(reader, "datasets", "the data set key", SpecOf::kDataset);
   if (reader.find("provides") != nullptr) parse_provides(reader.table("provides"), manifest);
   if (manifest.models.empty() && manifest.datasets.empty() && manifest.provides.empty()) {
     reader.fail(

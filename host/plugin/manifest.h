@@ -3,6 +3,7 @@
 // Plain data; owns everything. Thread-safe.
 #pragma once
 
+#include "host/config/config_params.h"
 #include "host/plugin/hugging_face.h"
 #include "pergola/component.h"
 #include "pergola/value.h"
@@ -27,6 +28,7 @@ struct ConfigurableManifest {
   // The defaults of model_config.<model> or dataset_config.<dataset>, or of a component's params: a
   // table, each value with its origin.
   Value config = Value(Value::Table{});
+  ConfigParams params;  // the same keys, and those without a default: what they mean and may be
   std::optional<HuggingFaceFormat> hugging_face;  // of a model
 };
 using ConfigurableManifests = std::map<std::string, ConfigurableManifest, std::less<>>;  // by key
@@ -53,8 +55,8 @@ struct PluginManifest {
 [[nodiscard]] ComponentSpec component_spec(const ConfigurableManifest& manifest);
 
 // Parses a plugin.toml. `source` names it in messages and in the origins of the defaults.
-// Throws Error{kPlugin}, with the place, for broken TOML, unknown, missing or ill-formed keys, and
-// a manifest that offers nothing.
+// Throws Error{kPlugin}, with the place, for broken TOML, unknown, missing or ill-formed keys, a
+// `spec` as parse_config_spec does, and a manifest that offers nothing.
 [[nodiscard]] PluginManifest parse_manifest(std::string_view text, const std::string& source);
 
 }  // namespace pergola::host

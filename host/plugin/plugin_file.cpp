@@ -46,21 +46,23 @@ void attempt(PluginFile& plugin, Step step) {
 
 }  // namespace
 
-PluginFile inspect_plugin(const ElfFile& file) {
+PluginFile inspect_plugin(const ElfFile& file, const TrustPolicy& policy) {
   PluginFile plugin;
   plugin.path = file.path();
   plugin.identity = file.identity();
   // The fingerprint first: the manifest of another build may have another form.
   attempt(plugin, [&] { read_fingerprint(file, plugin); });
   attempt(plugin, [&] { read_manifest(file, plugin); });
+  if (plugin.usable()) attempt(plugin, [&] { plugin.symbols = read_symbols(file); });
+  if (plugin.usable()) plugin.problem = distrust(file, plugin.manifest->name, policy);
   return plugin;
 }
 
-PluginFile inspect_plugin(const std::filesystem::path& path) {
+PluginFile inspect_plugin(const std::filesystem::path& path, const TrustPolicy& policy) {
   PluginFile plugin;
   plugin.path = path;
   plugin.identity = identify(path);
-  attempt(plugin, [&] { plugin = inspect_plugin(ElfFile(path)); });
+  attempt(plugin, [&] { plugin = inspect_plugin(ElfFile(path), policy); });
   return plugin;
 }
 

@@ -70,7 +70,7 @@ void publish(const Announcements& announcements, const PluginManifest& manifest,
     const auto kind = all.find(kind_name(node->kind));
     if (kind == all.end()) continue;
     const ConfigurableManifest& entry = kind->second.at(node->key);
-    if (entry.config.as_table().empty()) continue;
+    if (entry.params.empty()) continue;
     specs.emplace(std::pair(node->kind, std::string(node->key)), component_spec(entry));
   }
   registry.publish(nodes, library, specs);

@@ -34,6 +34,10 @@ class TableReader {
   [[nodiscard]] TableReader table(const std::string& key) const;
   [[nodiscard]] const Value::Table& entries() const { return *table_; }
 
+  // How messages name this table, and the dotted path of a key of it.
+  [[nodiscard]] std::string name() const;
+  [[nodiscard]] std::string path_of(const std::string& key) const;
+
   // Throws unless `text` is a key: [a-z][a-z0-9_]*.
   void require_key(const std::string& text, std::string_view what) const;
 
@@ -44,8 +48,6 @@ class TableReader {
  private:
   [[noreturn]] void fail_at(const Value& value, const std::string& problem) const;
   [[nodiscard]] std::string text_of(const Value& value, const std::string& path) const;
-  [[nodiscard]] std::string name() const;
-  [[nodiscard]] std::string path_of(const std::string& key) const;
 
   const Value::Table* table_ = nullptr;
   std::string path_;

@@ -2,9 +2,11 @@
 #include "host/run/plugins.h"
 
 #include "host/config/merge.h"
+#include "host/data/dataset_params.h"
 #include "host/data/defaults.h"
 #include "host/plugin/search_path.h"
 #include "host/run/checkpoints.h"
+#include "pergola/error.h"
 #include "pergola/suggest.h"
 
 #include <iterator>
@@ -14,12 +16,19 @@
 namespace pergola::host {
 namespace {
 
+TrustPolicy policy_of(const ConfigDraft& draft) {
+  TrustPolicy policy;
+  if (draft.plugin_trust() == "any") policy.trust = Trust::kAny;
+  if (draft.plugin_trust() == "locked") policy = locked_policy(draft.plugin_lock());
+  return policy;
+}
+
 PluginCatalog scan(const std::vector<std::string>& options,
-                   const std::vector<std::filesystem::path>& config_path) {
+                   const std::vector<std::filesystem::path>& config_path, TrustPolicy policy) {
   SearchPathSources sources;
   sources.options = options;
   for (const std::filesystem::path& path : config_path) sources.config.push_back(path.string());
-  return PluginCatalog(plugin_search_path(sources));
+  return PluginCatalog(plugin_search_path(sources), std::move(policy));
 }
 
 // The plugin with that model or data set; null when no plugin has it.
@@ -40,21 +49,25 @@ std::vector<std::string> known_datasets(const PluginCatalog& catalog) {
   return all;
 }
 
+KnownTable known_of(const PluginFile& file, const ConfigurableManifest& entry) {
+  return {entry.config, entry.params, concat("`pergola plugins inspect ", file.path.string(), "`")};
+}
+
 DefaultsProvider defaults_of(const PluginCatalog& catalog) {
   DefaultsProvider provider;
-  provider.model_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
+  provider.model_defaults = [&catalog](const std::string& name) -> std::optional<KnownTable> {
     const PluginFile* file = find_plugin(catalog, "model", name, catalog.keys("model"));
     if (file == nullptr) return std::nullopt;
-    return file->manifest->models.at(name).config;
+    return known_of(*file, file->manifest->models.at(name));
   };
-  provider.dataset_defaults = [&catalog](const std::string& name) -> std::optional<Value> {
+  provider.dataset_defaults = [&catalog](const std::string& name) -> std::optional<KnownTable> {
     if (std::optional<Value> defaults = host_dataset_defaults(name)) {
       set_origins(*defaults, name);
-      return defaults;
+      return KnownTable(std::move(*defaults), host_dataset_params(name), "`pergola list datasets`");
     }
     const PluginFile* file = find_plugin(catalog, "dataset", name, known_datasets(catalog));
     if (file == nullptr) return std::nullopt;
-    return file->manifest->datasets.at(name).config;
+    return known_of(*file, file->manifest->datasets.at(name));
   };
   provider.model_hint = [&catalog](const std::string& name) {
     return catalog.hint(name, catalog.keys("model"));
@@ -70,7 +83,7 @@ DefaultsProvider defaults_of(const PluginCatalog& catalog) {
 ConfigAndPlugins load_config(const std::filesystem::path& file, std::vector<Override> overrides,
                              const std::vector<std::string>& options) {
   const ConfigDraft draft(file, std::move(overrides), read_saved_model);
-  PluginCatalog catalog = scan(options, draft.plugin_path());
+  PluginCatalog catalog = scan(options, draft.plugin_path(), policy_of(draft));
   ResolvedConfig config = draft.resolve(defaults_of(catalog));
   return {std::move(catalog), std::move(config)};
 }
@@ -78,17 +91,25 @@ ConfigAndPlugins load_config(const std::filesystem::path& file, std::vector<Over
 ConfigAndPlugins load_saved_config(Value config_of_run, const std::string& source,
                                    std::vector<Override> overrides,
                                    const std::vector<std::string>& options) {
+  // Whom this user trusts is not for who made a checkpoint to say.
+  if (config_of_run.find("plugins") != nullptr) {
+    config_of_run["plugins"].as_table().erase("trust");
+    config_of_run["plugins"].as_table().erase("lock_file");
+    config_of_run["plugins"].as_table().erase("probe");
+  }
   const ConfigDraft draft(std::move(config_of_run), source, std::move(overrides));
   std::vector<std::filesystem::path> path = draft.plugin_path();
   std::erase_if(path, [](const std::filesystem::path& folder) {
     std::error_code error;
     return !std::filesystem::exists(folder, error);
   });
-  PluginCatalog catalog = scan(options, path);
+  PluginCatalog catalog = scan(options, path, policy_of(draft));
   ResolvedConfig config = draft.resolve(defaults_of(catalog));
   return {std::move(catalog), std::move(config)};
 }
 
-PluginCatalog scan_plugins(const std::vector<std::string>& options) { return scan(options, {}); }
+PluginCatalog scan_plugins(const std::vector<std::string>& options, TrustPolicy policy) {
+  return scan(options, {}, std::move(policy));
+}
 
 }  // namespace pergola::host

@@ -24,12 +24,14 @@ struct ConfigAndPlugins {
                                            const std::vector<std::string>& options);
 
 // The same of a config that was resolved and saved by a run, perhaps elsewhere: folders of its
-// plugins.path that are not here are passed over. `source` names it in messages.
+// plugins.path that are not here are passed over, and so is whom it trusted. `source` names it in
+// messages.
 [[nodiscard]] ConfigAndPlugins load_saved_config(Value config_of_run, const std::string& source,
                                                  std::vector<Override> overrides,
                                                  const std::vector<std::string>& options);
 
 // The catalog of the plugin folders, for commands without a config.
-[[nodiscard]] PluginCatalog scan_plugins(const std::vector<std::string>& options);
+[[nodiscard]] PluginCatalog scan_plugins(const std::vector<std::string>& options,
+                                         TrustPolicy policy = {});
 
 }  // namespace pergola::host

@@ -100,20 +100,6 @@ void add_other_datasets(const Value& state, const Value& data, const Config& roo
   }
 }
 
-void warn_of_other_plugin(const Value& state, const Value& now) {
-  const auto described = [](const Value& identity) {
-    const Value* const name = identity.find("plugin.name");
-    const Value* const version = identity.find("plugin.version");
-    if (name == nullptr || version == nullptr) return std::string();
-    return name->as_string() + " " + version->as_string();
-  };
-  const std::string saved = described(state);
-  const std::string found = described(now);
-  if (saved.empty() || saved == found) return;
-  log::warning("[plugin] the checkpoint is of plugin ", saved, ", and this is ", found,
-               "; if the answers are not as expected, use the one that it was trained with");
-}
-
 // The answers in the order of their scores, each a table, at most `top`.
 Value::Array top_answers(const at::Tensor& scores_A, const at::Tensor& probability_A,
                          const Value* words, std::int64_t top) {
@@ -146,7 +132,6 @@ Value predict_sample(const SampleRequest& request) {
 
   Session session(config, loaded.catalog);
   session.check_identity(content.state);
-  warn_of_other_plugin(content.state, session.identity(""));
   for (const std::string& dataset : config.datasets) {
     session.restore_dataset(dataset, *data_of(data, content.state, dataset));
   }

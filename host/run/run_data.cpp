@@ -14,12 +14,12 @@
 namespace pergola::host {
 namespace {
 
-std::string hook_of(const char* hook, const std::string& dataset) {
-  return concat(hook, " of data set '", dataset, "'");
+Hook hook_of_dataset(const char* hook, const std::string& dataset) {
+  return {hook, "dataset", dataset};
 }
 
 std::int64_t size_of(const Dataset& data, const std::string& dataset) {
-  return guarded(hook_of("size()", dataset), [&] { return data.size(); });
+  return guarded(hook_of_dataset("size()", dataset), [&] { return data.size(); });
 }
 
 void take_larger(Value& fact, const Value& other) {
@@ -38,8 +38,9 @@ std::unique_ptr<Dataset> RunData::make(const std::string& dataset, const std::st
                                        const Value* state) const {
   const DatasetOptions options{
       dataset, split, config_.dataset_configs.at(dataset), config_.env.data_dir, registry_, state};
-  return guarded(hook_of("the constructor", dataset) + " or of its processors",
-                 [&] { return registry_.make_dataset(options, "dataset"); });
+  Hook hook = hook_of_dataset("the constructor", dataset);
+  hook.tail = " or of its processors";
+  return guarded(hook, [&] { return registry_.make_dataset(options, "dataset"); });
 }
 
 const Dataset& RunData::split(const std::string& dataset, const std::string& split) {
@@ -78,9 +79,10 @@ Value RunData::num_samples(const std::string& split) {
 
 Value RunData::state_of(const std::string& dataset, const std::string& split) {
   const Dataset& data = this->split(dataset, split);
-  Value state = guarded(hook_of("state_dict()", dataset), [&] { return data.state_dict(); });
+  Value state =
+      guarded(hook_of_dataset("state_dict()", dataset), [&] { return data.state_dict(); });
   if (state.is_null() || state.is_table()) return state;
-  throw Error(ErrorKind::kPlugin, hook_of("state_dict()", dataset), " is ", state.type_name(),
+  throw Error(ErrorKind::kPlugin, "state_dict() of data set '", dataset, "' is ", state.type_name(),
               "; expected a table, or null");
 }
 
@@ -122,9 +124,9 @@ std::map<std::string, Value> RunData::facts(const std::string& split) {
   std::map<std::string, Value> facts;
   for (const std::string& dataset : config_.datasets) {
     const Dataset& data = this->split(dataset, split);
-    Value known = guarded(hook_of("facts()", dataset), [&] { return data.facts(); });
+    Value known = guarded(hook_of_dataset("facts()", dataset), [&] { return data.facts(); });
     if (!known.is_table()) {
-      throw Error(ErrorKind::kPlugin, hook_of("facts()", dataset), " is ", known.type_name(),
+      throw Error(ErrorKind::kPlugin, "facts() of data set '", dataset, "' is ", known.type_name(),
                   "; expected a table, such as {num_final_outputs = 2}");
     }
     facts.emplace(dataset, std::move(known));

@@ -53,63 +53,13 @@ StateDict read_own_weights(const std::string& path) {
   return state;
 }
 
-// A key that the config names, and where.
-struct Wanted {
-  Kind kind;
-  std::string key;
-  std::string where;
-};
-
-void add(Kind kind, const std::vector<TypedConfig>& list, std::vector<Wanted>& wanted) {
-  for (const TypedConfig& entry : list) wanted.push_back({kind, entry.type, entry.where});
-}
-
-// Losses, and those that a `multi` is made of.
-void add_losses(const std::vector<TypedConfig>& list, std::vector<Wanted>& wanted) {
-  add(Kind::kLoss, list, wanted);
-  for (const TypedConfig& entry : list) {
-    if (entry.type == "multi") add_losses(entry.params.typed_list("params"), wanted);
-  }
-}
-
-std::vector<Wanted> wanted_keys(const RunConfig& config) {
-  std::vector<Wanted> wanted = {{Kind::kModel, config.model, "model"}};
-  for (const std::string& dataset : config.datasets) {
-    wanted.push_back({Kind::kDataset, dataset, "dataset"});
-  }
-  add_losses(config.model_config.typed_list("losses"), wanted);
-  for (const std::string& dataset : config.datasets) {
-    const Config processors = config.dataset_configs.at(dataset).table("processors");
-    for (const auto& [name, value] : processors.value().as_table()) {
-      const TypedConfig processor = processors.typed(name);
-      wanted.push_back({Kind::kProcessor, processor.type, processor.where});
-    }
-  }
-  add(Kind::kMetric, config.evaluation.metrics, wanted);
-  add(Kind::kCallback, config.training.callbacks, wanted);
-  for (const TypedConfig& callback : config.training.callbacks) {
-    callback.options.allow_only({"type", "params"});
-  }
-  if (config.optimizer)
-    wanted.push_back({Kind::kOptimizer, config.optimizer->type, "optimizer.type"});
-  if (config.scheduler)
-    wanted.push_back({Kind::kScheduler, config.scheduler->type, "scheduler.type"});
-  return wanted;
-}
-
-// A key that neither the host nor a plugin has. The suggestions are those of plugins that were not
-// loaded too.
-[[noreturn]] void refuse(const Wanted& wanted, const Registry& registry,
-                         const PluginCatalog& catalog) {
-  const std::string kind = kind_name(wanted.kind);
-  std::vector<std::string> known = registry.keys(wanted.kind);
-  const std::vector<std::string> offered = catalog.keys(kind);
-  known.insert(known.end(), offered.begin(), offered.end());
-  std::sort(known.begin(), known.end());
-  known.erase(std::unique(known.begin(), known.end()), known.end());
-  throw Error(ErrorKind::kConfig, wanted.where, ": ", kind, " '", wanted.key, "' is not registered",
-              did_you_mean(wanted.key, known), "; `pergola list ", kind,
-              wanted.kind == Kind::kLoss ? "es" : "s", "` shows all");
+// The part of a version within which weights are the same unless the model says otherwise, as
+// semantic versioning has it: "2" of 2.1.0, "0.3" of 0.3.1.
+std::string series_of(const std::string& version) {
+  const std::size_t first = version.find('.');
+  if (version.substr(0, first) != "0" || first == std::string::npos)
+    return version.substr(0, first);
+  return version.substr(0, version.find('.', first + 1));
 }
 
 }  // namespace
@@ -121,20 +71,27 @@ void publish_builtins(Registry& registry) {
 
 Session::Session(RunConfig config, const PluginCatalog& catalog)
     : config_(std::move(config)),
+      unfit_(try_wanted_plugins(config_, catalog)),
       device_(prepare_device(config_.training)),
-      loader_(registry_),
+      loader_(registry_, catalog.policy()),
       data_(config_, registry_) {
   publish_builtins(registry_);
   load_plugins(catalog);
   set_weight_reader(read_own_weights);
 }
 
+void Session::load(const PluginFile& file) {
+  const auto unfit = unfit_.find(file.path);
+  if (unfit != unfit_.end()) throw Error(ErrorKind::kPlugin, unfit->second);
+  loader_.load(file.path);
+}
+
 // Only the plugins that the config needs. Every key is looked up here, before any data is read.
 void Session::load_plugins(const PluginCatalog& catalog) {
-  for (const Wanted& wanted : wanted_keys(config_)) {
+  for (const WantedKey& wanted : wanted_keys(config_)) {
     if (!registry_.has(wanted.kind, wanted.key)) {
       const PluginFile* file = catalog.find(kind_name(wanted.kind), wanted.key);
-      if (file != nullptr) loader_.load(file->path);
+      if (file != nullptr) load(*file);
     }
     if (!registry_.has(wanted.kind, wanted.key)) refuse(wanted, registry_, catalog);
   }
@@ -156,17 +113,48 @@ void Session::build_model(const std::string& split, std::int64_t seed) {
   at::manual_seed(static_cast<std::uint64_t>(seed));
   if (config_.run_type.train) data_.warn_of_other_words(split);
   model_ = host::build_model(registry_, config_.model, config_.model_config, facts);
-  guarded("moving model '" + config_.model + "' to the device", [&] { model_->to(device_); });
+  guarded(Hook{"to(device)", "model", config_.model}, [&] { model_->to(device_); });
 }
 
-void Session::load_weights(const CheckpointContent& content, const std::filesystem::path& folder) {
+void Session::migrate(CheckpointContent& content) const {
+  const LoadedPlugin* plugin = model_plugin();
+  const Value* name = content.state.find("plugin.name");
+  const Value* version = content.state.find("plugin.version");
+  if (plugin == nullptr || name == nullptr || version == nullptr || !version->is_string()) return;
+  const PluginManifest& manifest = plugin->manifest;
+  const std::string from = version->as_string();
+  if (*name != Value(manifest.name)) {
+    log::warning("[checkpoint] saved by plugin ", to_string(*name), ", loaded by plugin '",
+                 manifest.name,
+                 "', which has a model of the same name; if the answers are not as "
+                 "expected, use the one that it was trained with");
+    return;
+  }
+  if (from == manifest.version) return;
+  Value extras{Value::Table{}};
+  if (const Value* saved = content.state.find("extras")) extras = *saved;
+  const bool is_known = guarded(Hook{"migrate_state()", "model", config_.model},
+                                [&] { return model_->migrate_state(from, content.model, extras); });
+  if (!is_known && series_of(from) != series_of(manifest.version)) {
+    throw Error(ErrorKind::kCheckpoint, "the checkpoint was saved by ", from, " of plugin '",
+                manifest.name, "', this is ", manifest.version, ", and migrate_state() of model '",
+                config_.model, "' does not know that version; use the plugin's version ", from,
+                ", or begin with the weights that fit: checkpoint.pretrained");
+  }
+  content.state["extras"] = std::move(extras);
+  log::info("[checkpoint] saved by ", from, " of plugin '", manifest.name, "', loaded by ",
+            manifest.version, is_known ? ", whose migrate_state() brought it over" : "");
+}
+
+void Session::load_weights(CheckpointContent content, const std::filesystem::path& folder) {
   check_identity(content.state);
   weights_ = folder;
-  guarded("load_state_dict() of model '" + config_.model + "'",
-          [&] { model_->load_state_dict(content.model, Strict::kYes); });
+  migrate(content);
+  guarded(Hook{"load_state_dict()", "model", config_.model},
+          [&] { model_->load_state_dict(std::move(content.model), Strict::kYes); });
   const Value* extras = content.state.find("extras");
   if (extras == nullptr) return;
-  guarded("on_load_checkpoint() of model '" + config_.model + "'",
+  guarded(Hook{"on_load_checkpoint()", "model", config_.model},
           [&] { model_->on_load_checkpoint(*extras); });
 }
 
@@ -174,13 +162,12 @@ void Session::load_pretrained() {
   const CheckpointConfig& checkpoint = config_.checkpoint;
   if (!checkpoint.pretrained) return;
   const std::filesystem::path weights = checkpoint_at(*checkpoint.pretrained);
-  const PretrainedReport report =
-      guarded("loading weights into model '" + config_.model + "'", [&] {
-        return host::load_pretrained(
-            *model_, weights,
-            {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions,
-             checkpoint.bypass_shape_mismatch, hugging_face_});
-      });
+  const PretrainedReport report = guarded(Hook{"loading the weights", "model", config_.model}, [&] {
+    return host::load_pretrained(
+        *model_, weights,
+        {checkpoint.pretrained_state_mapping, checkpoint.pretrained_resize_positions,
+         checkpoint.bypass_shape_mismatch, hugging_face_});
+  });
   log::info("[pretrained] ", weights.string(), ": ", report.summary());
   if (!report.missing.empty()) {
     log::warning(
@@ -241,7 +228,8 @@ Value Session::plugin_identity() const {
     plugin["name"] = loaded->manifest.name;
     plugin["version"] = loaded->manifest.version;
     plugin["file"] = loaded->path.string();
-    plugin["sha256"] = sha256_file(loaded->path, ErrorKind::kPlugin);
+    plugin["sha256"] = loaded->sha256;
+    for (const auto& [field, value] : host_fingerprint()) plugin["fingerprint"][field] = value;
   }
   return plugin;
 }

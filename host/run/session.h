@@ -9,6 +9,7 @@
 #include "host/plugin/catalog.h"
 #include "host/plugin/library.h"
 #include "host/run/run_data.h"
+#include "host/run/wanted_plugins.h"
 #include "host/train/evaluation.h"
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
@@ -31,7 +32,7 @@ void publish_builtins(Registry& registry);
 
 class Session {
  public:
-  // Chooses the device and loads the plugins that the config needs. Throws Error.
+  // Tries the plugins that the config needs, chooses the device, and loads them. Throws Error.
   Session(RunConfig config, const PluginCatalog& catalog);
 
   // Seeds all generators, then builds the model on the device, with its losses and with what the
@@ -39,9 +40,14 @@ class Session {
   // two of them have differently.
   void build_model(const std::string& split, std::int64_t seed);
 
-  // Loads the weights of the checkpoint in `folder`. Throws Error{kCheckpoint} when it is of
-  // another model.
-  void load_weights(const CheckpointContent& content, const std::filesystem::path& folder);
+  // Brings a checkpoint of another version of the model's plugin over to this one, with a line in
+  // the log; nothing where the versions are the same. Throws Error{kCheckpoint} where the model
+  // does not know that version and its weights cannot be the same (BaseModel::migrate_state).
+  void migrate(CheckpointContent& content) const;
+
+  // Loads the weights of the checkpoint in `folder`, of any version of the plugin that migrate()
+  // takes. Throws Error{kCheckpoint} when it is of another model.
+  void load_weights(CheckpointContent content, const std::filesystem::path& folder);
 
   // Loads the weights of checkpoint.pretrained, if it is set; says in the log what of them fits.
   // Throws Error{kCheckpoint}.
@@ -121,6 +127,7 @@ class Session {
 
  private:
   void load_plugins(const PluginCatalog& catalog);
+  void load(const PluginFile& file);
   [[nodiscard]] PinMemory pin_memory() const;
   void warn_of_words(const std::filesystem::path& weights);
   [[nodiscard]] std::vector<Value> checked_rows(const std::string& split, const Report& report);
@@ -130,6 +137,7 @@ class Session {
   [[nodiscard]] Value plugin_identity() const;  // reads the whole file
 
   RunConfig config_;
+  UnfitPlugins unfit_;  // found before the first CUDA call, since CUDA does not survive a fork
   c10::Device device_;
   Registry registry_;
   PluginLoader loader_;

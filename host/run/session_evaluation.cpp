@@ -15,9 +15,7 @@
 namespace pergola::host {
 namespace {
 
-std::string dataset_hook(const char* hook, const std::string& name) {
-  return concat(hook, " of data set '", name, "'");
-}
+Hook dataset_hook(const char* hook, const std::string& name) { return {hook, "dataset", name}; }
 
 }  // namespace
 
@@ -97,7 +95,7 @@ std::vector<Value> Session::rows_of(const std::string& split, const Report& repo
   const Dataset& data = data_.evaluated(name, split);
   std::vector<Value> rows = guarded(dataset_hook("format_for_prediction()", name),
                                     [&] { return data.format_for_prediction(report); });
-  return guarded("format_for_prediction() of model '" + config_.model + "'",
+  return guarded(Hook{"format_for_prediction()", "model", config_.model},
                  [&] { return model_->format_for_prediction(std::move(rows), report); });
 }
 

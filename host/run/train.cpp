@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "host/checkpoint/names.h"
 #include "host/device/device.h"
 #include "host/model/summary.h"
 #include "host/run/commands.h"
@@ -9,6 +10,7 @@
 #include "host/run/run_checks.h"
 #include "host/run/run_summary.h"
 #include "host/run/training.h"
+#include "host/support/crash_report.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "host/support/log.h"
@@ -74,7 +76,7 @@ class TrainCommand {
     const CheckpointStore store(
         folder_.path(), Retention{config_.checkpoint.max_to_keep, config_.checkpoint.keep_every});
     const bool resume = existing() == ExistingRun::kResume;
-    const std::optional<ResumePoint> begun = find_beginning(config_.checkpoint, store, resume);
+    std::optional<ResumePoint> begun = find_beginning(config_.checkpoint, store, resume);
     // With --overwrite, a checkpoint of the run that is there is one like any other.
     const bool is_own =
         resume && begun && begun->folder.parent_path() == store.last().parent_path();
@@ -112,6 +114,8 @@ class TrainCommand {
     write_file_atomic(folder_.config(), request_.config.to_file(Origins::kShow));
     began_ = true;
     write_summary("running", "");
+    // The folder of a rehearsal is nothing to go on from.
+    if (config_.training.fast_dev_run == 0) set_crash_checkpoint(store.last(), kManifestFile);
   }
 
   // From here on a later start finds what this one began with, whatever happens to it: what is
@@ -167,7 +171,8 @@ class TrainCommand {
     checkpoint.pretrained = std::exchange(checkpoint.resume_file, std::nullopt);
   }
 
-  void restore(const ResumePoint& begun) {
+  void restore(ResumePoint& begun) {
+    session_->migrate(begun.content);
     const ResetConfig& reset = config_.checkpoint.reset;
     const RestoreReport report = trainer().restore(begun.content, reset);
     const TrainerState& state = trainer().state();

@@ -74,6 +74,7 @@ TrainerOptions Training::options() const {
   const bool skips_nan =
       training.nan_guard.enabled && training.nan_guard.action == GuardAction::kSkip;
   options.measure_grad_norm = training.spike_guard.enabled || skips_nan;
+  if (session_.config().optimizer) options.optimizer = session_.config().optimizer->type;
   if (session_.config().scheduler) options.scheduler = session_.config().scheduler->type;
   options.criteria = training.monitor.criteria;
   options.exit_on_nan_losses = training.nan_guard.enabled;
@@ -159,7 +160,7 @@ void Training::add_callbacks(const Outputs& outputs) {
   const Registry& registry = session_.registry();
   for (const TypedConfig& callback : config().callbacks) {
     trainer_->add_callback(callback.type,
-                           guarded("the constructor of callback '" + callback.type + "'",
+                           guarded(Hook{"the constructor", "callback", callback.type},
                                    [&] { return registry.make_callback(callback); }));
   }
   if (freeze_schedule_) add<UnfreezeCallback>("unfreeze", std::move(*freeze_schedule_));

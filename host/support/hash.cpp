@@ -49,20 +49,26 @@ class Sha256 {
 };
 
 template <class Hash>
-std::string hash_file(const std::filesystem::path& path, ErrorKind kind) {
+std::string hash_open_file(int fd, const std::filesystem::path& path, ErrorKind kind) {
   constexpr std::size_t kPiece = std::size_t{1} << 20;
-  const UniqueFd fd = open_file(path, kind);
   std::vector<char> buffer(kPiece);
   Hash hash;
-  while (true) {
-    const ssize_t count = ::read(fd.get(), buffer.data(), buffer.size());
+  for (off_t offset = 0;;) {
+    const ssize_t count = ::pread(fd, buffer.data(), buffer.size(), offset);
     if (count == 0) return hash.digest();
     if (count > 0) {
       hash.update(buffer.data(), static_cast<std::size_t>(count));
+      offset += count;
     } else if (errno != EINTR) {
       throw file_error(kind, "read", path, errno);
     }
   }
+}
+
+template <class Hash>
+std::string hash_file(const std::filesystem::path& path, ErrorKind kind) {
+  const UniqueFd fd = open_file(path, kind);
+  return hash_open_file<Hash>(fd.get(), path, kind);
 }
 
 XXH3_state_t* as_state(void* state) { return static_cast<XXH3_state_t*>(state); }
@@ -77,6 +83,10 @@ std::string sha256(std::string_view content) {
 
 std::string sha256_file(const std::filesystem::path& path, ErrorKind kind) {
   return hash_file<Sha256>(path, kind);
+}
+
+std::string sha256_open_file(int fd, const std::filesystem::path& path, ErrorKind kind) {
+  return hash_open_file<Sha256>(fd, path, kind);
 }
 
 std::string xxh3_file(const std::filesystem::path& path, ErrorKind kind) {

@@ -17,6 +17,9 @@ namespace pergola::host {
 
 // Of a file's content, read in pieces. Throws Error of that kind when it cannot be read.
 [[nodiscard]] std::string sha256_file(const std::filesystem::path& path, ErrorKind kind);
+// Of an open file, from its beginning; where it is read from next stays. `path` is for the message.
+[[nodiscard]] std::string sha256_open_file(int fd, const std::filesystem::path& path,
+                                           ErrorKind kind);
 [[nodiscard]] std::string xxh3_file(const std::filesystem::path& path, ErrorKind kind);
 
 // XXH3-128 of a stream: the digits that `xxhsum -H2` prints.

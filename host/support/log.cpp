@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/support/log.h"
 
+#include "host/support/crash_report.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "host/support/printable.h"
@@ -139,6 +140,7 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
     errors_only_ = false;
     use_colours(LogColours::kYes);
     status_.clear();
+    set_crash_log(-1);
     files_.clear();
   }
 
@@ -154,6 +156,7 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
 
   void add_file(const std::filesystem::path& path, UniqueFd fd, LogFileFormat format) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (format == LogFileFormat::kText) set_crash_log(fd.get());
     files_.push_back(File{path, std::move(fd), format});
   }
 
@@ -208,6 +211,7 @@ class Sink final : public spdlog::sinks::base_sink<std::mutex> {
                                    : std::string(text.data(), text.size());
       if (!file.fd || write_quietly(file.fd.get(), line)) continue;
       const std::string reason = describe_errno(errno);
+      set_crash_log(-1);
       file.fd.reset();
       write_quietly(STDERR_FILENO, concat("warning: [log] cannot write ", file.path.string(), ": ",
                                           reason, "; the log goes on here only\n"));

@@ -29,20 +29,28 @@ void CallbackList::add(std::string key, std::unique_ptr<Callback> callback) {
 }
 
 void CallbackList::on_exception(TrainerState& state, const std::string& message) noexcept {
-  for (Entry& entry : entries_) entry.callback->on_exception(state, message);
+  for (Entry& entry : entries_) {
+    const Hook hook = hook_of("on_exception", entry.key);
+    const HookScope running(hook);
+    entry.callback->on_exception(state, message);
+  }
 }
 
 void CallbackList::teardown(TrainerState& state) noexcept {
-  for (Entry& entry : entries_) entry.callback->teardown(state);
+  for (Entry& entry : entries_) {
+    const Hook hook = hook_of("teardown", entry.key);
+    const HookScope running(hook);
+    entry.callback->teardown(state);
+  }
 }
 
 void CallbackList::save(CheckpointContent& content) const {
   Value states{Value::Table{}};
   for (const Entry& entry : entries_) {
-    guarded("state_dict() of callback '" + entry.key + "'",
+    guarded(hook_of("state_dict()", entry.key),
             [&] { states[entry.key] = entry.callback->state_dict(); });
-    const auto tensors = guarded("tensors() of callback '" + entry.key + "'",
-                                 [&] { return entry.callback->tensors(); });
+    const auto tensors =
+        guarded(hook_of("tensors()", entry.key), [&] { return entry.callback->tensors(); });
     for (const auto& [name, tensor] : tensors) {
       content.trainer.emplace_back(prefix_of(entry.key) + name, tensor);
     }
@@ -60,9 +68,9 @@ void CallbackList::restore(const CheckpointContent& content) {
   for (Entry& entry : entries_) {
     const auto found = states->as_table().find(entry.key);
     if (found == states->as_table().end()) continue;
-    guarded("load_state_dict() of callback '" + entry.key + "'",
+    guarded(hook_of("load_state_dict()", entry.key),
             [&] { entry.callback->load_state_dict(found->second); });
-    guarded("load_tensors() of callback '" + entry.key + "'",
+    guarded(hook_of("load_tensors()", entry.key),
             [&] { entry.callback->load_tensors(tensors_of(entry.key, content)); });
   }
 }

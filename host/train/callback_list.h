@@ -20,11 +20,10 @@ class CallbackList {
 
   // hook(callback) for all of them; `name` is the hook's. The first that throws ends it, with
   // Error{kPlugin} unless it is an Error already.
-  template <class Hook>
-  void call(const char* name, Hook hook) {
+  template <class Call>
+  void call(const char* name, Call hook) {
     for (Entry& entry : entries_) {
-      guarded([&] { return concat(name, " of callback '", entry.key, "'"); },
-              [&] { hook(*entry.callback); });
+      guarded(hook_of(name, entry.key), [&] { hook(*entry.callback); });
     }
   }
   // For all of them, whatever happens.
@@ -43,6 +42,9 @@ class CallbackList {
     std::string key;
     std::unique_ptr<Callback> callback;
   };
+  [[nodiscard]] static Hook hook_of(const char* name, const std::string& key) {
+    return {name, "callback", key};
+  }
   std::vector<Entry> entries_;
 };
 

@@ -73,9 +73,10 @@ void widen(at::Tensor& scores) {
 ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
   const AutocastScope autocast(input.device, input.precision);
   const bool test = input.step == Step::kTest;
-  const auto hook = [&] {
-    return concat(test ? "test_step" : "validation_step", "() at batch ", index);
-  };
+  const Hook hook{.name = test ? "test_step()" : "validation_step()",
+                  .kind = "model",
+                  .key = key_of(input.model),
+                  .batch = index};
   ModelOutput output = guarded(hook, [&] {
     return test ? input.model.test_step(batch, index) : input.model.validation_step(batch, index);
   });
@@ -100,8 +101,9 @@ TypedConfig with_facts(const TypedConfig& entry, const Registry& registry, const
   return filled;
 }
 
-std::string metric_hook(const char* hook, const std::string& key) {
-  return concat(hook, " of metric '", key, "'");
+// `type`: the metric's own name, where the user has another one for it.
+Hook metric_hook(const char* hook, const std::string& key, const std::string& type) {
+  return {.name = hook, .kind = "metric", .key = key, .type = type};
 }
 
 // Throws Error{kConfig} for a key that a metric before has.
@@ -156,7 +158,10 @@ class Pass {
     if (input_.hooks.on_batch_start) input_.hooks.on_batch_start(batch);
     const ModelOutput output = run_step(input_, batch, index);
     if (output.losses) {  // the config's are none without targets
-      guarded("the mean of the model's losses",
+      guarded(Hook{.name = "the mean of the losses",
+                   .kind = "model",
+                   .key = key_of(input_.model),
+                   .batch = index},
               [&] { losses_.add(*output.losses, batch.batch_size()); });
     }
     if (input_.hooks.on_batch_end) input_.hooks.on_batch_end(batch, output);
@@ -180,10 +185,11 @@ class Pass {
 }  // namespace
 
 std::optional<SampleList> next_batch(BatchSource& source) {
-  const auto what = [&source] {
-    return concat("get() of ", source.describe_last(), " or of its processors");
-  };
-  return guarded(what, [&source] { return source.next(); });
+  try {
+    return source.next();
+  } catch (...) {
+    throw_error_of(source.last_hook());
+  }
 }
 
 MetricConfig MetricConfig::parse(const TypedConfig& entry) {
@@ -222,14 +228,15 @@ MetricList::MetricList(const std::vector<TypedConfig>& config, const Registry& r
 void MetricList::add(const MetricConfig& config, const Registry& registry, const Value& facts,
                      std::vector<std::string> datasets) {
   const TypedConfig filled = with_facts(config.component, registry, facts);
-  entries_.push_back({config.key, std::move(datasets),
-                      guarded(metric_hook("the constructor", config.component.type),
+  const std::string& type = config.component.type;
+  entries_.push_back({config.key, type, std::move(datasets),
+                      guarded(metric_hook("the constructor", type, type),
                               [&] { return registry.make_metric(filled); })});
 }
 
 void MetricList::reset() {
   for (Entry& entry : entries_) {
-    guarded(metric_hook("reset()", entry.key), [&] { entry.metric->reset(); });
+    guarded(metric_hook("reset()", entry.key, entry.type), [&] { entry.metric->reset(); });
   }
 }
 
@@ -237,7 +244,8 @@ void MetricList::update(const SampleList& batch, const ModelOutput& output) {
   const at::NoGradGuard no_grad;
   for (Entry& entry : entries_) {
     if (!is_for(entry.datasets, batch.dataset_name())) continue;
-    guarded(metric_hook("update()", entry.key), [&] { entry.metric->update(batch, output); });
+    guarded(metric_hook("update()", entry.key, entry.type),
+            [&] { entry.metric->update(batch, output); });
   }
 }
 
@@ -247,8 +255,8 @@ Numbers MetricList::compute(const std::string& dataset_type,
   Numbers numbers;
   for (const Entry& entry : entries_) {
     if (!is_for(entry.datasets, dataset_name)) continue;
-    const std::map<std::string, double> values =
-        guarded(metric_hook("compute()", entry.key), [&] { return entry.metric->compute(); });
+    const std::map<std::string, double> values = guarded(
+        metric_hook("compute()", entry.key, entry.type), [&] { return entry.metric->compute(); });
     for (const auto& [child, value] : values) {
       numbers[prefix + entry.key + (child.empty() ? "" : "/" + child)] = value;
     }

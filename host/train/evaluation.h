@@ -65,6 +65,7 @@ class MetricList {
  private:
   struct Entry {
     std::string key;
+    std::string type;                   // the metric's own name
     std::vector<std::string> datasets;  // empty: all
     std::unique_ptr<Metric> metric;
   };

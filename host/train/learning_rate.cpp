@@ -16,12 +16,13 @@ LearningRate::LearningRate(Optimizer& optimizer, Scheduler* scheduler, std::stri
       type_(std::move(type)),
       criteria_(std::move(criteria)) {}
 
+Hook LearningRate::hook_of(std::string_view name) const { return {name, "scheduler", type_}; }
+
 void LearningRate::set(std::int64_t updates_done) {
   if (scheduler_ == nullptr) return;
   const std::int64_t update = updates_done + 1;
   const double factor =
-      guarded([&] { return concat("factor() of the scheduler at update ", update); },
-              [&] { return scheduler_->factor(updates_done); });
+      guarded(hook_of("factor()"), [&] { return scheduler_->factor(updates_done); });
   optimizer_.set_lr_factor(factor);
   for (std::size_t group = 0; group < optimizer_.groups().size(); ++group) {
     const double rate = optimizer_.lr(group);
@@ -35,17 +36,17 @@ void LearningRate::set(std::int64_t updates_done) {
 void LearningRate::observe(const Numbers& metrics) {
   const auto criterion = metrics.find(criteria_);
   if (scheduler_ == nullptr || criterion == metrics.end()) return;
-  guarded("observe() of the scheduler", [&] { scheduler_->observe(criterion->second); });
+  guarded(hook_of("observe()"), [&] { scheduler_->observe(criterion->second); });
 }
 
 Value LearningRate::state_dict() const {
   if (scheduler_ == nullptr) return Value::Table{};
-  return guarded("state_dict() of the scheduler", [&] { return scheduler_->state_dict(); });
+  return guarded(hook_of("state_dict()"), [&] { return scheduler_->state_dict(); });
 }
 
 void LearningRate::load_state_dict(const Value& state) {
   if (scheduler_ == nullptr) return;
-  guarded("load_state_dict() of the scheduler", [&] { scheduler_->load_state_dict(state); });
+  guarded(hook_of("load_state_dict()"), [&] { scheduler_->load_state_dict(state); });
 }
 
 }  // namespace pergola::host

@@ -2,12 +2,14 @@
 // The learning rate of each update, as the schedule says. Borrows its parts. Training thread.
 #pragma once
 
+#include "host/support/hook.h"
 #include "pergola/callback.h"
 #include "pergola/optimizer.h"
 #include "pergola/scheduler.h"
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pergola::host {
 
@@ -28,6 +30,8 @@ class LearningRate {
   void load_state_dict(const Value& state);
 
  private:
+  [[nodiscard]] Hook hook_of(std::string_view name) const;
+
   Optimizer& optimizer_;
   Scheduler* scheduler_;
   std::string type_;

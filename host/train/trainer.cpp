@@ -35,11 +35,19 @@ std::int64_t Trainer::updates_per_epoch() const {
   return updates_in_epoch(parts_.batches.num_batches(), options_.update_frequency);
 }
 
+Hook Trainer::hook_of_model(std::string_view name) const {
+  return {name, "model", key_of(parts_.model)};
+}
+
+Hook Trainer::hook_of_optimizer(std::string_view name) const {
+  return {name, "optimizer", options_.optimizer};
+}
+
 void Trainer::add_callback(std::string key, std::unique_ptr<Callback> callback) {
   callbacks_.add(std::move(key), std::move(callback));
 }
 
-void Trainer::call(const char* name, Hook hook) {
+void Trainer::call(const char* name, CallbackHook hook) {
   notify(name, [hook](Callback& callback, TrainerState& state) { (callback.*hook)(state); });
 }
 
@@ -51,6 +59,7 @@ void Trainer::tear_down() noexcept { callbacks_.teardown(state_); }
 
 Outcome Trainer::run() {
   PERGOLA_ASSERT(parts_.batches.num_batches() > 0);
+  const UpdateScope training;
   try {
     watch_.emplace(options_.detect_anomaly);
     if (options_.steps_may_be_skipped || scaler_) buffers_.emplace(parts_.model);
@@ -70,7 +79,10 @@ Outcome Trainer::loop() {
   evaluation_.start();
   times_.restart();
   call("on_train_start", &Callback::on_train_start);
-  if (validation_pending_) complete_update();
+  if (validation_pending_) {
+    UpdateScope::set(state_.progress.update);
+    complete_update();
+  }
   if (!finished()) stop_when_time_is_up();  // earlier processes may have used it
   while (!finished()) {
     parts_.batches.start_epoch(state_.progress.epoch, state_.progress.batch_in_epoch);
@@ -87,6 +99,7 @@ bool Trainer::finished() const { return last_update() || stop_signal() != 0; }
 
 // One update; false when the epoch is over.
 bool Trainer::run_update() {
+  UpdateScope::set(state_.progress.update + 1);
   const std::int64_t left = parts_.batches.num_batches() - state_.progress.batch_in_epoch;
   state_.skip_step = false;
   state_.grad_norm.reset();
@@ -140,9 +153,9 @@ ModelOutput Trainer::forward(const SampleList& batch) {
   const auto timed = times_.measure(Phase::kForward);
   watch_->forget();
   const AutocastScope autocast(parts_.device, options_.precision);
-  ModelOutput output =
-      guarded([&] { return concat("training_step() at update ", state_.progress.update + 1); },
-              [&] { return parts_.model.training_step(batch, state_.progress.batch_in_epoch); });
+  ModelOutput output = guarded(hook_of_model("training_step()"), [&] {
+    return parts_.model.training_step(batch, state_.progress.batch_in_epoch);
+  });
   if (!output.losses.has_value() || output.losses->empty()) {
     throw Error(
         ErrorKind::kConfig,
@@ -150,19 +163,19 @@ ModelOutput Trainer::forward(const SampleList& batch) {
         "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
         "data set give targets");
   }
-  guarded("the mean of the model's losses",
+  guarded(hook_of_model("the mean of the losses"),
           [&] { meter_.add(*output.losses, batch.batch_size()); });
   return output;
 }
 
 void Trainer::backward(const ModelOutput& output, std::int64_t group_size) {
   const auto timed = times_.measure(Phase::kBackward);
-  const at::Tensor loss = guarded("the mean of the model's losses", [&] {
+  const at::Tensor loss = guarded(hook_of_model("the mean of the losses"), [&] {
     const at::Tensor total = total_loss(*output.losses);
     return group_size == 1 ? total : total / static_cast<double>(group_size);
   });
   note_anomaly(watch_->check_forward(loss, "training_step()"));
-  guarded([&] { return concat("the backward pass at update ", state_.progress.update + 1); },
+  guarded(hook_of_model("the backward pass"),
           [&] { (scaler_ ? scaler_->scale(loss) : loss).backward(); });
   if (!scaler_) note_anomaly(watch_->check_backward("the backward pass"));
 }
@@ -193,11 +206,10 @@ void Trainer::step() {
     if (buffers_) buffers_->restore();
     return;
   }
-  guarded([&] { return concat("step() of the optimizer at update ", state_.progress.update + 1); },
-          [&] {
-            const at::NoGradGuard no_grad;
-            parts_.optimizer.step();
-          });
+  guarded(hook_of_optimizer("step()"), [&] {
+    const at::NoGradGuard no_grad;
+    parts_.optimizer.step();
+  });
   if (parts_.average != nullptr) parts_.average->update(state_.progress.update + 1);
 }
 

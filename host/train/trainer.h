@@ -36,6 +36,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pergola::host {
@@ -52,7 +53,8 @@ struct TrainerOptions {
   std::optional<double> max_grad_l2_norm = {};
   std::optional<double> clip_grad_value = {};
   bool measure_grad_norm = false;  // TrainerState::grad_norm without clipping too
-  std::string scheduler = {};      // its name, for messages
+  std::string optimizer = {};      // its name, for messages
+  std::string scheduler = {};      // the same
   std::string criteria = {};       // which number of a validation the scheduler observes
   bool exit_on_nan_losses = true;
   bool detect_anomaly = false;
@@ -81,8 +83,8 @@ class Trainer {
   void add_callback(std::string key, std::unique_ptr<Callback> callback);
   // Calls a hook of all callbacks, with this run's state: notify("on_test_start", [](Callback& c,
   // TrainerState& s) { c.on_test_start(s); }).
-  template <class Hook>
-  void notify(const char* name, Hook hook) {
+  template <class Call>
+  void notify(const char* name, Call hook) {
     const auto timed = times_.measure(Phase::kCallbacks);
     callbacks_.call(name, [&](Callback& callback) { hook(callback, state_); });
   }
@@ -129,8 +131,10 @@ class Trainer {
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
  private:
-  using Hook = void (Callback::*)(TrainerState&);
-  void call(const char* name, Hook hook);
+  using CallbackHook = void (Callback::*)(TrainerState&);
+  void call(const char* name, CallbackHook hook);
+  [[nodiscard]] Hook hook_of_model(std::string_view name) const;
+  [[nodiscard]] Hook hook_of_optimizer(std::string_view name) const;
   Outcome loop();
   bool run_update();
   void run_batches(std::int64_t count, SampleList& batch, ModelOutput& output);

@@ -35,10 +35,9 @@ std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
 
 bool is_empty(const Value& state) { return !state.is_table() || state.as_table().empty(); }
 
-void load_optimizer(Optimizer& optimizer, const CheckpointContent& content) {
+void load_optimizer(const Hook& hook, Optimizer& optimizer, const CheckpointContent& content) {
   try {
-    guarded("load_state_dict() of the optimizer",
-            [&] { optimizer.load_state_dict(tensors_under(kOptimizerPrefix, content)); });
+    guarded(hook, [&] { optimizer.load_state_dict(tensors_under(kOptimizerPrefix, content)); });
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kCheckpoint) throw;
     throw Error(ErrorKind::kCheckpoint, error.what(),
@@ -52,7 +51,7 @@ CheckpointContent Trainer::content() const {
   CheckpointContent content;
   content.model = state_dict(parts_.model);
   const std::map<std::string, at::Tensor> optimizer =
-      guarded("state_dict() of the optimizer", [&] { return parts_.optimizer.state_dict(); });
+      guarded(hook_of_optimizer("state_dict()"), [&] { return parts_.optimizer.state_dict(); });
   for (const auto& [key, tensor] : optimizer) {
     content.trainer.emplace_back(kOptimizerPrefix + key, tensor);
   }
@@ -74,7 +73,7 @@ CheckpointContent Trainer::content() const {
   if (scaler_) content.state["scaler"] = scaler_->state_dict();
   callbacks_.save(content);
   Value extras{Value::Table{}};
-  guarded("on_save_checkpoint() of the model", [&] { parts_.model.on_save_checkpoint(extras); });
+  guarded(hook_of_model("on_save_checkpoint()"), [&] { parts_.model.on_save_checkpoint(extras); });
   content.state["extras"] = std::move(extras);
   return content;
 }
@@ -84,7 +83,7 @@ RestoreReport Trainer::restore(const CheckpointContent& content, const ResetConf
   const bool begins_anew = reset.all || reset.counts;
   restore_weights(content, reset, report);
   if (report.take({.name = "optimizer", .is_reset = reset.all || reset.optimizer})) {
-    load_optimizer(parts_.optimizer, content);
+    load_optimizer(hook_of_optimizer("load_state_dict()"), parts_.optimizer, content);
   }
   restore_counts(content, begins_anew, report);
   const Value* const scaler = content.state.find("scaler");
@@ -103,7 +102,7 @@ void Trainer::restore_weights(const CheckpointContent& content, const ResetConfi
   StateDict model = content.model;
   StateDict trainer = content.trainer;
   const StateDict average = take_average(model, trainer);
-  guarded("load_state_dict() of the model",
+  guarded(hook_of_model("load_state_dict()"),
           [&] { parts_.model.load_state_dict(std::move(model), Strict::kYes); });
   report.take({.name = "weights"});
   const bool begins_anew = reset.all || reset.counts;
@@ -125,7 +124,7 @@ void Trainer::restore_weights(const CheckpointContent& content, const ResetConfi
   const Value& extras = require(content.state, "extras");
   if (!is_empty(extras)) report.take({.name = "the model's extras", .is_reset = reset.all});
   if (reset.all) return;
-  guarded("on_load_checkpoint() of the model", [&] { parts_.model.on_load_checkpoint(extras); });
+  guarded(hook_of_model("on_load_checkpoint()"), [&] { parts_.model.on_load_checkpoint(extras); });
 }
 
 // A run that moves to another kind of device goes on with the generators that both have.

@@ -144,6 +144,11 @@ ModelOutput BaseModel::test_step(const SampleList& batch, std::int64_t /*batch_i
 
 std::string BaseModel::format_state_key(const std::string& key) const { return key; }
 
+bool BaseModel::migrate_state(const std::string& /*from_version*/, StateDict& /*weights*/,
+                              Value& /*extras*/) const {
+  return false;
+}
+
 LoadReport BaseModel::load_state_dict(StateDict state, Strict strict) {
   Match found = match(pergola::state_dict(*this), renamed(std::move(state), *this));
   std::map<std::string, at::Tensor> own = tensors_of(*this);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace pergola {
 namespace {
@@ -13,10 +14,17 @@ bool is_number(const Value& value) {
   return value.type() == Value::Type::kInteger || value.type() == Value::Type::kFloat;
 }
 
+// 134217728, not 1.34218e+08.
+std::string bound_text(double bound) {
+  constexpr double kMostDigits = 1e15;
+  const bool is_whole = bound == std::floor(bound) && std::abs(bound) < kMostDigits;
+  return is_whole ? concat(static_cast<std::int64_t>(bound)) : concat(bound);
+}
+
 std::string bounds_text(const ParamSpec& spec) {
-  if (std::isinf(spec.high)) return concat("at least ", spec.low);
-  if (std::isinf(spec.low)) return concat("at most ", spec.high);
-  return concat(spec.low, " to ", spec.high);
+  if (std::isinf(spec.high)) return concat("at least ", bound_text(spec.low));
+  if (std::isinf(spec.low)) return concat("at most ", bound_text(spec.high));
+  return concat(bound_text(spec.low), " to ", bound_text(spec.high));
 }
 
 // Throws the error of the typed getter when the value is of another type.

@@ -5,6 +5,16 @@
 namespace pergola::test {
 namespace {
 
+// A value that is not what the model's plugin.toml says of its key.
+struct BadValue {
+  const char* name;
+  const char* model;
+  const char* key;
+  const char* value;
+  Words parts;
+};
+void PrintTo(const BadValue& bad, std::ostream* stream) { *stream << bad.name; }
+
 struct BadWords {
   const char* name;
   Words words;  // after `train boring.toml --run-dir run`
@@ -138,6 +148,94 @@ TEST_F(BadConfig, NamesWithControlCharacters) {
   EXPECT_FALSE(std::filesystem::exists(path("runs")) || std::filesystem::exists(path("a")));
 }
 
+class BadModelValue : public BadConfig, public ::testing::WithParamInterface<BadValue> {
+ protected:
+  // What a command says of the file `from`, and of `more` words.
+  void expect_each_command_refuses(const std::string& from, const Words& more,
+                                   const std::string& place) const {
+    // The data are not there, and would be missed next.
+    Words words = {"config", "show", from, "env.data_dir=nowhere"};
+    words.insert(words.end(), more.begin(), more.end());
+    Words parts = GetParam().parts;
+    parts.push_back(place);
+    parts.push_back("`pergola plugins inspect ");
+    expect_error(pergola(words), kConfig, parts);
+    words.erase(words.begin(), words.begin() + 2);
+    words.insert(words.begin(), {"train"});
+    words.insert(words.end(), {"--run-dir", "run"});
+    expect_refused(pergola(words), parts);
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+  }
+};
+
+TEST_P(BadModelValue, IsRefusedInTheFileAndOnTheCommandLine) {
+  const BadValue& bad = GetParam();
+  const std::string file = std::string(bad.model) + ".toml";
+  const std::string word =
+      std::string("model_config.") + bad.model + "." + bad.key + "=" + bad.value;
+  expect_each_command_refuses(file, {word}, "(command line)");
+  write("bad.toml", "include = [\"" + file + "\"]\n" + word + "\n");
+  expect_each_command_refuses("bad.toml", {}, "(bad.toml:2:");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Values, BadModelValue,
+    ::testing::Values(
+        BadValue{"Bound",
+                 "cnn_lstm",
+                 "classifier.params.dropout",
+                 "1.5",
+                 {"model_config.cnn_lstm.classifier.params.dropout = 1.5",
+                  "is out of range; expected 0 to 1; dropout: share of a hidden layer"}},
+        BadValue{"Choice",
+                 "visual_bert",
+                 "attention",
+                 "\"sdpb\"",
+                 {"model_config.visual_bert.attention = \"sdpb\"",
+                  "is not one of sdpa, plain, packed; did you mean 'sdpa'?"}},
+        BadValue{"Type",
+                 "mmbt",
+                 "use_modal_start_token",
+                 "\"yes\"",
+                 {"model_config.mmbt.use_modal_start_token = \"yes\"",
+                  "is a string; expected true or false"}},
+        BadValue{"NumberOfAnArray",
+                 "cnn_lstm",
+                 "cnn.layers.output_dims",
+                 "[4,0]",
+                 {"model_config.cnn_lstm.cnn.layers.output_dims[1] = 0",
+                  "is out of range; expected 1 to 65536"}},
+        BadValue{"TableOfAnArray",
+                 "pythia",
+                 "text_embeddings",
+                 "[{type=\"attention\",params={hidden_dim=0}}]",
+                 {"model_config.pythia.text_embeddings[0].params.hidden_dim = 0", "1 to 65536"}},
+        BadValue{"NameInPlaceOfATable",
+                 "late_fusion",
+                 "image_encoder",
+                 "\"gird\"",
+                 {"model_config.late_fusion.image_encoder = \"gird\"", "did you mean 'grid'?"}}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+TEST_F(BadConfig, KeyWithinATableOfTheModel) {
+  expect_refused(train({"model_config.cnn_lstm.lstm.hiden_size=3"}, "cnn_lstm"),
+                 {"model_config.cnn_lstm.lstm.hiden_size (command line) is not a known key; did "
+                  "you mean 'hidden_size'?"});
+}
+
+TEST_F(BadConfig, ValueOfTheDataSet) {
+  expect_refused(train({"dataset_config.easy_vqa.split_train.val=2"}),
+                 {"dataset_config.easy_vqa.split_train.val = 2 (command line) is out of range; "
+                  "expected 0 to 1; val: the part that is set aside for val; `pergola list "
+                  "datasets` shows all keys"});
+}
+
+TEST_F(BadConfig, FactsOfTheDataSetMayBeZero) {
+  expect_success(
+      pergola({"config", "show", "cnn_lstm.toml", "model_config.cnn_lstm.text_vocab_size=0",
+               "model_config.cnn_lstm.num_final_outputs=0"}));
+}
+
 class BadSetting : public BadConfig, public ::testing::WithParamInterface<BadWords> {};
 
 TEST_P(BadSetting, IsRefusedWithTheClosestName) {
@@ -209,10 +307,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"UnknownKeyOfTheOptimizer",
                  {"optimizer.params.lrr=1"},
                  {"optimizer.params.lrr (command line) is not a known key", "did you mean 'lr'?"}},
-        BadWords{
-            "WrongTypeOfTheModel",
-            {"model_config.boring.hidden_dim=many"},
-            {"model_config.boring.hidden_dim = \"many\" (command line)", "expected an integer"}},
+        BadWords{"WrongTypeOfTheModel",
+                 {"model_config.boring.hidden_dim=many"},
+                 {"model_config.boring.hidden_dim = \"many\" (command line)", "expected a number"}},
         BadWords{
             "OutOfRange", {"training.batch_size=0"}, {"training.batch_size = 0 (command line)"}},
         BadWords{

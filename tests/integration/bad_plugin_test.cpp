@@ -132,12 +132,15 @@ TEST_F(BadPlugin, WithTheKeyOfAnotherIsAnErrorThatNamesBoth) {
 
 TEST_F(BadPlugin, WhoseBuildThrowsIsNamedWithItsReason) {
   expect_refused(train_fixture("build_throws", "build_throws"),
-                 {"build() of model 'build_throws' failed: the word vectors are missing"});
+                 {"build() of model 'build_throws' (plugin build_throws 0.1.0) failed: the word "
+                  "vectors are missing"});
 }
 
 TEST_F(BadPlugin, WhoseForwardReturnsNothingIsToldWhatToReturn) {
   expect_refused(train_fixture("forward_without_scores", "forward_without_scores"),
-                 {"returned neither scores nor losses", "ModelOutput"});
+                 {"returned neither scores nor losses", "ModelOutput",
+                  " (in validation_step() of model 'forward_without_scores', plugin "
+                  "forward_without_scores 0.1.0, at batch 0)"});
 }
 
 TEST_F(BadPlugin, ThatThrowsInAStaticConstructorEndsWithASentence) {

@@ -137,6 +137,25 @@ TEST_F(CommandsTest, PluginsInspectOfANestedConfigCanBePasted) {
   expect_success(pergola({"config", "show", "pythia.toml"}));
 }
 
+TEST_F(CommandsTest, PluginsInspectSaysWhatEachKeyMeansAndMayBe) {
+  const Result listed = pergola({"plugins", "list"});
+  const std::size_t end = listed.out.find("/pythia.so") + std::string("/pythia.so").size();
+  const std::size_t begin = listed.out.rfind('\t', end) + 1;
+  const Result result = pergola({"plugins", "inspect", listed.out.substr(begin, end - begin)});
+  expect_success(result);
+  for (const char* line :
+       {"# width of the features; where it is 0, the data set gives it (at least 1, at most "
+        "65536)\n"
+        "image_feature_dim = 2048\n",
+        "\n# scores of question and image\n[model_config.pythia.classifier]\n# (logit)\n"
+        "type = \"logit\"\n",
+        "#   params.channels: conv_grid: channels of each convolution"}) {
+    EXPECT_THAT(result.out, HasSubstr(line));
+  }
+  EXPECT_THAT(pergola({"list", "models"}).out,
+              HasSubstr("    image_feature_dim = 2048\twidth of the features; where it is 0"));
+}
+
 TEST_F(CommandsTest, ListShowsEveryKind) {
   const std::map<std::string, std::string> expected = {{"models", "boring\t"},
                                                        {"losses", "cross_entropy\thost\t"},

@@ -227,16 +227,19 @@ TEST_F(PredictOneTest, APluginThatMovedIsNamedByPluginPath) {
   expect_error(ask_colour({"--plugin-path", "broken"}), kPlugin, {"broken/good.so", "truncated"});
 }
 
-TEST_F(PredictOneTest, AnotherVersionOfThePluginIsAWarning) {
+TEST_F(PredictOneTest, AnotherVersionOfThePluginOrAnotherPluginIsTold) {
   train_and_carry("boring");
   const Result same = ask_colour();
-  EXPECT_THAT(same.err, Not(HasSubstr("warning: [plugin]")));
-  change_state([](Json& state) { state["plugin"]["version"] = "0.0.9"; });
+  EXPECT_THAT(same.err, Not(HasSubstr("[checkpoint] saved by")));
+  change_state([](Json& state) { state["plugin"]["version"] = "0.1.9"; });
   const Result other = ask_colour();
   expect_success(other);
   EXPECT_EQ(other.out, same.out);
-  EXPECT_THAT(other.err, HasSubstr("the checkpoint is of plugin good 0.0.9, and this is good "
-                                   "0.1.0; if the answers are not as expected"));
+  EXPECT_THAT(other.err,
+              HasSubstr("[checkpoint] saved by 0.1.9 of plugin 'good', loaded by 0.1.0\n"));
+  change_state([](Json& state) { state["plugin"]["name"] = "better"; });
+  EXPECT_THAT(ask_colour().err, HasSubstr("warning: [checkpoint] saved by plugin \"better\", "
+                                          "loaded by plugin 'good'"));
 }
 
 TEST_F(PredictOneTest, AnotherModelOrDataSetIsRefused) {

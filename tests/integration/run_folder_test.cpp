@@ -159,6 +159,11 @@ TEST_F(RunFolderTest, PluginThatEndsTheProcessLeavesASummaryAllTheSame) {
                        "model=static_throw"};
   EXPECT_EQ(train(words).exit_code, kPlugin);
   EXPECT_EQ(json("run/summary.json").at("status"), "failed");
+  EXPECT_THAT(json("run/summary.json").at("error"),
+              HasSubstr("static_throw.so threw in a static constructor: no licence server"));
+  Words untried = words;
+  untried.emplace_back("plugins.probe=false");
+  EXPECT_EQ(train(untried).exit_code, kPlugin);
   EXPECT_EQ(json("run/summary.json").at("error"), "the process ended while it loaded plugins");
   expect_success(train({"training.max_updates=1", "run_type=train"}));
   EXPECT_EQ(json("run/summary.json").at("status"), "finished");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Plugins that throw in one of their hooks, whichever: exit code 3, hook and reason in a sentence.
+// Plugins that throw in one of their hooks, whichever: exit code 3, and a sentence with the hook,
+// whose it is, its plugin, the update and the reason.
 #include "integration/run_test.h"
 
 namespace pergola::test {
@@ -10,6 +11,7 @@ struct Throwing {
   const char* name;
   std::string where;  // `hook` of that class
   std::string part;   // the hook, as the sentence names it
+  std::string when = {};
 };
 void PrintTo(const Throwing& throwing, std::ostream* stream) { *stream << throwing.name; }
 
@@ -35,10 +37,11 @@ scheduler = { type = "throws_in" }
 evaluation = { metrics = [{ type = "throws_in", params = { hook = "" } }], predict = true }
 )");
   }
-  void expect_refused(const Result& result, const std::string& part) const {
+  void expect_refused(const Result& result, const std::string& part,
+                      const std::string& when = "") const {
     expect_error(result, kPlugin,
-                 {part + " failed: the licence server is away; this is a matter for the plugin's "
-                         "author"});
+                 {part + " (plugin throws_in 0.1.0) failed" + when +
+                  ": the licence server is away; this is a matter for the plugin's author"});
   }
 };
 
@@ -80,7 +83,7 @@ class PluginThatThrowsIn : public PluginThatThrows,
                            public ::testing::WithParamInterface<Throwing> {};
 
 TEST_P(PluginThatThrowsIn, IsNamedWithTheHookAndItsReason) {
-  expect_refused(train({GetParam().where}, "throws_in"), GetParam().part);
+  expect_refused(train({GetParam().where}, "throws_in"), GetParam().part, GetParam().when);
 }
 
 std::string of_model(const std::string& hook) { return "model_config.throws_in.hook=" + hook; }
@@ -102,10 +105,14 @@ INSTANTIATE_TEST_SUITE_P(
         Throwing{"ModelBuild", of_model("build"), "build() of model 'throws_in'"},
         Throwing{"ModelParameters", of_model("optimizer_parameters"),
                  "optimizer_parameters() of model 'throws_in'"},
-        Throwing{"ModelTraining", of_model("training_step"), "training_step() at update 1"},
-        Throwing{"ModelValidation", of_model("validation_step"), "validation_step() at batch 0"},
-        Throwing{"ModelTest", of_model("test_step"), "test_step() at batch 0"},
-        Throwing{"ModelSave", of_model("on_save_checkpoint"), "on_save_checkpoint() of the model"},
+        Throwing{"ModelTraining", of_model("training_step"), "training_step() of model 'throws_in'",
+                 " at update 1"},
+        Throwing{"ModelValidation", of_model("validation_step"),
+                 "validation_step() of model 'throws_in'", " at batch 0"},
+        Throwing{"ModelTest", of_model("test_step"), "test_step() of model 'throws_in'",
+                 " at batch 0"},
+        Throwing{"ModelSave", of_model("on_save_checkpoint"),
+                 "on_save_checkpoint() of model 'throws_in'", " at update 1"},
         Throwing{"ModelKeys", of_model("format_state_key"),
                  "load_state_dict() of model 'throws_in'"},
         Throwing{"ModelLoad", of_model("on_load_checkpoint"),
@@ -127,19 +134,22 @@ INSTANTIATE_TEST_SUITE_P(
         Throwing{"MetricCompute", of_metric("compute"), "compute() of metric 'throws_in'"},
         Throwing{"OptimizerConstructor", of_optimizer("constructor"),
                  "the constructor of optimizer 'throws_in'"},
-        Throwing{"OptimizerStep", of_optimizer("step"), "step() of the optimizer at update 1"},
-        Throwing{"OptimizerState", of_optimizer("state_dict"), "state_dict() of the optimizer"},
+        Throwing{"OptimizerStep", of_optimizer("step"), "step() of optimizer 'throws_in'",
+                 " at update 1"},
+        Throwing{"OptimizerState", of_optimizer("state_dict"),
+                 "state_dict() of optimizer 'throws_in'", " at update 1"},
         Throwing{"SchedulerConstructor", of_scheduler("constructor"),
                  "the constructor of scheduler 'throws_in'"},
-        Throwing{"SchedulerFactor", of_scheduler("factor"),
-                 "factor() of the scheduler at update 1"},
-        Throwing{"SchedulerState", of_scheduler("state_dict"), "state_dict() of the scheduler"},
+        Throwing{"SchedulerFactor", of_scheduler("factor"), "factor() of scheduler 'throws_in'",
+                 " at update 1"},
+        Throwing{"SchedulerState", of_scheduler("state_dict"),
+                 "state_dict() of scheduler 'throws_in'", " at update 1"},
         Throwing{"CallbackConstructor", of_callback("constructor"),
                  "the constructor of callback 'throws_in'"},
         Throwing{"CallbackUpdate", of_callback("on_update_end"),
-                 "on_update_end of callback 'throws_in'"},
-        Throwing{"CallbackState", of_callback("state_dict"),
-                 "state_dict() of callback 'throws_in'"}),
+                 "on_update_end of callback 'throws_in'", " at update 1"},
+        Throwing{"CallbackState", of_callback("state_dict"), "state_dict() of callback 'throws_in'",
+                 " at update 1"}),
     [](const auto& param) { return std::string(param.param.name); });
 
 class PluginThatThrowsAtResume : public PluginThatThrows,
@@ -152,11 +162,11 @@ TEST_P(PluginThatThrowsAtResume, IsNamedWithTheHookAndItsReason) {
 
 INSTANTIATE_TEST_SUITE_P(Hooks, PluginThatThrowsAtResume,
                          ::testing::Values(Throwing{"Model", of_model("on_load_checkpoint"),
-                                                    "on_load_checkpoint() of the model"},
+                                                    "on_load_checkpoint() of model 'throws_in'"},
                                            Throwing{"Optimizer", of_optimizer("load_state_dict"),
-                                                    "load_state_dict() of the optimizer"},
+                                                    "load_state_dict() of optimizer 'throws_in'"},
                                            Throwing{"Scheduler", of_scheduler("load_state_dict"),
-                                                    "load_state_dict() of the scheduler"},
+                                                    "load_state_dict() of scheduler 'throws_in'"},
                                            Throwing{"Callback", of_callback("load_state_dict"),
                                                     "load_state_dict() of callback 'throws_in'"}),
                          [](const auto& param) { return std::string(param.param.name); });
@@ -168,7 +178,9 @@ TEST_F(PluginThatThrows, OnAWorkerThreadIsNamedAllTheSame) {
 
 TEST_F(PluginThatThrows, WhoseModelReturnsNoTensorAsALossIsNamed) {
   const Result result = train({of_model("losses")}, "throws_in");
-  expect_error(result, kPlugin, {"the mean of the model's losses failed: ", "undefined"});
+  expect_error(result, kPlugin,
+               {"the mean of the losses of model 'throws_in' (plugin throws_in 0.1.0) failed", ": ",
+                "undefined"});
 }
 
 TEST_F(PluginThatThrows, OrHasNoSamplesToTrainOnIsNamed) {

@@ -90,7 +90,7 @@ class OneBatch final : public BatchSource {
     batch.set_dataset("bench", "train");
     return batch;
   }
-  std::string describe_last() const override { return "the benchmark"; }
+  Hook last_hook() const override { return {"the benchmark"}; }
 
  private:
   std::int64_t updates_;

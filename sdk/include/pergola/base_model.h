@@ -66,6 +66,16 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // [main-thread & built]
   [[nodiscard]] virtual std::string format_state_key(const std::string& key) const;
 
+  // Makes of what the release `from_version` of the plugin saved what this one loads: the weights
+  // under the names that they have in the file, and what on_save_checkpoint() had put into
+  // `extras`. The host calls it before the weights of a checkpoint are loaded, when the plugin that
+  // saved it had another version, newer ones included. Returns whether it knows that version; what
+  // it does not know is loaded as it is within a major version (0.x: within x), and refused
+  // otherwise, which is the default. Throws Error{kCheckpoint} for what cannot be brought over. The
+  // optimizer's state stays under the old names of its parameters.  [main-thread & built]
+  [[nodiscard]] virtual bool migrate_state(const std::string& from_version, StateDict& weights,
+                                           Value& extras) const;
+
   // Copies `state` into the model's parameters and buffers, each key renamed by format_state_key.
   // Throws Error{kCheckpoint} when shapes differ, two keys get the same name, or, with
   // Strict::kYes, any key is missing or unexpected; all of them are listed and nothing has changed.

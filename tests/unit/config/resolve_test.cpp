@@ -243,5 +243,53 @@ TEST_F(ResolveTest, TheProvidersHintEndsTheMessageAboutAnUnknownName) {
               EndsWith("no plugin found has a model of that name; ask for pythai elsewhere"));
 }
 
+// pythia, of which more than the defaults is known.
+class KnownParamsTest : public ConfigFixture {
+ protected:
+  [[nodiscard]] std::string complaint_of(const std::vector<std::string>& overrides = {}) const {
+    DefaultsProvider known = provider();
+    known.model_defaults = [base = known.model_defaults](const std::string& name) {
+      std::optional<KnownTable> table = base(name);
+      if (name != "pythia") return table;
+      ConfigParams params(2);
+      params[0].spec.name = "hidden_dim";
+      params[0].spec.type = Value::Type::kInteger;
+      params[0].spec.meaning = "width";
+      params[0].spec.low = 1;
+      params[1].spec.name = "weights";  // without a default
+      params[1].spec.type = Value::Type::kString;
+      table->params = params;
+      table->shown_by = "`inspect`";
+      return table;
+    };
+    return test::error_of(
+        [&] { (void)resolve_config(folder_ / "run.toml", parse_overrides(overrides), known); });
+  }
+};
+
+TEST_F(KnownParamsTest, AValueOutOfBoundsIsRefusedWithItsPlace) {
+  write_run("model_config.pythia.hidden_dim = 0\n");
+  EXPECT_EQ(complaint_of(), "model_config.pythia.hidden_dim = 0 (" + path("run.toml") +
+                                ":3:34) is out of range; expected at least 1; hidden_dim: width; "
+                                "`inspect` shows all keys");
+  write_run("");
+  EXPECT_THAT(complaint_of({"model_config.pythia.hidden_dim=-3"}),
+              StartsWith("model_config.pythia.hidden_dim = -3 (command line) is out of range"));
+}
+
+TEST_F(KnownParamsTest, AReferenceIsCheckedAsWhatItStandsFor) {
+  write_run("training.seed = 0\nmodel_config.pythia.hidden_dim = \"${training.seed}\"\n");
+  EXPECT_THAT(complaint_of(), HasSubstr("hidden_dim = 0 (" + path("run.toml") + ":4:34) is out"));
+}
+
+TEST_F(KnownParamsTest, KeysWithoutADefaultAreKnownToo) {
+  write_run("model_config.pythia.weihgts = \"a\"\n");
+  EXPECT_THAT(complaint_of(), HasSubstr("did you mean 'weights'?"));
+  // Those of the defaults are known, whatever is said of the others, and so are the losses.
+  write_run("model_config.pythia = { encoder = \"x\", losses = [], weights = 3 }\n");
+  EXPECT_THAT(complaint_of(), HasSubstr("weights = 3 (" + path("run.toml") +
+                                        ":3:63) is an integer; expected a string"));
+}
+
 }  // namespace
 }  // namespace pergola::host

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -30,6 +32,64 @@ TEST(GuardTest, MemoryThatRanOutIsToldFromOtherErrors) {
             "model");
   EXPECT_NE(out_of_memory(std::runtime_error("[enforce fail] can't allocate memory: 1 bytes")), "");
   EXPECT_EQ(out_of_memory(std::runtime_error("no memory of that")), "");
+}
+
+// A hook of a class that the plugin `trusty` 1.2.0 brings, in the third update.
+class GuardOfAPluginTest : public ::testing::Test {
+ protected:
+  GuardOfAPluginTest() {
+    static KnownPlugin& plugin = []() -> KnownPlugin& {
+      auto known = std::make_unique<KnownPlugin>();
+      known->name = "trusty";
+      known->version = "1.2.0";
+      known->classes = {{"model", "rusty"}};
+      return remember_plugin(std::move(known));
+    }();
+    plugin.is_registered = true;
+    UpdateScope::set(3);
+  }
+
+  template <class Thrown>
+  [[nodiscard]] static std::string message_of(const Thrown& thrown) {
+    try {
+      guarded(Hook{.name = "validation_step()", .kind = "model", .key = "rusty", .batch = 4},
+              [&] { throw Thrown(thrown); });
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+ private:
+  UpdateScope training_;
+};
+
+TEST_F(GuardOfAPluginTest, AnExceptionOfAnyTypeNamesHookModelPluginAndUpdate) {
+  const std::string begin =
+      "validation_step() of model 'rusty' (plugin trusty 1.2.0) failed at update 3, batch 4";
+  EXPECT_EQ(message_of(std::runtime_error("no luck\nstack")),
+            begin + ": no luck; this is a matter for the plugin's author");
+  EXPECT_EQ(message_of(5), begin +
+                               " with an exception that is no std::exception; this is a "
+                               "matter for the plugin's author");
+  EXPECT_EQ(message_of(std::bad_alloc()),
+            "validation_step() of model 'rusty' (plugin trusty 1.2.0) ran out of memory at update "
+            "3, batch 4: std::bad_alloc; try a smaller training.batch_size or model");
+  EXPECT_EQ(message_of(Error(ErrorKind::kData, "text has no words; add some")),
+            "text has no words; add some (in validation_step() of model 'rusty', plugin trusty "
+            "1.2.0, at update 3, batch 4)");
+}
+
+TEST(GuardTest, AnErrorOfTheHostsOwnHookPassesAsItStands) {
+  const auto message = [](const Error& thrown) -> std::string {
+    try {
+      guarded(Hook{"step()", "optimizer", "adamw"}, [&] { throw Error(thrown); });
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message(Error(ErrorKind::kConfig, "lr is no number")), "lr is no number");
 }
 
 }  // namespace

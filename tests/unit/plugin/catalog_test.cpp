@@ -104,6 +104,25 @@ TEST_F(PluginCatalogTest, ConflictsAreTheKeysOfTwoUsableFiles) {
       ElementsAre(error_of([&] { (void)catalog.find("model", "boring"); }, ErrorKind::kPlugin)));
 }
 
+TEST_F(PluginCatalogTest, ConflictsAreFilesThatCannotBeInOneProcess) {
+  EXPECT_THAT(
+      PluginCatalog({fixture_folder("same_operators"), fixture_folder("same_operators_too"),
+                     fixture_folder("good")})
+          .conflicts(),
+      ElementsAre(AllOf(HasSubstr("/same_operators.so and "),
+                        HasSubstr("/same_operators_too.so cannot be loaded together: both "
+                                  "define the operators of TORCH_LIBRARY(pergola_fixture"))));
+}
+
+TEST_F(PluginCatalogTest, FilesThatAreNotTrustedAreNotUsable) {
+  const auto path = folder_.copy_of("good", "open.so");
+  std::filesystem::permissions(path, std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::add);
+  EXPECT_THAT(PluginCatalog({folder_.path()}).keys("model"), IsEmpty());
+  EXPECT_THAT(PluginCatalog({folder_.path()}, {Trust::kAny, {}, {}}).keys("model"),
+              ElementsAre("boring"));
+}
+
 TEST_F(PluginCatalogTest, KeysKnownElsewhereAreOfferedToo) {
   const PluginCatalog catalog({fixture_folder("good")});
   EXPECT_THAT(

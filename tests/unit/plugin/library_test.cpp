@@ -3,7 +3,9 @@
 
 #include "fixtures/plugins/plugin_files.h"
 #include "host/plugin/publish.h"
+#include "host/support/hash.h"
 #include "pergola/registry.h"
+#include "unit/support/error_of.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,6 +13,7 @@
 namespace pergola::host {
 namespace {
 
+using test::error_of;
 using test::fixture_plugin;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -144,6 +147,59 @@ TEST_F(PluginLoaderTest, NoRefusalBeforeLoadingRunsCode) {
   // The witness does speak when a library is loaded.
   refusal_of(folder_.copy_of("registers_nothing", "loaded.so"));
   EXPECT_TRUE(std::filesystem::exists(witness));
+}
+
+TEST_F(PluginLoaderTest, AFileThatOthersCanWriteIsRefusedBeforeItRuns) {
+  const auto witness = folder_.path() / "witness";
+  const test::ScopedVariable variable("PERGOLA_TEST_WITNESS", witness.string());
+  const auto path = folder_.copy_of("registers_nothing", "open.so");
+  std::filesystem::permissions(path, std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::add);
+  EXPECT_THAT(refusal_of(path), HasSubstr("open.so is not trusted"));
+  EXPECT_FALSE(std::filesystem::exists(witness));
+}
+
+TEST_F(PluginLoaderTest, WithALockFileItsContentAloneIsLoaded) {
+  const auto path = folder_.copy_of("good", "pinned.so");
+  TrustPolicy policy{Trust::kLocked, {}, "pergola.lock"};
+  policy.lock.set({"good", "0.1.0", sha256(test::read_file(path))});
+  Registry registry;
+  PluginLoader loader(registry, policy);
+  EXPECT_EQ(loader.load(path).path, std::filesystem::canonical(path));
+  EXPECT_TRUE(registry.has(Kind::kModel, "boring"));
+  const auto other =
+      folder_.patched_copy_of("good", "other.so", "with nothing wrong", "with nothing worng");
+  EXPECT_THAT(error_of([&] { loader.load(other); }, ErrorKind::kPlugin),
+              HasSubstr("is not the one in the lock file pergola.lock"));
+}
+
+TEST_F(PluginLoaderTest, TwoThatCannotBeInOneProcessAreRefusedBeforeTheSecondRuns) {
+  refusal_of(fixture_plugin("same_operators"));  // it is in the process all the same
+  EXPECT_THAT(
+      refusal_of(fixture_plugin("same_operators_too")),
+      AllOf(HasSubstr("/same_operators_too.so and "), HasSubstr("/same_operators.so cannot"),
+            HasSubstr("TORCH_LIBRARY(pergola_fixture, ...)")));
+  refusal_of(fixture_plugin("exports_helper"));
+  EXPECT_THAT(refusal_of(fixture_plugin("exports_helper_too")),
+              HasSubstr("both export fixture::helper(int) (_ZN7fixture6helperEi), so one could run "
+                        "the other's code"));
+}
+
+// It promises a model that is not in its code, which is found out after all was loaded.
+TEST_F(PluginLoaderTest, ALibraryBesideAPluginIsFoundAndCheckedAsThePluginIs) {
+  const auto plugin = folder_.copy_of("needs_beside", "needs_beside.so");
+  EXPECT_THAT(refusal_of(plugin), HasSubstr("libfixture_beside.so: cannot open shared object"));
+  const auto beside =
+      folder_.write("libfixture_beside.so",
+                    test::read_file(test::fixture_folder("needs_beside") / "libfixture_beside.so"));
+  std::filesystem::permissions(beside, std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::add);
+  EXPECT_THAT(refusal_of(plugin),
+              AllOf(HasSubstr("needs_beside.so needs "), HasSubstr("libfixture_beside.so, and "),
+                    HasSubstr("is not trusted")));
+  std::filesystem::permissions(beside, std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::remove);
+  EXPECT_THAT(refusal_of(plugin), HasSubstr("registers nothing"));
 }
 
 TEST_F(PluginLoaderTest, FileThatCannotBeReadIsRefused) {

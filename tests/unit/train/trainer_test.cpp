@@ -126,8 +126,8 @@ TEST_F(TrainerTest, AModelThatThrowsIsNamedWithTheUpdate) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kPlugin);
     EXPECT_STREQ(error.what(),
-                 "training_step() at update 1 failed: broken; this is a matter for the "
-                 "plugin's author");
+                 "training_step() of the model failed at update 1: broken; this is a matter for "
+                 "the plugin's author");
   }
 }
 
