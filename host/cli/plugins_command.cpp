@@ -127,6 +127,7 @@ int trust(const Arguments& arguments) {
   const std::filesystem::path path = arguments.lock_file.value_or(kLockFile);
   std::error_code error;
   PluginLock lock = std::filesystem::exists(path, error) ? PluginLock::read(path) : PluginLock();
+  std::string told;
   for (const PluginFile& file : files_to_trust(arguments)) {
     if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
     LockedPlugin plugin{file.manifest->name, file.manifest->version,
@@ -135,8 +136,8 @@ int trust(const Arguments& arguments) {
     const char* what = before == nullptr                 ? "added"
                        : before->sha256 == plugin.sha256 ? "unchanged"
                                                          : "replaced";
-    std::cout << what << '\t' << plugin.name << ' ' << plugin.version << '\t' << plugin.sha256
-              << '\t' << printable(file.path.string()) << '\n';
+    told += concat(what, '\t', plugin.name, ' ', plugin.version, '\t', plugin.sha256, '\t',
+                   printable(file.path.string()), '\n');
     lock.set(std::move(plugin));
   }
   if (lock.plugins().empty()) {
@@ -145,6 +146,7 @@ int trust(const Arguments& arguments) {
                 "--plugin-path");
   }
   write_file_atomic(path, lock.text(), ErrorKind::kPlugin);
+  std::cout << told;
   return 0;
 }
 

@@ -191,6 +191,7 @@ RunConfig RunConfig::parse(const Config& root) {
   run.multitasking = parse_multitasking(root.table("multitasking"));
   run.env.data_dir = non_empty(root, "env.data_dir");
   run.env.save_dir = writable_path(root, "env.save_dir");
+  run.check_state = root.get<bool>("plugins.check_state");
   run.probe_plugins = root.get<bool>("plugins.probe");
   run.model_config = root.table(concat("model_config.", run.model));
   for (const std::string& name : run.datasets) {

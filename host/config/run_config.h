@@ -203,6 +203,7 @@ struct RunConfig {
   CheckpointConfig checkpoint;
   MultitaskingConfig multitasking;
   EnvConfig env;
+  bool check_state = false;                       // plugins.check_state
   bool probe_plugins = true;                      // plugins.probe
   Config model_config;                            // of `model`
   std::map<std::string, Config> dataset_configs;  // of each of `datasets`

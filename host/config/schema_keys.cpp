@@ -231,6 +231,8 @@ constexpr KeySpec kSchemaKeys[] = {
      "Whose plugins run: owner (nobody but you and root can write them), locked, any."},
     {"plugins.lock_file", kString, "\"pergola.lock\"",
      "Of locked: the file with their SHA-256 that `pergola plugins trust` writes."},
+    {"plugins.check_state", kBoolean, "false",
+     "For authors: name the plugin that changes what all code shares, such as the locale; slow."},
     {"plugins.probe", kBoolean, "true",
      "Try a plugin that was not seen before in a process of its own, before it joins this one."},
 };

@@ -2,8 +2,10 @@
 #include "host/model/guard.h"
 
 #include "host/device/device.h"
+#include "host/support/printable.h"
 #include "host/support/signals.h"
 #include "pergola/base_model.h"
+#include "pergola/suggest.h"
 
 #include <string>
 
@@ -45,6 +47,18 @@ std::string moment_of(const Hook& hook, const char* before) {
 }
 
 }  // namespace
+
+void StateWatch::begin(const Hook& hook) {
+  if (std::this_thread::get_id() != thread_ || plugin_of(hook) == nullptr) return;
+  before_ = ProcessState::now();
+}
+
+void StateWatch::compare() const {
+  const std::vector<std::string> changes = before_->changes(ProcessState::now());
+  if (changes.empty()) return;
+  throw Error(ErrorKind::kPlugin, "the plugin changed ", printable(join(changes)),
+              ", which the whole process shares; put it back before the hook returns");
+}
 
 std::string_view key_of(const BaseModel& model) {
   const std::string_view path = model.config().path();

@@ -3,6 +3,7 @@
 // model, hook, plugin and update, and so that the report of a crash can name them, too.
 #pragma once
 
+#include "host/device/process_state.h"
 #include "host/support/hook.h"
 #include "pergola/error.h"
 
@@ -10,8 +11,11 @@
 
 #include <exception>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <type_traits>
 
 namespace pergola {
 class BaseModel;
@@ -36,6 +40,34 @@ class OutOfMemory final : public Error {
 // its config has, which may be empty.
 [[nodiscard]] std::string_view key_of(const BaseModel& model);
 
+// With plugins.check_state: looks at what all code of the process shares before and after a call
+// into a plugin's class, on the thread that switched it on. Costs a branch otherwise.
+class StateWatch {
+ public:
+  // [main-thread]
+  static void enable(bool on) noexcept {
+    thread_ = std::this_thread::get_id();
+    enabled_ = on;
+  }
+
+  explicit StateWatch(const Hook& hook) {
+    if (enabled_) begin(hook);
+  }
+  // Throws Error{kPlugin} that says who changed what, when something is not as it was.
+  void check() const {
+    if (before_) compare();
+  }
+
+ private:
+  void begin(const Hook& hook);
+  void compare() const;
+
+  static inline bool enabled_ = false;         // NOLINT(readability-identifier-naming)
+  static inline std::thread::id thread_ = {};  // NOLINT(readability-identifier-naming)
+
+  std::optional<ProcessState> before_;
+};
+
 // Throws what guarded() makes of the exception in hand.  REQUIRES: in a catch block.
 [[noreturn]] void throw_error_of(const Hook& hook);
 
@@ -48,7 +80,15 @@ template <class Call>
 auto guarded(const Hook& hook, Call call) {
   const HookScope running(hook);
   try {
-    return call();
+    const StateWatch watch(hook);
+    if constexpr (std::is_void_v<decltype(call())>) {
+      call();
+      watch.check();
+    } else {
+      auto result = call();
+      watch.check();
+      return result;
+    }
   } catch (...) {
     throw_error_of(hook);
   }

@@ -75,6 +75,7 @@ Session::Session(RunConfig config, const PluginCatalog& catalog)
       device_(prepare_device(config_.training)),
       loader_(registry_, catalog.policy()),
       data_(config_, registry_) {
+  StateWatch::enable(config_.check_state);
   publish_builtins(registry_);
   load_plugins(catalog);
   set_weight_reader(read_own_weights);

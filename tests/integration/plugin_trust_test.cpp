@@ -72,6 +72,8 @@ TEST_F(PluginTrust, TrustOfWhatCannotBeLoadedLeavesTheLockFileAsItIs) {
   expect_error(pergola({"plugins", "trust", "plugins/text.so"}), ExitCode::kPlugin,
                {"plugins/text.so is not a shared library"});
   EXPECT_EQ(text("pergola.lock"), before);
+  expect_error(pergola({"plugins", "trust", kFile, "--lock-file", "nowhere/pergola.lock"}),
+               ExitCode::kPlugin, {"cannot write nowhere/pergola.lock"});
   write("pergola.lock", "format_version = 1\n[[plugin]]\nname = \"\x1b[2J\"\n");
   const Result result = pergola({"plugins", "trust", kFile});
   EXPECT_EQ(result.exit_code, ExitCode::kPlugin) << result;
