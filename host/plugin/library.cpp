@@ -195,7 +195,7 @@ OpenLibrary& open_checked(std::unique_ptr<const ElfFile> file, const PluginFile&
   PERGOLA_ASSERT(collect_announcements().empty());  // or they would be taken for this plugin's
 
   auto library = std::make_unique<OpenLibrary>();
-  library->symbols = read_symbols(*file);
+  library->symbols = checked.symbols;
   expect_no_clash(library->symbols, path);
   library->plugin = {path, *checked.manifest, file->sha256()};
   open_needed_libraries(library->symbols, path, policy);

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace pergola::host {
@@ -136,7 +137,14 @@ std::string others_who_write(const fs::path& path) {
 }
 
 TrustPolicy locked_policy(const fs::path& lock_file) {
-  return {Trust::kLocked, PluginLock::read(lock_file), lock_file.string()};
+  PluginLock lock = PluginLock::read(lock_file);
+  // Who writes it says what is loaded.
+  if (const std::string others = others_who_write(lock_file); !others.empty()) {
+    throw Error(ErrorKind::kPlugin, "the lock file ", printable(lock_file.string()),
+                " is not trusted, since others than you and root could change it: ", others,
+                "; take their right away (chmod go-w), or copy it into a folder of your own");
+  }
+  return {Trust::kLocked, std::move(lock), lock_file.string()};
 }
 
 std::string distrust(const ElfFile& file, const std::string& name, const TrustPolicy& policy) {

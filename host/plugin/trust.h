@@ -23,7 +23,8 @@ struct TrustPolicy {
   std::string lock_file = {};  // for messages
 };
 
-// That of plugins.trust = "locked". Throws Error{kPlugin} as PluginLock::read does.
+// That of plugins.trust = "locked". Throws Error{kPlugin} as PluginLock::read does, and
+// for a lock file that others can write.
 [[nodiscard]] TrustPolicy locked_policy(const std::filesystem::path& lock_file);
 
 // Why a file may not be loaded, as a sentence with a next step; "" when it may. `name`: the

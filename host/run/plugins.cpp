@@ -92,10 +92,10 @@ ConfigAndPlugins load_saved_config(Value config_of_run, const std::string& sourc
                                    std::vector<Override> overrides,
                                    const std::vector<std::string>& options) {
   // Whom this user trusts is not for who made a checkpoint to say.
-  if (config_of_run.find("plugins") != nullptr) {
-    config_of_run["plugins"].as_table().erase("trust");
-    config_of_run["plugins"].as_table().erase("lock_file");
-    config_of_run["plugins"].as_table().erase("probe");
+  const Value* const plugins = config_of_run.find("plugins");
+  if (plugins != nullptr && plugins->is_table()) {  // another thing is refused where it is read
+    Value::Table& table = config_of_run["plugins"].as_table();
+    for (const char* key : {"trust", "lock_file", "probe"}) table.erase(key);
   }
   const ConfigDraft draft(std::move(config_of_run), source, std::move(overrides));
   std::vector<std::filesystem::path> path = draft.plugin_path();

@@ -242,6 +242,12 @@ TEST_F(PredictOneTest, AnotherVersionOfThePluginOrAnotherPluginIsTold) {
                                           "loaded by plugin 'good'"));
 }
 
+TEST_F(PredictOneTest, AConfigWhosePluginsAreNoTableIsRefused) {
+  train_and_carry("boring");
+  change_state([](Json& state) { state["config"] = "model = \"boring\"\nplugins = 3\n"; });
+  expect_error(ask_colour(), ExitCode::kConfig, {"plugins = 3", "expected a table"});
+}
+
 TEST_F(PredictOneTest, AnotherModelOrDataSetIsRefused) {
   train_and_carry("boring");
   expect_error(ask_colour({"dataset=image_text"}), kCheckpoint,

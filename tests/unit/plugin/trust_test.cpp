@@ -117,6 +117,15 @@ TEST_F(TrustTest, ALockFileThatIsMissingIsToldHowToWriteOne) {
                 "--lock-file nowhere.lock`"));
 }
 
+TEST_F(TrustTest, ALockFileThatOthersCanWritePinsNothing) {
+  const fs::path file = folder_.write("my.lock", PluginLock().text());
+  EXPECT_TRUE(locked_policy(file).lock.plugins().empty());
+  mode(file, 0666);
+  EXPECT_THAT(
+      error_of([&] { static_cast<void>(locked_policy(file)); }, ErrorKind::kPlugin),
+      AllOf(HasSubstr("my.lock is not trusted, since others"), HasSubstr("my.lock (mode 0666)")));
+}
+
 // The name that is loaded is the file that was checked, whatever is at its path by then.
 TEST_F(TrustTest, WhatIsLoadedIsWhatWasChecked) {
   const std::string checked = test::read_file(plugin_);
