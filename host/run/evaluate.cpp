@@ -50,8 +50,12 @@ std::int64_t load_model(Session& session, const std::string& split,
                         const std::filesystem::path& path) {
   if (are_weights_alone(path)) {
     session.build_model(split, /*seed=*/0);
-    session.load_pretrained();
-    return 0;
+    const std::vector<std::string> missing = session.load_pretrained();
+    if (missing.empty()) return 0;
+    throw Error(ErrorKind::kCheckpoint, path.string(), " has no ", missing.front(),
+                missing.size() > 1 ? concat(" and ", missing.size() - 1, " more") : std::string(),
+                ", and weights that nobody trained measure nothing; train first, or name a "
+                "checkpoint with --checkpoint");
   }
   const CheckpointContent content = load_checkpoint(path, CheckpointParts::kModel);
   session.check_identity(content.state);

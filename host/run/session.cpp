@@ -13,6 +13,7 @@
 #include "host/model/guard.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
+#include "host/train/weight_average.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -60,6 +61,27 @@ std::string series_of(const std::string& version) {
   if (version.substr(0, first) != "0" || first == std::string::npos)
     return version.substr(0, first);
   return version.substr(0, version.find('.', first + 1));
+}
+
+// The weights, of which there are two where an average is saved, and the extras.
+bool migrate_state(const BaseModel& model, const std::string& from, CheckpointContent& content) {
+  StateDict own = content.model;
+  StateDict trainer = content.trainer;
+  const bool has_average = !take_average(own, trainer).empty();
+  // What the two share is to be changed once in each.
+  if (has_average) {
+    for (auto& [name, tensor] : own) tensor = tensor.clone();
+  }
+  Value extras{Value::Table{}};
+  if (const Value* saved = content.state.find("extras")) extras = *saved;
+  Value again = extras;
+  if (!model.migrate_state(from, content.model, extras)) return false;
+  content.state["extras"] = std::move(extras);
+  if (!has_average) return true;
+  static_cast<void>(model.migrate_state(from, own, again));
+  put_own_weights(own, trainer);
+  content.trainer = std::move(trainer);
+  return true;
 }
 
 }  // namespace
@@ -132,17 +154,14 @@ void Session::migrate(CheckpointContent& content) const {
     return;
   }
   if (from == manifest.version) return;
-  Value extras{Value::Table{}};
-  if (const Value* saved = content.state.find("extras")) extras = *saved;
   const bool is_known = guarded(Hook{"migrate_state()", "model", config_.model},
-                                [&] { return model_->migrate_state(from, content.model, extras); });
+                                [&] { return migrate_state(*model_, from, content); });
   if (!is_known && series_of(from) != series_of(manifest.version)) {
     throw Error(ErrorKind::kCheckpoint, "the checkpoint was saved by ", from, " of plugin '",
                 manifest.name, "', this is ", manifest.version, ", and migrate_state() of model '",
                 config_.model, "' does not know that version; use the plugin's version ", from,
                 ", or begin with the weights that fit: checkpoint.pretrained");
   }
-  content.state["extras"] = std::move(extras);
   log::info("[checkpoint] saved by ", from, " of plugin '", manifest.name, "', loaded by ",
             manifest.version, is_known ? ", whose migrate_state() brought it over" : "");
 }
@@ -159,9 +178,9 @@ void Session::load_weights(CheckpointContent content, const std::filesystem::pat
           [&] { model_->on_load_checkpoint(*extras); });
 }
 
-void Session::load_pretrained() {
+std::vector<std::string> Session::load_pretrained() {
   const CheckpointConfig& checkpoint = config_.checkpoint;
-  if (!checkpoint.pretrained) return;
+  if (!checkpoint.pretrained) return {};
   const std::filesystem::path weights = checkpoint_at(*checkpoint.pretrained);
   const PretrainedReport report = guarded(Hook{"loading the weights", "model", config_.model}, [&] {
     return host::load_pretrained(
@@ -176,6 +195,7 @@ void Session::load_pretrained() {
         report.table);
   }
   warn_of_words(weights);
+  return report.missing;
 }
 
 // Of a checkpoint whose data had other words: to begin with its weights may be meant all the same.

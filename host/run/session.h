@@ -49,9 +49,9 @@ class Session {
   // takes. Throws Error{kCheckpoint} when it is of another model.
   void load_weights(CheckpointContent content, const std::filesystem::path& folder);
 
-  // Loads the weights of checkpoint.pretrained, if it is set; says in the log what of them fits.
-  // Throws Error{kCheckpoint}.
-  void load_pretrained();
+  // Loads the weights of checkpoint.pretrained, if it is set; says in the log what of them fits,
+  // and returns which weights of the model it has not. Throws Error{kCheckpoint}.
+  std::vector<std::string> load_pretrained();
 
   // A split of the first data set, read when it is asked for the first time. Throws what the data
   // set throws, and Error{kData} when there are no samples to train on.

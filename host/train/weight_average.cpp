@@ -159,4 +159,10 @@ StateDict take_average(StateDict& model, StateDict& trainer) {
   return average;
 }
 
+void put_own_weights(const StateDict& own, StateDict& trainer) {
+  for (const auto& [name, tensor] : own) {
+    trainer.emplace_back(std::string(kWeightPrefix) + name, tensor);
+  }
+}
+
 }  // namespace pergola::host

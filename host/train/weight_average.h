@@ -73,4 +73,8 @@ class WeightAverage {
 // Throws Error{kCheckpoint} for weights that `model` does not have.
 [[nodiscard]] StateDict take_average(StateDict& model, StateDict& trainer);
 
+// Puts weights that are the model's own, and not the averaged ones, back to where take_average()
+// finds them.
+void put_own_weights(const StateDict& own, StateDict& trainer);
+
 }  // namespace pergola::host

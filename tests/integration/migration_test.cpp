@@ -70,6 +70,16 @@ TEST_F(MigrationTest, TheModelBringsAnOlderOneOver) {
               Not(HasSubstr("migrate_state()")));
 }
 
+// The averaged weights are in model.safetensors: without a learning rate they stay what the weights
+// are, unless only one of the two was brought over.
+TEST_F(MigrationTest, AveragedWeightsAreBroughtOverWithTheOthers) {
+  const std::string average = "training.ema.enabled=true";
+  expect_success(run({"train", "--overwrite", "training.max_updates=2", average}));
+  write_version("2.0.0");
+  expect_success(run({"train", "--resume", "training.max_updates=4", average}));
+  EXPECT_EQ(factor(), 2);
+}
+
 TEST_F(MigrationTest, AVersionThatTheModelDoesNotKnowIsRefused) {
   write_version("2.0.0");
   expect_success(run({"train", "--resume", "training.max_updates=3"}));

@@ -204,6 +204,18 @@ TEST_F(ResumeFileTest, AnEvaluationTakesResumeFile) {
       kCheckpoint, {"checkpoint.resume_file = \"nowhere\" is not there"});
 }
 
+// A head that nobody trained would be measured.
+TEST_F(ResumeFileTest, AnEvaluationOfAPartOfTheWeightsIsRefused) {
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=1"}));
+  expect_error(pergola({"test", "boring.toml", "--run-dir", "new",
+                        "checkpoint.pretrained=half/checkpoints/last/model.safetensors",
+                        "checkpoint.pretrained_state_mapping={words = \"words\"}"}),
+               kCheckpoint,
+               {"half/checkpoints/last/model.safetensors has no classifier.",
+                " and 1 more, and weights "
+                "that nobody trained measure nothing; train first"});
+}
+
 // A config that began with another run's weights still evaluates what it trained.
 TEST_F(ResumeFileTest, AnEvaluationSaysWhyItLeavesResumeFile) {
   expect_success(pergola({"train", "boring.toml", "--run-dir", "half", "training.max_updates=6"}));
