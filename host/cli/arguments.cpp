@@ -20,6 +20,15 @@ namespace {
 namespace po = boost::program_options;
 using List = std::vector<std::string>;
 
+void add_check(po::options_description_easy_init& add) {
+  add("model", po::value<List>(), "of check: a model to examine; repeatable (default: all)");
+  add("only", po::value<List>(), "of check: an examination; repeatable (default: all)");
+  add("list", "of check: print which examinations there are, and do none");
+  add("format", po::value<std::string>(), "of check: text (default), json or junit");
+  add("output", po::value<std::string>(), "of check: the file for --format; default: stdout");
+  add("time-limit", po::value<std::string>(), "of check: seconds for an examination; default: 60");
+}
+
 po::options_description describe(Options options) {
   po::options_description all("Options");
   auto add = all.add_options();
@@ -32,10 +41,10 @@ po::options_description describe(Options options) {
   }
   add("plugin-path", po::value<List>(), "a folder with plugins, or a plugin; repeatable");
   if (options == Options::kPlugins) return all;
-  if (options == Options::kTrust) {
+  if (options == Options::kTrust || options == Options::kCheck) {
     add("lock-file", po::value<std::string>(),
-        "the lock file that `trust` writes (default: pergola.lock), and that `list` and `inspect` "
-        "go by");
+        "the lock file that `trust` writes (default: pergola.lock), and that the others go by");
+    if (options == Options::kCheck) add_check(add);
     return all;
   }
   if (options == Options::kConvert) {
@@ -126,6 +135,21 @@ void read_report(const po::variables_map& values, Arguments& arguments) {
   arguments.samples = static_cast<std::size_t>(parse_count(values, "samples", "samples", 0));
 }
 
+void read_check(const po::variables_map& values, Arguments& arguments) {
+  if (values.count("model") != 0) arguments.models = values["model"].as<List>();
+  if (values.count("only") != 0) arguments.only = values["only"].as<List>();
+  if (values.count("time-limit") != 0) {
+    arguments.seconds = parse_count(values, "time-limit", "seconds", 1);
+  }
+  arguments.list = values.count("list") != 0;
+  if (values.count("format") == 0) return;
+  arguments.format = values["format"].as<std::string>();
+  const List formats = {"text", "json", "junit"};
+  if (std::ranges::find(formats, arguments.format) != formats.end()) return;
+  throw Error(ErrorKind::kConfig, "--format '", printable(arguments.format), "' is not known",
+              did_you_mean(arguments.format, formats), "; expected ", join(formats));
+}
+
 }  // namespace
 
 Arguments parse_arguments(const List& words, const std::string& usage, Options options) {
@@ -169,6 +193,7 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   if (values.count("split") != 0) arguments.split = values["split"].as<std::string>();
   read_sample(values, arguments);
   read_report(values, arguments);
+  read_check(values, arguments);
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
   arguments.progress = values.count("no-progress") == 0;

@@ -28,6 +28,11 @@ struct Arguments {
   std::optional<std::string> to;         // --to
   std::optional<std::string> output;     // --output
   std::optional<std::size_t> samples;    // --samples
+  std::vector<std::string> models;       // --model
+  std::vector<std::string> only;         // --only
+  std::string format = "text";           // --format
+  std::optional<std::int64_t> seconds;   // --time-limit
+  bool list = false;                     // --list
   bool resume = false;
   bool overwrite = false;
   bool progress = true;
@@ -36,8 +41,19 @@ struct Arguments {
 };
 
 // Which options a command takes: those of the ones before it as well, up to kConfig; kTrust and
-// kConvert those of kPlugins. kReport has its own.
-enum class Options { kReport, kPlugins, kTrust, kConvert, kConfig, kTrain, kEvaluate, kPredict };
+// kConvert those of kPlugins, and kCheck, for all of `plugins`, those of kTrust. kReport has its
+// own.
+enum class Options {
+  kReport,
+  kPlugins,
+  kTrust,
+  kCheck,
+  kConvert,
+  kConfig,
+  kTrain,
+  kEvaluate,
+  kPredict
+};
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
 // is unknown, with the closest one, or that lacks its value, for an empty word, for a value

@@ -6,6 +6,7 @@
 #include "host/data/defaults.h"
 #include "host/device/cuda.h"
 #include "host/plugin/fingerprint.h"
+#include "host/plugin/probe.h"
 #include "host/plugin/search_path.h"
 #include "host/run/plugins.h"
 #include "host/support/files.h"
@@ -75,16 +76,19 @@ void check_cuda(Doctor& doctor) {
   }
 }
 
+// Before CUDA is loaded: plugins are tried in forked children.
 void check_plugins(const Arguments& arguments, Doctor& doctor) {
   const PluginCatalog catalog = scan_plugins(arguments.plugin_path);
+  PluginProber prober(catalog.policy(), Failures::kBelieve);
   bool usable = false;
   for (const PluginFile& file : catalog.files()) {
-    if (file.usable()) {
+    const std::string problem = file.usable() ? prober.problem_of(file) : file.problem;
+    if (problem.empty()) {
       usable = true;
       doctor.fact("plugin", concat(file.manifest->name, " ", file.manifest->version, " in ",
                                    file.path.string()));
     } else {
-      doctor.warning("plugin", file.problem);
+      doctor.warning("plugin", problem);
     }
   }
   for (const std::string& conflict : catalog.conflicts()) doctor.warning("plugin", conflict);
@@ -126,8 +130,8 @@ int doctor_command(const Words& words) {
   expect_no_more(arguments, usage);
   Doctor doctor;
   check_build(doctor);
-  check_cuda(doctor);
   check_plugins(arguments, doctor);
+  check_cuda(doctor);
   try {
     check_data(doctor);
   } catch (const Error& error) {  // a variable of the default folder is broken

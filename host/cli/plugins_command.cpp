@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "host/check/check.h"
+#include "host/check/check_report.h"
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
 #include "host/config/params_toml.h"
@@ -12,6 +14,9 @@
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
@@ -20,7 +25,8 @@ namespace pergola::host {
 namespace {
 
 constexpr const char* kPluginsUsage =
-    "pergola plugins list | inspect FILE | trust [FILE ...] [--lock-file FILE] [--plugin-path DIR]";
+    "pergola plugins list | inspect FILE | check FILE [model_config.<model>.key=value ...] | trust "
+    "[FILE ...]";
 constexpr const char* kLockFile = "pergola.lock";
 
 TrustPolicy policy_of(const Arguments& arguments) {
@@ -60,6 +66,9 @@ void print_table(const std::string& kind, const char* section, const std::string
     std::cout << "# at Hugging Face:";
     for (const auto& each : entry.hugging_face->classes) std::cout << ' ' << each.name;
     std::cout << '\n';
+  }
+  for (const FieldSpec& field : entry.inputs.fields) {
+    std::cout << "# reads " << field_text(field) << '\n';
   }
   std::cout << printable_lines(
       params_as_toml(concat(section, ".", key), entry.config, entry.params));
@@ -105,6 +114,59 @@ int inspect(const std::string& path, const TrustPolicy& policy) {
   print_offers(manifest);
   if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
   return 0;
+}
+
+CheckRequest check_request(Arguments& arguments) {
+  CheckRequest request;
+  request.file = take_positional(arguments, "FILE", kPluginsUsage);
+  expect_file(request.file);
+  request.policy = policy_of(arguments);
+  request.models = arguments.models;
+  request.examinations = arguments.only;
+  request.overrides = parse_overrides(arguments.positional);
+  constexpr std::int64_t kMostSeconds = 1'000'000;  // so that no clock overflows
+  if (arguments.seconds) {
+    request.time_limit = std::chrono::seconds(std::min(*arguments.seconds, kMostSeconds));
+  }
+  return request;
+}
+
+void print_plan(const CheckRequest& request) {
+  for (const auto& [model, examination] : planned(request)) {
+    std::cout << model << '\t' << examination << '\n';
+  }
+}
+
+// The report goes to --output or stdout. Where stdout is free, people read there what is found as
+// soon as it is.
+CheckReport examine(const CheckRequest& request, const Arguments& arguments) {
+  const bool is_text = arguments.format == "text";
+  const bool is_told = is_text || arguments.output;
+  std::string model;
+  const CheckReport report = check_plugin(request, [&](const Examined& examined) {
+    if (is_told) std::cout << as_lines(examined, model) << std::flush;
+  });
+  if (is_told) std::cout << as_summary(report);
+  if (is_text && !arguments.output) return report;
+  const std::string text = is_text                      ? as_text(report)
+                           : arguments.format == "json" ? as_json(report)
+                                                        : as_junit(report);
+  if (arguments.output) {
+    write_file_atomic(*arguments.output, text, ErrorKind::kConfig);
+  } else {
+    std::cout << text;
+  }
+  return report;
+}
+
+int check(Arguments& arguments) {
+  const CheckRequest request = check_request(arguments);
+  if (arguments.list) {
+    print_plan(request);
+    return 0;
+  }
+  const bool is_good = examine(request, arguments).count(Verdict::kFailed) == 0;
+  return is_good ? 0 : static_cast<int>(ErrorKind::kPlugin);
 }
 
 // What is to be trusted: those that are named, or all that were found.
@@ -153,18 +215,22 @@ int trust(const Arguments& arguments) {
 }  // namespace
 
 int plugins_command(const Words& words) {
-  Arguments arguments = parse_arguments(words, kPluginsUsage, Options::kTrust);
+  const bool is_check = std::ranges::find(words, "check") != words.end();
+  Arguments arguments =
+      parse_arguments(words, kPluginsUsage, is_check ? Options::kCheck : Options::kTrust);
   if (arguments.help) return 0;
   const std::string verb =
-      take_positional(arguments, "`list`, `inspect` or `trust`", kPluginsUsage);
+      take_positional(arguments, "`list`, `inspect`, `check` or `trust`", kPluginsUsage);
   if (verb == "list") {
     expect_no_more(arguments, kPluginsUsage);
     return list_plugins(arguments);
   }
   if (verb == "trust") return trust(arguments);
+  if (verb == "check") return check(arguments);
   if (verb != "inspect") {
     throw Error(ErrorKind::kConfig, "'", verb, "' is not known",
-                did_you_mean(verb, {"list", "inspect", "trust"}), "; usage: ", kPluginsUsage);
+                did_you_mean(verb, {"list", "inspect", "check", "trust"}),
+                "; usage: ", kPluginsUsage);
   }
   const std::string path = take_positional(arguments, "FILE", kPluginsUsage);
   expect_no_more(arguments, kPluginsUsage);

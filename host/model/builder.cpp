@@ -136,6 +136,11 @@ std::shared_ptr<BaseModel> build_model(const Registry& registry, const std::stri
 
 std::unique_ptr<Optimizer> build_optimizer(const Registry& registry, const BaseModel& model,
                                            const Config& config) {
+  if (model.num_parameters() == 0) {
+    throw Error(ErrorKind::kPlugin, "model '", key_of(model),
+                "' has no parameters, so there is nothing to train; register them in build(), by "
+                "register_module() or register_parameter()");
+  }
   std::vector<ParameterGroup> groups =
       guarded(Hook{"optimizer_parameters()", "model", key_of(model)},
               [&] { return model.optimizer_parameters(config); });

@@ -20,9 +20,9 @@ namespace pergola::host {
                                                      const Value& facts);
 
 // The optimizer over the model's parameter groups; what does not require a gradient is left out of
-// them. Throws Error{kPlugin} when the groups leave out a parameter that requires one, have one
-// twice, or under another name than the model; `allow_unused_parameters` permits leaving out.
-// `config` is the `optimizer` table.
+// them. Throws Error{kPlugin} when the model has no parameters, and when the groups leave out a
+// parameter that requires one, have one twice, or under another name than the model;
+// `allow_unused_parameters` permits leaving out. `config` is the `optimizer` table.
 [[nodiscard]] std::unique_ptr<Optimizer> build_optimizer(const Registry& registry,
                                                          const BaseModel& model,
                                                          const Config& config);

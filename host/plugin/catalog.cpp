@@ -6,9 +6,11 @@
 #include "pergola/suggest.h"
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 #include <set>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace pergola::host {
@@ -20,22 +22,10 @@ bool offers(const PluginFile& file, std::string_view kind, std::string_view key)
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-}  // namespace
+using Paths = std::vector<std::filesystem::path>;
 
-PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places, TrustPolicy policy)
-    : places_(places), policy_(std::move(policy)) {
-  for (const auto& place : places) {
-    std::error_code ignored;  // a place that is gone by now is reported as a file
-    if (std::filesystem::is_directory(place, ignored)) {
-      add_folder(place);
-    } else {
-      add(place);
-    }
-  }
-}
-
-void PluginCatalog::add_folder(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
+Paths plugins_in(const std::filesystem::path& folder) {
+  Paths found;
   std::error_code error;
   std::filesystem::directory_iterator entry(folder, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
@@ -46,15 +36,58 @@ void PluginCatalog::add_folder(const std::filesystem::path& folder) {
                 "' cannot be listed: ", error.message(), "; leave it out or make it readable");
   }
   std::sort(found.begin(), found.end());
-  for (const auto& path : found) add(path);
+  return found;
 }
 
-void PluginCatalog::add(const std::filesystem::path& path) {
-  const auto identity = identify(path);
-  const bool known = identity && std::any_of(files_.begin(), files_.end(), [&](const auto& file) {
-                       return file.identity && file.identity->same_file(*identity);
-                     });
-  if (!known) files_.push_back(inspect_plugin(path, policy_));
+// Each file once, by whatever names it is found. Those that are not there are kept: they are
+// reported.
+Paths without_doubles(const Paths& all) {
+  Paths paths;
+  std::vector<FileIdentity> seen;
+  for (const auto& path : all) {
+    const auto identity = identify(path);
+    const auto is_it = [&](const FileIdentity& other) { return identity->same_file(other); };
+    if (identity && std::ranges::any_of(seen, is_it)) continue;
+    if (identity) seen.push_back(*identity);
+    paths.push_back(path);
+  }
+  return paths;
+}
+
+// Most of the time goes into parsing manifests: with many files, some threads share them.
+std::vector<PluginFile> inspect_all(const Paths& paths, const TrustPolicy& policy) {
+  constexpr std::size_t kMostThreads = 8;
+  constexpr std::size_t kFilesOfAThread = 8;  // fewer are not worth one
+  std::vector<PluginFile> files(paths.size());
+  std::atomic<std::size_t> next = 0;
+  const auto inspect = [&] {
+    for (std::size_t i = next++; i < paths.size(); i = next++) {
+      files[i] = inspect_plugin(paths[i], policy);
+    }
+  };
+  const std::size_t wanted = std::min<std::size_t>(
+      {kMostThreads, std::thread::hardware_concurrency(), paths.size() / kFilesOfAThread});
+  std::vector<std::jthread> threads;
+  while (threads.size() + 1 < wanted) threads.emplace_back(inspect);
+  inspect();
+  threads.clear();  // waits for them
+  return files;
+}
+
+}  // namespace
+
+PluginCatalog::PluginCatalog(const std::vector<std::filesystem::path>& places, TrustPolicy policy)
+    : places_(places), policy_(std::move(policy)) {
+  Paths found;
+  for (const auto& place : places) {
+    std::error_code ignored;  // a place that is gone by now is reported as a file
+    if (std::filesystem::is_directory(place, ignored)) {
+      std::ranges::copy(plugins_in(place), std::back_inserter(found));
+    } else {
+      found.push_back(place);
+    }
+  }
+  files_ = inspect_all(without_doubles(found), policy_);
 }
 
 const PluginFile* PluginCatalog::find(std::string_view kind, std::string_view key) const {

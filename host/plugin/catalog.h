@@ -53,9 +53,6 @@ class PluginCatalog {
   [[nodiscard]] std::vector<std::string> keys(std::string_view kind) const;
 
  private:
-  void add(const std::filesystem::path& path);
-  void add_folder(const std::filesystem::path& folder);
-
   std::vector<std::filesystem::path> places_;
   TrustPolicy policy_;
   std::vector<PluginFile> files_;

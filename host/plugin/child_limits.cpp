@@ -37,14 +37,14 @@ std::uint64_t address_space() {
 }
 
 void limit_memory(std::uint64_t more) {
-  const std::uint64_t now = address_space();
-  rlimit limit{};
-  if (now == 0 || ::getrlimit(RLIMIT_AS, &limit) != 0) return;
-  limit.rlim_cur = std::min<rlim_t>(limit.rlim_cur, now + more);
-  ::setrlimit(RLIMIT_AS, &limit);
-  // Where memory runs out before, this is the process to end.
+  // Where memory runs out before the limit, this is the process to end.
   const UniqueFd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   static_cast<void>(!::write(score.get(), "1000", 4));
+  const std::uint64_t now = address_space();
+  rlimit limit{};
+  if (more == ChildLimits::kUnlimited || now == 0 || ::getrlimit(RLIMIT_AS, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_cur, now + more);
+  ::setrlimit(RLIMIT_AS, &limit);
 }
 
 // Not 0, which a program that takes core dumps from a pipe does not heed: it would copy all of the

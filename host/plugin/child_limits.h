@@ -12,7 +12,10 @@ namespace pergola::host {
 
 struct ChildLimits {
   std::chrono::milliseconds time = std::chrono::seconds(10);
-  std::uint64_t memory = 8ULL << 30U;  // bytes of address space, above what this process has
+  // Bytes of address space, above what this process has. kUnlimited is for CUDA, which reserves
+  // more than any machine has.
+  std::uint64_t memory = 8ULL << 30U;
+  static constexpr std::uint64_t kUnlimited = ~0ULL;
 };
 
 // Where a child reports.

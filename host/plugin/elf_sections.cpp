@@ -33,6 +33,9 @@ constexpr char kHostMachineName[] = "aarch64";
 // A linked plugin has some forty sections; a table of their names of this size is a lie.
 constexpr std::uint64_t kMaxNameTable = 16U << 20U;
 
+// Whoever hashes a file reads all of it, and a hole of a terabyte costs its maker nothing.
+constexpr std::int64_t kMaxFile = std::int64_t{4} << 30U;
+
 template <class... Parts>
 [[noreturn]] void refuse(const std::filesystem::path& path, const Parts&... parts) {
   throw Error(ErrorKind::kPlugin, "plugin ", printable(path.string()), " ", parts...);
@@ -125,6 +128,9 @@ ElfFile::ElfFile(const std::filesystem::path& path, Content content)
   if (S_ISDIR(status.st_mode)) refuse(path_, "is a folder; expected a plugin's .so file");
   if (!S_ISREG(status.st_mode))
     refuse(path_, "is not a regular file; expected a plugin's .so file");
+  if (status.st_size > kMaxFile) {
+    refuse(path_, "is ", status.st_size, " bytes; at most ", kMaxFile, " are allowed");
+  }
   identity_ = identity_of(status);
   if (content == Content::kSealedCopy) {
     original_ = std::move(file_);

@@ -40,8 +40,9 @@ class ElfFile {
   // can change.
   enum class Content { kFile, kSealedCopy };
 
-  // Opens and checks: a regular, readable file, a 64-bit little-endian ELF shared library for this
-  // machine, whose sections and segments lie inside the file. Throws Error{kPlugin} otherwise.
+  // Opens and checks: a regular, readable file of up to 4 GiB, a 64-bit little-endian ELF shared
+  // library for this machine, whose sections and segments lie inside the file. Throws
+  // Error{kPlugin} otherwise.
   explicit ElfFile(const std::filesystem::path& path, Content content = Content::kFile);
 
   // The bytes of a section, or nothing when there is no such section. Throws Error{kPlugin} when it

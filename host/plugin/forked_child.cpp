@@ -18,6 +18,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -197,7 +198,8 @@ ChildEnd watch(const Child& child, Listener& report, Listener& output, const std
     wait_a_moment(report, output, deadline);
   }
   end.report = report.text();
-  end.last_line = last_line_of(output.text());
+  end.output = output.text();
+  end.last_line = last_line_of(end.output);
   const std::string last = token + '\n';
   if (!end.report.ends_with(last)) return end;
   end.report.resize(end.report.size() - last.size());
@@ -206,7 +208,42 @@ ChildEnd watch(const Child& child, Listener& report, Listener& output, const std
   return end;
 }
 
+std::string describe_time(std::chrono::milliseconds time) {
+  constexpr std::int64_t kSecond = 1000;
+  if (time.count() % kSecond == 0) return concat(time.count() / kSecond, " s");
+  return concat(time.count(), " ms");
+}
+
+std::string describe_memory(std::uint64_t bytes) {
+  constexpr std::uint64_t kMib = 1U << 20U;
+  constexpr std::uint64_t kGib = 1U << 30U;
+  if (bytes % kGib == 0) return concat(bytes / kGib, " GiB");
+  return concat(bytes / kMib, " MiB");
+}
+
+std::string describe_signal(int number) {
+  if (number == SIGABRT) return "called abort()";
+  if (number == SIGKILL) return "was killed, perhaps because the machine ran out of memory,";
+  const char* name = ::sigabbrev_np(number);
+  return name == nullptr ? concat("crashed with signal ", number)
+                         : concat("crashed with SIG", name, " (signal ", number, ")");
+}
+
 }  // namespace
+
+std::string describe(const ChildEnd& end, const ChildLimits& limits) {
+  switch (end.how) {
+    case ChildEnd::How::kExited:
+      return concat("ended the process with exit code ", end.number);
+    case ChildEnd::How::kKilled:
+      return describe_signal(end.number);
+    case ChildEnd::How::kTimedOut:
+      return concat("did not come to an end within ", describe_time(limits.time));
+    case ChildEnd::How::kReturned:
+      break;
+  }
+  return concat("asked for more than ", describe_memory(limits.memory), " of memory");
+}
 
 void ChildReport::line(std::string_view text) const noexcept {
   const auto write_part = [this](std::string_view part) {

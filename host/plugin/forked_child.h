@@ -29,8 +29,14 @@ struct ChildEnd {
   How how = How::kReturned;
   int number = 0;         // the exit code of kExited, the signal of kKilled
   std::string report;     // its lines, with what else the function wrote there
-  std::string last_line;  // the last of what it wrote to stdout and stderr, printable; "": none
+  std::string output;     // the end of what it wrote to stdout and stderr, not safe to print
+  std::string last_line;  // the last line of that, printable; "": none
 };
+
+// "crashed with SIGSEGV (signal 11)", "did not come to an end within 10 s", "asked for more than
+// 8 GiB of memory": what a child did under these limits. That it returned is not told apart from
+// memory that it said had run out.
+[[nodiscard]] std::string describe(const ChildEnd& end, const ChildLimits& limits);
 
 using ChildWork = std::function<void(const ChildReport& report)>;
 

@@ -47,6 +47,7 @@ ConfigurableManifest parse_configurable(const TableReader& reader, const std::st
   if (reader.find("hugging_face") != nullptr) {
     entry.hugging_face = parse_hugging_face(reader.table("hugging_face"), entry.config);
   }
+  if (of == SpecOf::kModel) entry.inputs = parse_model_inputs(reader, entry.config, entry.params);
   return entry;
 }
 
@@ -154,8 +155,8 @@ PluginManifest parse_manifest(std::string_view text, const std::string& source) 
   manifest.license = reader.text("license");
   manifest.description = reader.text("description");
   manifest.authors = reader.texts("authors");
-  manifest.models =
-      parse_configurables(reader, "models", "the model key", SpecOf::kModel, {"hugging_face"});
+  manifest.models = parse_configurables(reader, "models", "the model key", SpecOf::kModel,
+                                        {"hugging_face", "fields", "check"});
   manifest.datasets = parse_configurables(reader, "datasets", "the data set key", SpecOf::kDataset);
   if (reader.find("provides") != nullptr) parse_provides(reader.table("provides"), manifest);
   if (manifest.models.empty() && manifest.datasets.empty() && manifest.provides.empty()) {

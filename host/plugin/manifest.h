@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/config/config_params.h"
+#include "host/plugin/field_spec.h"
 #include "host/plugin/hugging_face.h"
 #include "pergola/component.h"
 #include "pergola/value.h"
@@ -30,6 +31,7 @@ struct ConfigurableManifest {
   Value config = Value(Value::Table{});
   ConfigParams params;  // the same keys, and those without a default: what they mean and may be
   std::optional<HuggingFaceFormat> hugging_face;  // of a model
+  ModelInputs inputs;                             // of a model: what it reads of a batch
 };
 using ConfigurableManifests = std::map<std::string, ConfigurableManifest, std::less<>>;  // by key
 
@@ -56,7 +58,8 @@ struct PluginManifest {
 
 // Parses a plugin.toml. `source` names it in messages and in the origins of the defaults.
 // Throws Error{kPlugin}, with the place, for broken TOML, unknown, missing or ill-formed keys, a
-// `spec` as parse_config_spec does, and a manifest that offers nothing.
+// `spec` as parse_config_spec does, `fields` and `check` as parse_model_inputs does, and a manifest
+// that offers nothing.
 [[nodiscard]] PluginManifest parse_manifest(std::string_view text, const std::string& source);
 
 }  // namespace pergola::host

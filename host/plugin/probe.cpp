@@ -8,8 +8,6 @@
 #include "pergola/error.h"
 
 #include <chrono>
-#include <csignal>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -26,47 +24,12 @@ std::string thrown_while_loaded(const ChildEnd& end) {
   return by_guard ? end.last_line : "";
 }
 
-std::string describe(milliseconds time) {
-  constexpr std::int64_t kSecond = 1000;
-  if (time.count() % kSecond == 0) return concat(time.count() / kSecond, " s");
-  return concat(time.count(), " ms");
-}
-
-std::string describe_memory(std::uint64_t bytes) {
-  constexpr std::uint64_t kMib = 1U << 20U;
-  constexpr std::uint64_t kGib = 1U << 30U;
-  if (bytes % kGib == 0) return concat(bytes / kGib, " GiB");
-  return concat(bytes / kMib, " MiB");
-}
-
-std::string describe_signal(int number) {
-  if (number == SIGABRT) return "called abort()";
-  if (number == SIGKILL) return "was killed, perhaps because the machine ran out of memory,";
-  const char* name = ::sigabbrev_np(number);
-  return name == nullptr ? concat("crashed with signal ", number)
-                         : concat("crashed with SIG", name, " (signal ", number, ")");
-}
-
-std::string describe_end(const ChildEnd& end, const ChildLimits& limits) {
-  switch (end.how) {
-    case ChildEnd::How::kExited:
-      return concat("ended the process with exit code ", end.number);
-    case ChildEnd::How::kKilled:
-      return describe_signal(end.number);
-    case ChildEnd::How::kTimedOut:
-      return concat("did not come to an end within ", describe(limits.time));
-    case ChildEnd::How::kReturned:
-      break;
-  }
-  return concat("asked for more than ", describe_memory(limits.memory), " of memory");
-}
-
 // The whole sentence.
 std::string accuse(const PluginFile& file, const std::string& what, const TrialReport& told,
                    const std::string& last_line) {
-  const std::string when = told.model.empty()
-                               ? std::string("while it was loaded")
-                               : concat("while its model '", told.model, "' was made");
+  const std::string when = told.model.empty() ? std::string("while it was loaded")
+                                              : concat("while its model '", told.model, "' was ",
+                                                       told.is_made ? "destroyed" : "made");
   const std::string said =
       last_line.empty() ? std::string() : concat(" (the last that it wrote: ", last_line, ")");
   return concat("plugin ", file.manifest->name, " (", printable(file.path.string()), ") ", what,
@@ -79,9 +42,9 @@ std::string problem_of_end(const PluginFile& file, const ChildEnd& end, const Ch
   const TrialReport told = TrialReport::parse(end.report);
   if (end.how == ChildEnd::How::kReturned && !told.no_memory) return told.problem;
   std::string thrown = thrown_while_loaded(end);
-  if (thrown.empty()) return accuse(file, describe_end(end, limits), told, end.last_line);
+  if (thrown.empty()) return accuse(file, describe(end, limits), told, end.last_line);
   if (thrown.find("std::bad_alloc") == std::string::npos) return thrown;
-  return accuse(file, describe_end({}, limits), told, "");
+  return accuse(file, describe({}, limits), told, "");
 }
 
 std::string hash_of(const PluginFile& file) {

@@ -7,11 +7,16 @@
 #include "pergola/error.h"
 #include "pergola/registry.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <new>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 namespace pergola::host {
 namespace {
@@ -19,6 +24,7 @@ namespace {
 // The lines of a report. What follows kProblem is its text up to the end, which may have lines of
 // its own.
 constexpr std::string_view kModel = "model ";
+constexpr std::string_view kDestroyed = "destroyed";
 constexpr std::string_view kNoMemory = "no memory";
 constexpr std::string_view kProblem = "problem ";
 
@@ -32,25 +38,50 @@ Value filled_in(Value config) {
   return config;
 }
 
-void make(const Registry& registry, const std::string& model, const Value& config) {
+void make(const Registry& registry, const std::string& key, const Value& config,
+          const ChildReport& report) {
   try {
-    static_cast<void>(
-        registry.make_model(model, Config(filled_in(config), "model_config." + model)));
+    auto model = registry.make_model(key, Config(filled_in(config), "model_config." + key));
+    report.line(kDestroyed);
+    model.reset();
   } catch (const std::bad_alloc&) {
     throw;
   } catch (...) {  // for the run to see, with the config that it has
   }
 }
 
+std::filesystem::path working_folder() {
+  std::error_code ignored;
+  return std::filesystem::current_path(ignored);
+}
+
+// Throws when the plugin has done what would let the host write into other files than it means to.
+void expect_no_harm(const std::filesystem::path& path, const std::filesystem::path& folder) {
+  const std::string plugin = concat("plugin ", printable(path.string()));
+  for (const auto& [fd, name] : {std::pair(STDOUT_FILENO, "stdout"), {STDERR_FILENO, "stderr"}}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    throw Error(ErrorKind::kPlugin, plugin, " closes ", name,
+                " while it is loaded, and what the program says would get into the next file that "
+                "is opened; leave it open");
+  }
+  if (const std::filesystem::path now = working_folder(); now != folder) {
+    throw Error(ErrorKind::kPlugin, plugin, " goes to ", printable(now.string()),
+                " while it is loaded, and the relative paths of the run would name other files; "
+                "leave the working directory as it is");
+  }
+}
+
 void load_and_make(const std::filesystem::path& path, const TrustPolicy& policy,
                    const ChildReport& report) {
+  const std::filesystem::path folder = working_folder();
   Registry registry;
   PluginLoader loader(registry, policy);
   const PluginManifest& manifest = loader.load(path).manifest;
   for (const auto& [key, model] : manifest.models) {
     report.line(concat(kModel, key));
-    make(registry, key, model.config);
+    make(registry, key, model.config, report);
   }
+  expect_no_harm(path, folder);
 }
 
 }  // namespace
@@ -81,6 +112,8 @@ TrialReport TrialReport::parse(const std::string& report) {
     }
     const std::string_view line = rest.substr(0, rest.find('\n'));
     if (line.starts_with(kModel)) told.model = printable(line.substr(kModel.size()));
+    if (line.starts_with(kModel)) told.is_made = false;
+    if (line == kDestroyed) told.is_made = true;
     if (line == kNoMemory) told.no_memory = true;
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
   }

@@ -8,11 +8,13 @@
 #include "host/data/registration.h"
 #include "host/device/autocast.h"
 #include "host/device/device.h"
+#include "host/device/process_state.h"
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
 #include "host/model/guard.h"
 #include "host/support/hash.h"
 #include "host/support/log.h"
+#include "host/support/printable.h"
 #include "host/train/weight_average.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
@@ -91,6 +93,17 @@ void publish_builtins(Registry& registry) {
   registry.publish(builtin_model_parts(), "host");
 }
 
+const LoadedPlugin& load_watched(PluginLoader& loader, const std::filesystem::path& file) {
+  const ProcessState before = ProcessState::now();
+  const LoadedPlugin& plugin = loader.load(file);
+  const std::vector<std::string> changes = before.changes(ProcessState::now());
+  if (changes.empty()) return plugin;
+  throw Error(ErrorKind::kPlugin, "plugin ", plugin.manifest.name, " (",
+              printable(plugin.path.string()), ") changes ", printable(join(changes)),
+              " while it is loaded, and the whole process shares that; static constructors must "
+              "leave it alone");
+}
+
 Session::Session(RunConfig config, const PluginCatalog& catalog)
     : config_(std::move(config)),
       unfit_(try_wanted_plugins(config_, catalog)),
@@ -106,7 +119,7 @@ Session::Session(RunConfig config, const PluginCatalog& catalog)
 void Session::load(const PluginFile& file) {
   const auto unfit = unfit_.find(file.path);
   if (unfit != unfit_.end()) throw Error(ErrorKind::kPlugin, unfit->second);
-  loader_.load(file.path);
+  load_watched(loader_, file.path);
 }
 
 // Only the plugins that the config needs. Every key is looked up here, before any data is read.

@@ -30,6 +30,10 @@ namespace pergola::host {
 // The registry with what the host itself brings.
 void publish_builtins(Registry& registry);
 
+// Loads a plugin, and throws Error{kPlugin} when that changed what the whole process shares
+// (host/device/process_state.h): the default dtype, a signal handler, ...
+const LoadedPlugin& load_watched(PluginLoader& loader, const std::filesystem::path& file);
+
 class Session {
  public:
   // Tries the plugins that the config needs, chooses the device, and loads them. Throws Error.

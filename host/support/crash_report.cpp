@@ -282,7 +282,8 @@ void report_crashes() noexcept {
     ::sigaction(one.number, nullptr, &before);
     if (before.sa_handler == SIG_DFL) ::sigaction(one.number, &action, nullptr);
   }
-  others_terminate = std::set_terminate(&on_lost_exception);
+  const std::terminate_handler before = std::set_terminate(&on_lost_exception);
+  if (before != &on_lost_exception) others_terminate = before;
 }
 
 void set_crash_checkpoint(const std::filesystem::path& last, const char* manifest) {

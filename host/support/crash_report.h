@@ -12,10 +12,11 @@
 
 namespace pergola::host {
 
-// Called once, by main(), whose thread's stack may overflow from now on: on other threads that ends
-// the process without a word. An exception that nothing catches is reported, too. Leaves a signal
+// Called by main(), whose thread's stack may overflow from now on: on other threads that ends the
+// process without a word. An exception that nothing catches is reported, too. Leaves a signal
 // alone that has a handler already, or gets one later; does nothing in a build with a sanitizer,
-// which has its own. A forked child inherits it, until it sets the signals to their defaults.
+// which has its own. A forked child inherits it; one that has set the
+// signals to their defaults may call this again.
 void report_crashes() noexcept;
 
 // From now on a report says how to go on from the checkpoint in the folder `last`, which is there

@@ -9,6 +9,13 @@ namespace {
 
 bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
 
+// U+200E, U+200F, U+2028 to U+202E and U+2066 to U+2069, which begin with E2: they let a terminal
+// show what follows in another order, or on another line.
+bool reorders(unsigned char second, unsigned char third) {
+  if (second == 0x81) return third >= 0xA6 && third <= 0xA9;
+  return second == 0x80 && ((third >= 0xA8 && third <= 0xAE) || third == 0x8E || third == 0x8F);
+}
+
 // The length of the printable UTF-8 character that `text` begins with; 0 when there is none.
 std::size_t printable_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -22,6 +29,7 @@ std::size_t printable_length(std::string_view text) {
   // Overlong forms, surrogates, beyond U+10FFFF, and the C1 controls, which terminals obey too.
   if (lead == 0xC2 && byte(1) < 0xA0) return 0;
   if ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F)) return 0;
+  if (lead == 0xE2 && reorders(byte(1), byte(2))) return 0;
   if ((lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F)) return 0;
   return length;
 }

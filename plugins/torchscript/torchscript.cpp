@@ -6,6 +6,7 @@
 
 #include <ATen/core/function_schema.h>
 #include <ATen/core/jit_type.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -125,6 +126,9 @@ ModelOutput TorchScript::forward(const SampleList& batch) {
     given.emplace(input.argument,
                   texts ? texts_of(batch, input.field) : field_of(batch, input.field));
   }
+  // A graph that has run before is optimised, and then rounds otherwise than in a process that has
+  // just loaded it: a resumed run would not go on exactly.
+  const torch::jit::GraphOptimizerEnabledGuard as_written(/*state=*/false);
   c10::IValue result;
   try {
     result = (*method_)({}, given);

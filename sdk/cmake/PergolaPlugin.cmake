@@ -3,7 +3,10 @@
 #
 # Builds a plugin: a shared library <name>.so that exports `pergola_plugin` alone and carries its
 # plugin.toml and the build's fingerprint in ELF sections, which the host reads without loading it.
-# Put the file into a plugin folder, and the host knows its models.
+# Put the file into a plugin folder, and the host knows its models. It is optimised where no build type
+# is named. Outside of Pergola's own tree, pergola/plugin.h is compiled once for all of its sources:
+# that takes half a minute and 0.6 GB the first time, and five seconds instead of a quarter of a minute
+# later. PERGOLA_PLUGIN_PCH=OFF does without, for a build that is made once.
 
 set(_pergola_plugin_dir ${CMAKE_CURRENT_LIST_DIR})
 
@@ -33,10 +36,14 @@ function(pergola_add_plugin name)
   string(REPLACE "@manifest@" "${manifest}" text "${text}")
   file(CONFIGURE OUTPUT ${info} CONTENT "${text}" @ONLY)
   set_source_files_properties(${info} PROPERTIES OBJECT_DEPENDS ${manifest}
-                              SKIP_PRECOMPILE_HEADERS ON)
+                              SKIP_PRECOMPILE_HEADERS ON SKIP_UNITY_BUILD_INCLUSION ON)
 
   add_library(${name} MODULE ${plugin_SOURCES} ${info})
   target_link_libraries(${name} PRIVATE Pergola::sdk ${plugin_LINK})
+  target_compile_options(${name} PRIVATE $<$<CONFIG:>:-O2>)
+  if(PERGOLA_PLUGIN_PCH)
+    target_precompile_headers(${name} PRIVATE <pergola/plugin.h>)
+  endif()
   target_link_options(${name} PRIVATE
     LINKER:--version-script=${_pergola_plugin_dir}/plugin.map LINKER:-z,defs)
   set_target_properties(${name} PROPERTIES

@@ -7,28 +7,8 @@
 
 set -euo pipefail
 
-source_dir=$1 build_dir=$2 tiny_easy_vqa=$3 cmake=$4
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
-
-# run NAME COMMAND...: its output goes to $work/NAME.log, and here when it fails.
-run() {
-  local name=$1
-  shift
-  if "$@" >"$work/$name.log" 2>&1; then return; fi
-  cat "$work/$name.log"
-  echo "FAILED: $*"
-  exit 1
-}
-
-# expect NAME WORDS: the log of NAME has WORDS.
-expect() { grep -qF -- "$2" "$work/$1.log" || fail "$1 does not say '$2': $(cat "$work/$1.log")"; }
+# shellcheck source=tests/install/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # What an installed program may need: itself, LibTorch with what LibTorch needs, and the system's own.
 check_libraries() {
@@ -50,14 +30,6 @@ train_with() {
   [[ -s $work/$2/checkpoints/best/model.safetensors ]] || fail "$2 has no best checkpoint"
 }
 
-# blocks LANGUAGE FILE: the fenced blocks of a page as block_1.inc, block_2.inc, ... in this folder.
-blocks() {
-  awk -v fence="\`\`\`$1" '
-    $0 == fence { inside = 1; file = "block_" ++count ".inc"; printf "" >file; next }
-    inside && /^```/ { inside = 0; close(file) }
-    inside { print >file }' "$2"
-}
-
 # The plugin of the README, from its four blocks and with its commands.
 readme_plugin() {
   mkdir "$work/readme" && cd "$work/readme"
@@ -68,36 +40,52 @@ readme_plugin() {
   blocks toml "$source_dir/README.md"
   mv block_1.inc plugin.toml
   mv block_2.inc tiny_vqa.toml
-  run readme_configure "$cmake" -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix"
+  # Its header would take longer to precompile than to read once.
+  run readme_configure "$cmake" -B build -DCMAKE_PREFIX_PATH="$prefix" -DPERGOLA_PLUGIN_PCH=OFF
   run readme_build "$cmake" --build build
+  run readme_check "$prefix/bin/pergola" plugins check build/tiny_vqa.so
   run readme_train "$prefix/bin/pergola" train tiny_vqa.toml --plugin-path build training.num_threads=1
   expect readme_train 'status finished'
 }
 
-# The author's guide: its first block is what tools/new_plugin writes, its plugin.toml is a good one, and
-# all other code compiles. In the folder of my_model.
-author_guide() {
-  local guide=$source_dir/sdk/docs/authors_guide.md
-  blocks cpp "$guide"
-  diff <(sed '/SPDX/d' my_model.cpp) block_1.inc || fail "the guide's first block is not what tools/new_plugin writes"
-  [[ -e block_10.inc && ! -e block_11.inc ]] || fail 'the guide has code that guide_fragments.cpp does not name'
-  cp "$source_dir/tests/install/guide_fragments.cpp" .
-  sed -i 's/SOURCES my_model.cpp/SOURCES my_model.cpp guide_fragments.cpp/' CMakeLists.txt
-  mkdir toml
-  (cd toml && blocks toml "$guide" && mv block_1.inc ../plugin.toml)
-  run guide_build "$cmake" --build build
-  run guide_train "$prefix/bin/pergola" train my_model.toml --plugin-path build --run-dir "$work/guide" \
-    training.max_epochs=1 training.num_threads=1 'model_config.my_model.losses=["brier"]'
-  expect guide_train 'train/easy_vqa/brier'
+# The same plugin, of the same object, but linked with the SDK of one ABI version before: it is refused
+# with the table and the command that rebuilds it.
+older_plugin() {
+  local older=$work/older abi status=0
+  abi=$(sed -n 's/^#define PERGOLA_ABI_VERSION //p' "$prefix/include/pergola/version.h")
+  cp -r "$prefix" "$older"
+  sed -i "s/^#define PERGOLA_ABI_VERSION .*/#define PERGOLA_ABI_VERSION $((abi - 1))/" "$older/include/pergola/version.h"
+  mkdir "$work/older_model" && cd "$work/older_model"
+  cp "$work/my_model/plugin.toml" .
+  cp "$work/my_model/build/CMakeFiles/my_model.dir/my_model.cpp.o" .
+  sed 's/my_model.cpp/my_model.cpp.o/' "$work/my_model/CMakeLists.txt" >CMakeLists.txt
+  run older_configure "$cmake" -B build -DCMAKE_PREFIX_PATH="$older" -DPERGOLA_PLUGIN_PCH=OFF -DBUILD_TESTING=OFF
+  run older_build "$cmake" --build build
+  [[ ! -e build/my_model_contract_test ]] || fail 'BUILD_TESTING=OFF makes a test'
+  "$prefix/bin/pergola" train ../my_model/my_model.toml --plugin-path build --run-dir "$work/older_run" \
+    >"$work/older.log" 2>&1 || status=$?
+  ((status == 3)) || fail "a plugin of an older SDK ends with $status, expected 3: $(cat "$work/older.log")"
+  grep -qE "sdk_abi +$abi +$((abi - 1)) " "$work/older.log" || fail "no table with sdk_abi $abi and $((abi - 1)): $(cat "$work/older.log")"
+  [[ ! -e $work/older_run/checkpoints ]] || fail 'a plugin of an older SDK was trained'
+  run older_cure bash -c "$(grep -o 'cmake -B build -DPergola_DIR=.* && cmake --build build' "$work/older.log")"
+  run older_cured "$prefix/bin/pergola" plugins check build/my_model.so --only build
 }
 
-# Nothing of the repository or its environment may help.
-unset PERGOLA_PLUGIN_PATH PERGOLA_LIBTORCH LD_LIBRARY_PATH
-export PERGOLA_DATA_DIR=$work/data
-"$tiny_easy_vqa" "$PERGOLA_DATA_DIR/easy_vqa"
+# The bad-plugin kit is built outside of the repository, and all that is in the folder of its files is
+# refused; of its plugins, the one that compiles in no time. In the folder of my_model.
+bad_plugin_kit() {
+  local kit=$prefix/share/pergola/bad_plugins
+  run kit_configure "$cmake" -S "$kit" -B "$work/kit" -DCMAKE_PREFIX_PATH="$prefix"
+  run kit_build "$cmake" --build "$work/kit" --target crashes_on_load
+  run kit_files "$kit/make_bad_files.sh" build/my_model.so "$work/kit/files"
+  rm -f "$work/kit/files/unreadable.so" # which root reads
+  run kit_list "$prefix/bin/pergola" plugins list --plugin-path "$work/kit/files" \
+    --plugin-path "$work/kit/plugins/crashes_on_load"
+  expect kit_list 'crashed with SIGSEGV (signal 11) while it was loaded'
+  expect kit_list "$work/kit/files/fifo.so is not a regular file"
+  if grep -F $'\tok\t'"$work/kit/" "$work/kit_list.log"; then fail 'not all of the bad-plugin kit is refused'; fi
+}
 
-prefix=$work/prefix
-run install "$cmake" --install "$build_dir" --prefix "$prefix"
 check_libraries "$prefix/bin/pergola"
 # It is the builder's LibTorch, maybe in their home: the installer says so, and LD_LIBRARY_PATH, which
 # a RUNPATH leaves the first word, names another one.
@@ -117,18 +105,26 @@ for file in "$prefix/bin/pergola" "$prefix"/lib*/libpergola_sdk.so "$prefix"/lib
 done
 if grep -rIF "$source_dir" "$prefix"; then fail "installed files name the repository"; fi
 
-# A plugin of one's own, as its README says.
-run new_plugin "$source_dir/tools/new_plugin" my_model "$work/my_model"
+# A plugin of one's own, as its README says, but for the precompiled header: guide_test has that.
+run new_plugin "$prefix/bin/pergola-new-plugin" my_model "$work/my_model"
 cd "$work/my_model"
-run configure "$cmake" -B build -DCMAKE_PREFIX_PATH="$prefix"
+grep -qF -- "-DCMAKE_PREFIX_PATH=$prefix " README.md || fail "the plugin's README does not say $prefix: $(cat README.md)"
+run configure "$cmake" -B build -DCMAKE_PREFIX_PATH="$prefix" -DPERGOLA_PLUGIN_PCH=OFF
 run build "$cmake" --build build
 if grep -rIlF "$source_dir" build; then fail "the plugin was built with the repository's files"; fi
 run check_exports "$source_dir/tools/check_exports" build/my_model.so
 run inspect "$prefix/bin/pergola" plugins inspect build/my_model.so
 expect inspect '[model_config.my_model]'
+run check "$prefix/bin/pergola" plugins check build/my_model.so
+expect check '  passed   gradients'
 train_with "$prefix" first
-author_guide
+bad_plugin_kit
+older_plugin
 readme_plugin
+
+# Names of what is installed are taken.
+if "$prefix/bin/pergola-new-plugin" late_fusion "$work/taken" >"$work/taken.log" 2>&1; then fail 'late_fusion is made twice'; fi
+expect taken "NAME is 'late_fusion', a model that comes with Pergola"
 
 # Moved, it finds its SDK and its plugins where it is now.
 mv "$prefix" "$work/moved"

@@ -119,7 +119,8 @@ TEST_F(CommandsTest, PluginsInspectPrintsTomlThatCanBePasted) {
   expect_success(result);
   for (const char* line :
        {"# good 0.1.0, BSD-3-Clause\n", "# sha256 ", "# built with libtorch 2.11.0\n",
-        "# model boring: ", "hidden_dim = 16\n"}) {
+        "# model boring: ", "hidden_dim = 16\n",
+        "# reads text: int64 [T], at least 0, below 1024; indices of words\n"}) {
     EXPECT_THAT(result.out, HasSubstr(line));
   }
   write("boring.toml", text("boring.toml") + result.out);

@@ -18,10 +18,16 @@ class ProcessStateTest : public RunTest {
   [[nodiscard]] Result train_changing(const std::string& what, const Words& more) const {
     write("changes_state.toml", common_config() + "model = \"changes_state\"\nplugins.path = [\"" +
                                     fixture_folder("changes_state").string() + "\"]\n");
-    Words words = {"model_config.changes_state.what=" + what, "run_type=train",
-                   "training.max_updates=3"};
+    // A whole path: what the host writes after the change of the folder stays in the test's.
+    Words words = {"train",
+                   "changes_state.toml",
+                   "--run-dir",
+                   path("run").string(),
+                   "run_type=train",
+                   "training.max_updates=3",
+                   "model_config.changes_state.what=" + what};
     words.insert(words.end(), more.begin(), more.end());
-    return train(words, "changes_state");
+    return pergola(words);
   }
 };
 

@@ -120,6 +120,8 @@ Launch RunTest::launch(const Words& words) const {
   launch.command = {installed != nullptr ? installed : PERGOLA_PROGRAM};
   launch.command.insert(launch.command.end(), words.begin(), words.end());
   launch.folder = folder_.path();
+  // What was tried is remembered beside the fixtures, and not among what the user has tried.
+  launch.environment["XDG_CACHE_HOME"] = (fs::path(PERGOLA_FIXTURES_DIR) / "cache").string();
   return launch;
 }
 

@@ -39,13 +39,18 @@ done
 expect_class my_model MyModel
 expect_class vqa_2 Vqa2
 # A class of that name is in the text already, or a macro may be.
-expect_class options OptionsModel
+expect_class linear LinearModel
 expect_class base_model BaseModelModel
-expect_class config ConfigModel
+expect_class embedding_bag EmbeddingBagModel
 expect_class sample_list SampleListModel
 expect_class e_o_f EOFModel
 # A word of C++, but not as a class's name.
 for name in int new template; do expect_class "$name" "${name^}"; done
+
+# "A plugin of under 80 lines with CMake, manifest, test and README".
+lines=$(cat "$work"/my_model/* | wc -l)
+((lines < 80)) || fail "my_model has $lines lines"
+grep -qx 'pergola_add_model_contract_test(my_model).*' "$work/my_model/CMakeLists.txt" || fail 'it has no test'
 
 ((failures == 0)) || exit 1
 echo 'tools/new_plugin: all cases hold'

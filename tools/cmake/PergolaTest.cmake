@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 include(GoogleTest)
+set(PERGOLA_TESTING_DIR ${PROJECT_SOURCE_DIR}/sdk/testing)
+include(PergolaTesting)   # pergola_add_model_contract_test, the same file that the SDK installs
 
 # pergola_add_test(config_test SOURCES a_test.cpp ... [LINK lib ...] [LABELS unit ...]
 #                  [NEEDS target ...] [TORCH] [EACH] [SERIAL] [TIMEOUT seconds])

@@ -72,7 +72,9 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // saved it had another version, newer ones included. Returns whether it knows that version; what
   // it does not know is loaded as it is within a major version (0.x: within x), and refused
   // otherwise, which is the default. Throws Error{kCheckpoint} for what cannot be brought over. The
-  // optimizer's state stays under the old names of its parameters.  [main-thread & built]
+  // optimizer's state stays under the old names of its parameters. A checkpoint with averaged
+  // weights has two sets: it is called once for each, with the extras as they were saved.
+  // [main-thread & built]
   [[nodiscard]] virtual bool migrate_state(const std::string& from_version, StateDict& weights,
                                            Value& extras) const;
 

@@ -98,6 +98,18 @@ TEST(ProbeTest, WhatAStaticConstructorThrewIsTold) {
                 "what can fail from static objects into build()");
 }
 
+// They would let the host write into other files than it means to.
+TEST(ProbeTest, OneThatClosesTheOutputOrLeavesTheFolderIsRefused) {
+  EXPECT_EQ(problem_of("closes_output"),
+            "plugin " + fixture_plugin("closes_output").string() +
+                " closes stdout while it is loaded, and what the program says would get into the "
+                "next file that is opened; leave it open");
+  EXPECT_EQ(problem_of("leaves_folder"),
+            "plugin " + fixture_plugin("leaves_folder").string() +
+                " goes to / while it is loaded, and the relative paths of the run would name other "
+                "files; leave the working directory as it is");
+}
+
 // Nothing is lost by trying first.
 TEST(ProbeTest, WhatTheLoaderRefusesIsToldInItsWords) {
   for (const char* name : {"liar", "undefined_symbol", "registers_nothing"}) {

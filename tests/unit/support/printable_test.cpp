@@ -16,6 +16,14 @@ TEST(PrintableTest, TerminalControlsAreEscaped) {
   EXPECT_EQ(printable("\xC2\x9B"), "\\xc2\\x9b");  // U+009B, the one-character form of ESC [
 }
 
+// U+202E shows what follows from right to left: "exe.gnp" looks like another file.
+TEST(PrintableTest, WhatReordersTheLineIsEscaped) {
+  EXPECT_EQ(printable("a\xE2\x80\xAEz"), "a\\xe2\\x80\\xaez");
+  EXPECT_EQ(printable("\xE2\x81\xA6"), "\\xe2\\x81\\xa6");  // U+2066
+  EXPECT_EQ(printable("\xE2\x80\xA8"), "\\xe2\\x80\\xa8");  // U+2028, a line's end
+  EXPECT_EQ(printable("\xE2\x80\xA7\xE2\x80\xAF"), "\xE2\x80\xA7\xE2\x80\xAF");  // their neighbours
+}
+
 TEST(PrintableTest, BytesThatAreNotUtf8AreEscaped) {
   EXPECT_EQ(printable("\xFF"), "\\xff");
   EXPECT_EQ(printable("a\xC3"), "a\\xc3");                           // cut off
