@@ -32,11 +32,16 @@ std::vector<std::string> chosen(const std::vector<std::string>& wanted,
     throw Error(ErrorKind::kConfig, "there is no ", what, " '", printable(name), "'",
                 did_you_mean(name, known));
   }
-  return wanted.empty() ? known : wanted;
+  if (wanted.empty()) return known;
+  std::vector<std::string> once;
+  for (const std::string& name : wanted) {
+    if (std::ranges::find(once, name) == once.end()) once.push_back(name);
+  }
+  return once;
 }
 
 std::vector<std::string> names_of_examinations() {
-  std::vector<std::string> names;
+  std::vector<std::string> names = {kLoadExamination};
   for (const Examination& each : examinations()) names.emplace_back(each.name);
   return names;
 }
@@ -55,7 +60,9 @@ Plan plan_of(const CheckRequest& request, const PluginManifest& manifest) {
   }
   for (const std::string& name :
        chosen(request.examinations, names_of_examinations(), "examination")) {
-    plan.examinations.push_back(find_examination(name));
+    const Examination* examination = find_examination(name);
+    if (examination != nullptr)
+      plan.examinations.push_back(examination);  // load comes first anyway
   }
   return plan;
 }
@@ -111,9 +118,9 @@ class Checker {
 
   CheckReport check() {
     const Plan plan = plan_of(request_, *file_.manifest);
-    const std::map<std::string, ExaminedModel> models = models_of(plan);
+    const std::vector<ExaminedModel> models = models_of(plan);
     const bool is_loaded = add("", kLoadExamination, [&] { return examine_load(file_, request_); });
-    for (const auto& [key, model] : models) {
+    for (const ExaminedModel& model : models) {
       examine(model, plan.examinations, is_loaded ? "" : "the plugin cannot be loaded");
     }
     return std::move(report_);
@@ -121,13 +128,13 @@ class Checker {
 
  private:
   // Before anything is tried, so that a mistake in the command line is told at once.
-  std::map<std::string, ExaminedModel> models_of(const Plan& plan) const {
+  std::vector<ExaminedModel> models_of(const Plan& plan) const {
     for (const Override& change : request_.overrides) check_override(change, plan.models);
-    std::map<std::string, ExaminedModel> models;
+    std::vector<ExaminedModel> models;
     for (const std::string& key : plan.models) {
       const ConfigurableManifest& model = file_.manifest->models.at(key);
-      models[key] = {request_.file, request_.policy, key, config_of(request_, key, model),
-                     model.inputs};
+      models.push_back(
+          {request_.file, request_.policy, key, config_of(request_, key, model), model.inputs});
     }
     return models;
   }
@@ -178,11 +185,12 @@ int CheckReport::count(Verdict verdict) const {
       examined, [&](const Examined& each) { return each.finding.verdict == verdict; }));
 }
 
-std::vector<std::pair<std::string, std::string>> planned(const CheckRequest& request) {
+std::vector<PlannedExamination> planned(const CheckRequest& request) {
   const Plan plan = plan_of(request, *usable_plugin(request).manifest);
-  std::vector<std::pair<std::string, std::string>> all;
+  std::vector<PlannedExamination> all;
   for (const std::string& model : plan.models) {
-    for (const Examination* each : plan.examinations) all.emplace_back(model, each->name);
+    for (const Examination* each : plan.examinations)
+      all.push_back({model, each->name, each->question});
   }
   return all;
 }

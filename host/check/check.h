@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace pergola::host {
@@ -48,8 +47,14 @@ struct CheckReport {
 // The first examination, of the whole plugin: is it loaded, and are its models made?
 inline constexpr const char* kLoadExamination = "load";
 
-// Model and examination of all that check_plugin() would do, in its order.
-[[nodiscard]] std::vector<std::pair<std::string, std::string>> planned(const CheckRequest& request);
+struct PlannedExamination {
+  std::string model;
+  std::string examination;
+  std::string question;  // that it answers
+};
+
+// All that check_plugin() would do with models, in its order.
+[[nodiscard]] std::vector<PlannedExamination> planned(const CheckRequest& request);
 
 // Examines; `tell` hears of each as it ends. Throws Error{kPlugin} where the file is no plugin that
 // this host would load, with what it would say to a run; Error{kConfig} for a model or examination

@@ -28,6 +28,13 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
+// Its lines after the first stand below it.
+std::string indented(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '\n' ? "\n    " : std::string(1, c);
+  return result;
+}
+
 // For an attribute or the content of an element.
 std::string escaped(const std::string& text) {
   std::string result;
@@ -90,7 +97,7 @@ std::string as_lines(const Examined& examined, std::string& model) {
   const std::string heading = examined.model == model ? "" : concat("model ", examined.model, '\n');
   model = examined.model;
   return concat(heading, "  ", padded(verdict_name(examined.finding.verdict), kVerdictWidth),
-                padded(examined.examination, kNameWidth), examined.finding.text, '\n');
+                padded(examined.examination, kNameWidth), indented(examined.finding.text), '\n');
 }
 
 std::string as_summary(const CheckReport& report) {

@@ -8,8 +8,9 @@
 
 namespace pergola::host {
 
-// "  passed   contract          scores [5, 13], losses train/example/logit_bce", with a newline; a
-// line "model pythia" before it where that is not `model`, which it is then.
+// "  passed   contract          scores [5, 13], losses train/example/logit_bce", with a newline
+// (further lines of the text are indented by four blanks); a line "model pythia" before it where
+// that is not `model`, which it is then.
 [[nodiscard]] std::string as_lines(const Examined& examined, std::string& model);
 // "17 passed, 1 failed, 2 skipped in 4.2 s", with a newline.
 [[nodiscard]] std::string as_summary(const CheckReport& report);

@@ -17,7 +17,7 @@ enum class Needs { kCpu, kGpuIfThere };
 
 struct Examination {
   const char* name;
-  const char* question;  // what is asked, for the list and the reports
+  const char* question;  // what is asked, for `plugins check --list`
   Finding (*run)(const Subject& subject);
   Needs needs = Needs::kCpu;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/check/examination_child.h"
 
+#include "host/device/cuda.h"
 #include "host/device/device.h"
 #include "host/plugin/library.h"
 #include "host/run/session.h"
@@ -29,12 +30,14 @@ Finding examine(const Examination& examination, const ExaminedModel& model) {
 }
 
 void examine_and_report(const Examination& examination, const ExaminedModel& model,
-                        const ChildReport& report) noexcept {
+                        const ChildLimits& limits, const ChildReport& report) noexcept {
   init_log(LogLevel::kError);  // what a model logs is about no run
   report_crashes();
   Finding finding;
   try {
     finding = examine(examination, model);
+  } catch (const std::bad_alloc&) {
+    finding = failed(concat("the model ", describe_end({}, limits)));
   } catch (const Error& error) {
     finding = failed(error.what());
   } catch (const std::exception& error) {  // LibTorch's messages go on with a stack trace
@@ -78,7 +81,11 @@ std::string describe_failure(const ChildEnd& end, const ChildLimits& limits) {
   }
   const std::string said =
       end.last_line.empty() ? "" : concat(" (the last that it wrote: ", end.last_line, ")");
-  return concat("the process ", describe(end, limits), said);
+  const bool is_late = end.how == ChildEnd::How::kTimedOut;
+  return concat("the model ", describe_end(end, limits), said,
+                is_late ? "; give it more by --time-limit, or make it smaller in `check` of its "
+                          "manifest"
+                        : "");
 }
 
 }  // namespace
@@ -86,12 +93,15 @@ std::string describe_failure(const ChildEnd& end, const ChildLimits& limits) {
 Finding run_examination(const Examination& examination, const ExaminedModel& model,
                         std::chrono::milliseconds time_limit) {
   ChildLimits limits{.time = time_limit};
-  if (examination.needs == Needs::kGpuIfThere) limits.memory = ChildLimits::kUnlimited;
+  if (examination.needs == Needs::kGpuIfThere && has_gpu_driver()) {
+    limits.memory = ChildLimits::kUnlimited;
+  }
   const ChildEnd end = run_in_child(
-      [&](const ChildReport& report) { examine_and_report(examination, model, report); }, limits);
+      [&](const ChildReport& report) { examine_and_report(examination, model, limits, report); },
+      limits);
   const bool is_done = end.how == ChildEnd::How::kReturned;
   Finding finding = is_done ? read_finding(end.report) : failed(describe_failure(end, limits));
-  finding.text = printable(finding.text);
+  finding.text = printable_lines(finding.text);
   return finding;
 }
 

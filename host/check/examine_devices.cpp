@@ -85,11 +85,6 @@ Finding compare(const Numbers& found, const Numbers& expected, const Limits& lim
                 figures);
 }
 
-// On the GPU where there is one.
-c10::Device device_of(const Subject& subject) {
-  return subject.gpu().device.value_or(c10::Device(at::kCPU));
-}
-
 std::string describe(const std::map<std::string, std::int64_t>& counts) {
   std::vector<std::string> parts;
   for (const auto& [name, count] : counts) parts.push_back(concat(count, " × ", name));
@@ -118,15 +113,15 @@ Finding examine_cuda(const Subject& subject) {
   eval_but_rnn(*model);
   const SampleList batch = subject.batches().make({.count = kExampleBatch});
   const Numbers expected = compute(*model, batch);
-  model->to(*gpu);
+  move_to(*model, *gpu);
   return compare(compute(*model, batch.to(*gpu)), expected, kLimits, "the GPU and the CPU");
 }
 
 Finding examine_synchronisations(const Subject& subject) {
   constexpr std::int64_t kSteps = 4;
-  const c10::Device device = device_of(subject);
+  const c10::Device device = subject.device();
   const std::shared_ptr<BaseModel> model = subject.build();
-  model->to(device);
+  move_to(*model, device);
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
   const SampleList batch = subject.batches().make({.count = kExampleBatch}).to(device);
   update(*model, *optimizer, batch);  // what is only at the first step
@@ -147,12 +142,12 @@ Finding examine_cuda_graph(const Subject& subject) {
   const std::optional<c10::Device>& gpu = subject.gpu().device;
   if (!gpu) return skipped(subject.gpu().problem);
   const std::shared_ptr<BaseModel> model = subject.build();
-  model->to(*gpu);
+  move_to(*model, *gpu);
   eval_but_rnn(*model);  // dropout asks who records for its generator
   const SampleList batch = subject.batches().make({.count = kExampleBatch}).to(*gpu);
   const std::string problem = capture_problem(*gpu, [&] { differentiate(*model, batch); });
   const Figures figures = {{"capturable", problem.empty() ? 1.0 : 0.0}};
-  return passed(problem.empty() ? "forward, losses and backward can be recorded"
+  return passed(problem.empty() ? "forward, losses and backward, in eval(), can be recorded"
                                 : "cannot be recorded, so it runs step by step: " + problem,
                 figures);
 }

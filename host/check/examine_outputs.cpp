@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace pergola::host {
@@ -96,7 +97,9 @@ double largest_difference(const Subject& subject, BaseModel& model, const BatchP
                   together.sizes(), " for one of ", plan.count,
                   "; expected a row for each sample: squeeze() takes a batch of 1 away, too");
     }
-    most = std::max(most, difference_alone(together[k], alone[0], largest));
+    const double difference = difference_alone(together[k], alone[0], largest);
+    if (std::isnan(difference)) return difference;  // std::max would lose it
+    most = std::max(most, difference);
   }
   return most;
 }
@@ -125,9 +128,13 @@ const at::Tensor& float_field(const SampleList& batch, const std::string& name) 
   return batch.group(name.substr(0, dot)).tensor(name.substr(dot + 1));
 }
 
-// Whether the losses, or an error, tell of a NaN in that field.
-bool is_noticed(const Subject& subject, BaseModel& model, const std::string& field) {
+// Whether the losses, or an error, tell of a NaN in that field. A new model each time: what was NaN
+// once may stay in its state.
+bool is_noticed(const Subject& subject, const std::string& field) {
+  const std::shared_ptr<BaseModel> built = subject.build();
+  BaseModel& model = *built;
   const SampleList batch = subject.batches().make({.count = 2, .ragged = false});
+  static_cast<void>(loss_of(model, call(model, batch)));  // an error without a NaN tells of none
   at::Tensor(float_field(batch, field)).fill_(std::numeric_limits<double>::quiet_NaN());
   try {
     const at::NoGradGuard no_grad;
@@ -217,10 +224,9 @@ Finding examine_ragged(const Subject& subject) {
 Finding examine_nan(const Subject& subject) {
   const std::vector<std::string> fields = subject.batches().float_fields();
   if (fields.empty()) return skipped("no field holds floating-point numbers");
-  const std::shared_ptr<BaseModel> model = subject.build();
   std::vector<std::string> lost;
   for (const std::string& field : fields) {
-    if (!is_noticed(subject, *model, field)) lost.push_back(field);
+    if (!is_noticed(subject, field)) lost.push_back(field);
   }
   if (lost.empty()) return passed("seen in " + some_of(fields));
   return failed(concat("a NaN in ", some_of(lost),

@@ -3,7 +3,6 @@
 #include "host/check/examination.h"
 #include "host/checkpoint/safetensors.h"
 #include "host/device/device.h"
-#include "host/model/guard.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "pergola/error.h"
@@ -19,8 +18,11 @@
 namespace pergola::host {
 namespace {
 
-// The modules whose mode is not `training`.
-std::vector<std::string> in_other_mode(const BaseModel& model, bool training) {
+enum class Mode { kTrain, kEval };
+
+// The modules that are in the other mode.
+std::vector<std::string> in_other_mode(const BaseModel& model, Mode mode) {
+  const bool training = mode == Mode::kTrain;
   std::vector<std::string> names;
   for (const auto& item : model.named_modules("", /*include_self=*/false)) {
     if (item.value()->is_training() != training) names.push_back(item.key());
@@ -62,7 +64,7 @@ bool has_dropout(const BaseModel& model) {
 // What is wrong in eval(); "": nothing.
 std::string problem_in_eval(const Subject& subject, BaseModel& model) {
   model.eval();
-  if (const auto names = in_other_mode(model, false); !names.empty()) {
+  if (const auto names = in_other_mode(model, Mode::kEval); !names.empty()) {
     return concat(some_of(names), " did not follow eval()");
   }
   const SampleList batch = subject.batches().make({.count = kExampleBatch});
@@ -81,7 +83,7 @@ std::string problem_in_eval(const Subject& subject, BaseModel& model) {
   if (const auto names = differing(before, state_dict(model)); !names.empty()) {
     return concat("forward() changes ", some_of(names), " in eval()");
   }
-  if (const auto names = in_other_mode(model, false); !names.empty()) {
+  if (const auto names = in_other_mode(model, Mode::kEval); !names.empty()) {
     return concat("forward() switched ", some_of(names), " from eval() to train()");
   }
   return "";
@@ -91,7 +93,7 @@ std::string problem_in_train(const Subject& subject, BaseModel& model) {
   model.train();
   const SampleList batch = subject.batches().make({.count = kExampleBatch});
   const StateDict first = pass(model, batch, 1);
-  if (const auto names = in_other_mode(model, true); !names.empty()) {
+  if (const auto names = in_other_mode(model, Mode::kTrain); !names.empty()) {
     return concat("after forward(), ", some_of(names), " are not in train() any more");
   }
   if (!has_dropout(model)) return "";
@@ -110,8 +112,7 @@ StateDict through_file(const StateDict& state) {
 
 Value extras_of(const BaseModel& model) {
   Value extras = Value::Table{};
-  guarded(Hook{.name = "on_save_checkpoint()", .kind = "model", .key = key_of(model)},
-          [&] { model.on_save_checkpoint(extras); });
+  hooked(model, "on_save_checkpoint()", [&] { model.on_save_checkpoint(extras); });
   return from_json(to_json(extras), "the model's part of a checkpoint", ErrorKind::kCheckpoint);
 }
 
@@ -123,10 +124,10 @@ struct Restored {
 
 Restored restore(const Subject& subject, const BaseModel& model, const Optimizer& optimizer) {
   Restored restored{subject.build(/*seed=*/2), nullptr};
-  restored.model->load_state_dict(through_file(state_dict(model)), Strict::kYes);
+  hooked(model, "load_state_dict()",
+         [&] { restored.model->load_state_dict(through_file(state_dict(model)), Strict::kYes); });
   const Value extras = extras_of(model);
-  guarded(Hook{.name = "on_load_checkpoint()", .kind = "model", .key = key_of(model)},
-          [&] { restored.model->on_load_checkpoint(extras); });
+  hooked(model, "on_load_checkpoint()", [&] { restored.model->on_load_checkpoint(extras); });
   restored.optimizer = subject.optimizer(*restored.model);
   std::map<std::string, at::Tensor> state;
   for (const auto& [name, tensor] : optimizer.state_dict()) state[name] = tensor.clone();
@@ -136,24 +137,21 @@ Restored restore(const Subject& subject, const BaseModel& model, const Optimizer
 
 // The calls of a run, some of which no other examination makes.
 void call_all_hooks(const Subject& subject, BaseModel& model) {
-  const auto hook = [&](const char* name) {
-    return Hook{.name = name, .kind = "model", .key = subject.key()};
-  };
   const SampleList batch = subject.batches().make({.count = kExampleBatch});
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(model);
   for (int i = 0; i < kExampleUpdates; ++i) update(model, *optimizer, batch);
   model.eval();
   static_cast<void>(call(model, batch));
-  ModelOutput output = guarded(hook("test_step()"), [&] { return model.test_step(batch, 0); });
+  ModelOutput output = hooked(model, "test_step()", [&] { return model.test_step(batch, 0); });
   const Value extras = extras_of(model);
-  guarded(hook("on_load_checkpoint()"), [&] { model.on_load_checkpoint(extras); });
+  hooked(model, "on_load_checkpoint()", [&] { model.on_load_checkpoint(extras); });
   for (const auto& [name, tensor] : state_dict(model)) {
-    guarded(hook("format_state_key()"),
-            [&, &key = name] { static_cast<void>(model.format_state_key(key)); });
+    hooked(model, "format_state_key()",
+           [&, &key = name] { static_cast<void>(model.format_state_key(key)); });
   }
   const Report report{subject.batches().make({.count = kExampleBatch}), std::move(output)};
-  guarded(hook("format_for_prediction()"),
-          [&] { static_cast<void>(model.format_for_prediction({}, report)); });
+  hooked(model, "format_for_prediction()",
+         [&] { static_cast<void>(model.format_for_prediction({}, report)); });
 }
 
 }  // namespace
@@ -192,7 +190,8 @@ Finding examine_state_keys(const Subject& subject) {
   const std::shared_ptr<BaseModel> model = subject.build();
   const StateDict state = state_dict(*model);
   for (const auto& [name, tensor] : state) {
-    const std::string formatted = model->format_state_key(name);
+    const std::string formatted = hooked(*model, "format_state_key()",
+                                         [&, &key = name] { return model->format_state_key(key); });
     if (formatted == name) continue;
     return failed(concat("format_state_key() calls the weight ", name, " ", formatted,
                          ": expected ", name, ", since today's names must stay as they are"));

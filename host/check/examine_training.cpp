@@ -121,8 +121,9 @@ class GradientsSeen {
                              {"with_zeros", static_cast<double>(still.size())}};
     if (left_out.empty()) {
       const std::string zeros = still.empty() ? "" : concat("; only zeros for ", some_of(still));
-      return passed(concat("all ", reached_.size(), " parameters", zeros, exceptions(subject)),
-                    figures);
+      return passed(
+          concat("all ", reached_.size(), " parameters", zeros, exceptions(trained, subject)),
+          figures);
     }
     return failed(concat(some_of(left_out), " of ", trained.size(),
                          " parameters got no gradient: use it in forward(), let it not require one "
@@ -134,13 +135,20 @@ class GradientsSeen {
 
  private:
   // What the manifest says that gets none, which another config may use.
-  [[nodiscard]] std::string exceptions(const Subject& subject) const {
+  [[nodiscard]] std::string exceptions(const std::vector<std::string>& trained,
+                                       const Subject& subject) const {
     std::vector<std::string> kept;
+    std::vector<std::string> unknown;
     for (const std::string& part : subject.without_gradient()) {
       const auto is_of_part = [&](const std::string& name) { return is_within(name, part); };
-      if (std::ranges::none_of(reached_, is_of_part)) kept.push_back(part);
+      if (std::ranges::none_of(trained, is_of_part))
+        unknown.push_back(part);
+      else if (std::ranges::none_of(reached_, is_of_part))
+        kept.push_back(part);
     }
-    return kept.empty() ? "" : concat("; none on purpose: ", join(kept));
+    return concat(
+        kept.empty() ? "" : "; none on purpose: ", join(kept),
+        unknown.empty() ? "" : "; not there, though without_gradient names it: ", join(unknown));
   }
 
   std::set<std::string> reached_;
@@ -180,7 +188,7 @@ Finding examine_overfits(const Subject& subject) {
   Lesson best;
   for (const double lr : kRates) {
     const Lesson lesson = teach(subject, lr);
-    if (best.lr == 0 || !(lesson.last >= best.last)) best = lesson;
+    if (best.lr == 0 || lesson.last < best.last || std::isnan(best.last)) best = lesson;
     if (best.is_learnt()) break;
   }
   const std::string told =
@@ -204,8 +212,9 @@ Finding examine_memory(const Subject& subject) {
   constexpr std::int64_t kNoise = std::int64_t{32} << 20U;  // of the C library's heap
   const TensorMemory tensors;
   const std::shared_ptr<BaseModel> model = subject.build();
+  move_to(*model, subject.device());
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
-  const SampleList batch = subject.batches().make({});
+  const SampleList batch = subject.batches().make({}).to(subject.device());
   for (int i = 0; i < kWarmUp; ++i) update(*model, *optimizer, batch);
   const std::int64_t tensors_before = tensors.bytes();
   const std::int64_t process_before = process_memory();

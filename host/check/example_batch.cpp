@@ -41,14 +41,17 @@ std::uint64_t stream_of(std::string_view kind, std::string_view name) {
 void resolve(FieldNumber& number, const std::string& field, const Value& config) {
   if (number.kind != FieldNumber::Kind::kConfigKey) return;
   const Value* value = config.find(number.name);
-  if (value == nullptr || value->type() != Value::Type::kInteger || value->as_integer() < 1) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 53;  // as bounds in a manifest
+  if (value == nullptr || value->type() != Value::Type::kInteger || value->as_integer() < 1 ||
+      value->as_integer() > kLargest) {
     const std::string found = value == nullptr ? "missing" : to_string(*value);
     const std::string origin =
         value == nullptr || value->origin().empty() ? "" : concat(" (", value->origin(), ")");
-    throw Error(ErrorKind::kConfig, "the model's ", number.name, " is ", found, origin,
-                ", and its field '", field,
-                "' is described by it; expected an integer of 1 or more, from check.config of the "
-                "plugin's manifest or from the command line");
+    throw Error(
+        ErrorKind::kConfig, "the model's ", number.name, " is ", found, origin, ", and its field '",
+        field,
+        "' is described by it; expected an integer from 1 to 2^53, from check.config of the "
+        "plugin's manifest or from the command line");
   }
   number.number = value->as_integer();
 }
@@ -225,8 +228,8 @@ struct FieldTree {
 ExampleBatches::ExampleBatches(const ModelInputs& inputs, const Value& config)
     : sizes_(inputs.sizes) {
   for (const FieldSpec& field : inputs.fields) fields_.push_back(resolved(field, config));
-  for (const FieldSpec& field : inputs.fields) {
-    if (!field.size.empty()) counted_.insert(field.size);
+  for (const auto& [size, range] : sizes_) {
+    if (is_counted(inputs, size)) counted_.insert(size);
   }
 }
 

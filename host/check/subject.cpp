@@ -4,7 +4,6 @@
 #include "host/device/cuda.h"
 #include "host/device/device.h"
 #include "host/model/builder.h"
-#include "host/model/guard.h"
 #include "pergola/error.h"
 #include "pergola/suggest.h"
 
@@ -14,14 +13,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <utility>
 
 namespace pergola::host {
 namespace {
-
-Hook hook_of(const BaseModel& model, std::string_view name) {
-  return {.name = name, .kind = "model", .key = key_of(model)};
-}
 
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   if (a.scalar_type() != b.scalar_type() || a.sizes() != b.sizes()) return false;
@@ -59,13 +55,15 @@ std::unique_ptr<Optimizer> Subject::optimizer(const BaseModel& model, double lr)
   return build_optimizer(registry_, model, Config(config, "optimizer"));
 }
 
+void move_to(BaseModel& model, c10::Device device) {
+  hooked(model, "to()", [&] { model.to(device); });
+}
+
 ModelOutput call(BaseModel& model, const SampleList& batch) {
   if (model.is_training()) {
-    return guarded(hook_of(model, "training_step()"),
-                   [&] { return model.training_step(batch, 0); });
+    return hooked(model, "training_step()", [&] { return model.training_step(batch, 0); });
   }
-  return guarded(hook_of(model, "validation_step()"),
-                 [&] { return model.validation_step(batch, 0); });
+  return hooked(model, "validation_step()", [&] { return model.validation_step(batch, 0); });
 }
 
 at::Tensor loss_of(const BaseModel& model, const ModelOutput& output) {
@@ -82,7 +80,7 @@ void backward(const BaseModel& model, const at::Tensor& loss) {
                 "' do not depend on any parameter: nothing can be learnt; is something detached, "
                 "or computed under a NoGradGuard?");
   }
-  guarded(hook_of(model, "the backward pass"), [&] { loss.backward(); });
+  hooked(model, "the backward pass", [&] { loss.backward(); });
 }
 
 at::Tensor differentiate(BaseModel& model, const SampleList& batch) {
@@ -108,10 +106,15 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 std::string text_of(double number) { return std::isnan(number) ? "nan" : concat(number); }
 
 std::vector<std::string> differing(const StateDict& a, const StateDict& b) {
+  std::map<std::string, const at::Tensor*> others;
+  for (const auto& [name, tensor] : b) others[name] = &tensor;
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (!same_bits(a[i].second, b.at(i).second)) names.push_back(a[i].first);
+  for (const auto& [name, tensor] : a) {
+    const auto other = others.find(name);
+    if (other == others.end() || !same_bits(tensor, *other->second)) names.push_back(name);
+    if (other != others.end()) others.erase(other);
   }
+  for (const auto& [name, tensor] : others) names.push_back(name);
   return names;
 }
 

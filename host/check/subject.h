@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/check/example_batch.h"
+#include "host/model/guard.h"
 #include "host/plugin/manifest.h"
 #include "pergola/base_model.h"
 #include "pergola/registry.h"
@@ -58,6 +59,8 @@ class Subject {
     return without_gradient_;
   }
   [[nodiscard]] const Gpu& gpu() const noexcept { return gpu_; }
+  // The GPU where there is one, or the CPU.
+  [[nodiscard]] c10::Device device() const { return gpu_.device.value_or(c10::kCPU); }
 
  private:
   const Registry& registry_;
@@ -69,8 +72,15 @@ class Subject {
   Gpu gpu_;
 };
 
+// Calls a hook of the model so that what it throws names it.
+template <class Call>
+auto hooked(const BaseModel& model, std::string_view name, Call call) {
+  return guarded(Hook{.name = name, .kind = "model", .key = key_of(model)}, call);
+}
+
 // The calls of the training loop, one by one, each guarded with the hook's name.
 
+void move_to(BaseModel& model, c10::Device device);
 // training_step(), or validation_step() where the model is in eval(); `batch_idx` 0.
 [[nodiscard]] ModelOutput call(BaseModel& model, const SampleList& batch);
 // The sum of its losses. Throws Error{kPlugin} when it has none.
@@ -88,8 +98,8 @@ at::Tensor update(BaseModel& model, Optimizer& optimizer, const SampleList& batc
 // As in a sentence; a NaN has no sign.
 [[nodiscard]] std::string text_of(double number);
 
-// The names of the weights and buffers whose bits differ, in the order of `a`. The names of both
-// are the same.
+// The names of the tensors whose bits differ, in the order of `a`, and of those that only one of
+// the two has.
 [[nodiscard]] std::vector<std::string> differing(const StateDict& a, const StateDict& b);
 // The same tensors with memory of their own.
 [[nodiscard]] StateDict copy_of(const StateDict& state);

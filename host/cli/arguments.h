@@ -41,7 +41,7 @@ struct Arguments {
 };
 
 // Which options a command takes: those of the ones before it as well, up to kConfig; kTrust and
-// kConvert those of kPlugins, and kCheck, for all of `plugins`, those of kTrust. kReport has its
+// kConvert those of kPlugins, and kCheck those of kTrust. kReport has its
 // own.
 enum class Options {
   kReport,

@@ -116,10 +116,20 @@ int inspect(const std::string& path, const TrustPolicy& policy) {
   return 0;
 }
 
+// Before minutes of work.
+void expect_folder_of(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  std::error_code error;
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
+  throw Error(ErrorKind::kConfig, "--output ", printable(file), ": there is no folder ",
+              printable(folder.string()), "; make it, or name another file");
+}
+
 CheckRequest check_request(Arguments& arguments) {
   CheckRequest request;
   request.file = take_positional(arguments, "FILE", kPluginsUsage);
   expect_file(request.file);
+  if (arguments.output) expect_folder_of(*arguments.output);
   request.policy = policy_of(arguments);
   request.models = arguments.models;
   request.examinations = arguments.only;
@@ -132,8 +142,8 @@ CheckRequest check_request(Arguments& arguments) {
 }
 
 void print_plan(const CheckRequest& request) {
-  for (const auto& [model, examination] : planned(request)) {
-    std::cout << model << '\t' << examination << '\n';
+  for (const PlannedExamination& each : planned(request)) {
+    std::cout << each.model << '\t' << each.examination << '\t' << each.question << '\n';
   }
 }
 
@@ -215,7 +225,8 @@ int trust(const Arguments& arguments) {
 }  // namespace
 
 int plugins_command(const Words& words) {
-  const bool is_check = std::ranges::find(words, "check") != words.end();
+  const auto has = [&](const char* word) { return std::ranges::find(words, word) != words.end(); };
+  const bool is_check = !has("list") && !has("inspect") && !has("trust");
   Arguments arguments =
       parse_arguments(words, kPluginsUsage, is_check ? Options::kCheck : Options::kTrust);
   if (arguments.help) return 0;

@@ -35,7 +35,7 @@ constexpr const char* kHelp =
   pergola predict   --checkpoint DIR --text "..." --image FILE | --features FILE   one sample's answer, as JSON
   pergola tune      lr | batch_size CONFIG [key=value ...]   a learning rate, or a batch size, to begin with
   pergola report    RUN                      a run as one HTML page: curves, config, predictions
-  pergola plugins   list | inspect FILE      which plugins there are, and what is in one
+  pergola plugins   list | inspect FILE | check FILE | trust [FILE ...]   which there are, what is in one; examine its models; trust it
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks
   pergola config    show CONFIG [key=value ...]   every value, and where it came from
   pergola checkpoint inspect PATH | verify PATH | convert [--to torch|hf] IN OUT   weights of any format, to safetensors, a file of torch.save or a folder of Hugging Face's

@@ -6,6 +6,7 @@
 #include <ATen/Context.h>
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -67,6 +68,11 @@ std::string describe(const Driver& driver, int device) {
 std::string describe_init_failure(int code) {
   if (code == kNoDevice) return kNoGpu;
   return concat("the NVIDIA driver could not start (cuInit returned ", code, ")");
+}
+
+bool has_gpu_driver() noexcept {
+  // Of Linux, and of Linux within Windows.
+  return ::access("/dev/nvidiactl", F_OK) == 0 || ::access("/dev/dxg", F_OK) == 0;
 }
 
 CudaState probe_cuda() {

@@ -17,6 +17,9 @@ struct CudaState {
   std::string problem;  // why CUDA cannot be used; empty when it can
 };
 
+// Whether the driver has a device file here, without asking it: this process can be forked then.
+[[nodiscard]] bool has_gpu_driver() noexcept;
+
 // Asks the driver, without LibTorch: quick, and no context is made.
 [[nodiscard]] CudaState probe_cuda();
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Counts the operations for which the CPU waits for a GPU: a number that is read (item()), a shape
 // that depends on values (nonzero(), a boolean mask as an index), a tensor that is copied to the
-// CPU. They are told by their names, so that they are counted on the CPU as well, where they cost
-// nothing. One at a time in a process.
+// CPU. They are told by their names, so that all but the last are counted on the CPU as well, where
+// they cost nothing. One at a time in a process.
 #pragma once
 
 #include <cstdint>

@@ -223,7 +223,7 @@ std::string describe_memory(std::uint64_t bytes) {
 
 std::string describe_signal(int number) {
   if (number == SIGABRT) return "called abort()";
-  if (number == SIGKILL) return "was killed, perhaps because the machine ran out of memory,";
+  if (number == SIGKILL) return "was killed (perhaps the machine ran out of memory)";
   const char* name = ::sigabbrev_np(number);
   return name == nullptr ? concat("crashed with signal ", number)
                          : concat("crashed with SIG", name, " (signal ", number, ")");
@@ -231,7 +231,7 @@ std::string describe_signal(int number) {
 
 }  // namespace
 
-std::string describe(const ChildEnd& end, const ChildLimits& limits) {
+std::string describe_end(const ChildEnd& end, const ChildLimits& limits) {
   switch (end.how) {
     case ChildEnd::How::kExited:
       return concat("ended the process with exit code ", end.number);

@@ -36,7 +36,7 @@ struct ChildEnd {
 // "crashed with SIGSEGV (signal 11)", "did not come to an end within 10 s", "asked for more than
 // 8 GiB of memory": what a child did under these limits. That it returned is not told apart from
 // memory that it said had run out.
-[[nodiscard]] std::string describe(const ChildEnd& end, const ChildLimits& limits);
+[[nodiscard]] std::string describe_end(const ChildEnd& end, const ChildLimits& limits);
 
 using ChildWork = std::function<void(const ChildReport& report)>;
 

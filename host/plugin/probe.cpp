@@ -42,9 +42,9 @@ std::string problem_of_end(const PluginFile& file, const ChildEnd& end, const Ch
   const TrialReport told = TrialReport::parse(end.report);
   if (end.how == ChildEnd::How::kReturned && !told.no_memory) return told.problem;
   std::string thrown = thrown_while_loaded(end);
-  if (thrown.empty()) return accuse(file, describe(end, limits), told, end.last_line);
+  if (thrown.empty()) return accuse(file, describe_end(end, limits), told, end.last_line);
   if (thrown.find("std::bad_alloc") == std::string::npos) return thrown;
-  return accuse(file, describe({}, limits), told, "");
+  return accuse(file, describe_end({}, limits), told, "");
 }
 
 std::string hash_of(const PluginFile& file) {

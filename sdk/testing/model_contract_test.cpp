@@ -117,6 +117,9 @@ class Model {
   Finding find(const std::string& examination) {
     if (!asked_) examine();
     asked_ = true;
+    // Where it cannot be loaded, all else is skipped, and none of it has passed.
+    const auto load = findings_.find("load");
+    if (load != findings_.end() && load->second.result == "failed") return load->second;
     const auto found = findings_.find(examination);
     if (found != findings_.end()) return found->second;
     return {"failed", "`pergola plugins check` ended with " + std::to_string(answer_.exit_code) +
@@ -189,7 +192,7 @@ void register_examination(const std::shared_ptr<Model>& model, const std::string
 
 using Models = std::map<std::string, std::shared_ptr<Model>>;
 
-// Of the lines of `--list`, each a model, a tab and an examination.
+// Of the lines of `--list`: a model, an examination, and what it asks, with tabs between them.
 Models register_examinations(const Settings& settings, const std::string& list) {
   Models models;
   std::istringstream stream(list);
@@ -201,7 +204,8 @@ Models register_examinations(const Settings& settings, const std::string& list) 
     if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), key) == chosen.end()) continue;
     auto& model = models[key];
     if (!model) model = std::make_shared<Model>(settings, key);
-    register_examination(model, key, line.substr(tab + 1));
+    const std::string rest = line.substr(tab + 1);
+    register_examination(model, key, rest.substr(0, rest.find('\t')));
   }
   return models;
 }

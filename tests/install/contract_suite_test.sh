@@ -26,8 +26,12 @@ if [[ -e $(dirname "$0")/refuses ]]; then
   echo 'error: built for another Pergola' >&2
   exit 3
 fi
+if [[ -e $(dirname "$0")/crashes && $* != *--list* ]]; then
+  printf '  failed   load  it called abort()\nmodel one\n  skipped  gradients  the plugin cannot be loaded\n'
+  exit 3
+fi
 case $* in
-  *--list*) printf 'one\tgradients\none\tcpu-cuda\ntwo\tgradients\ntwo\tmemory\ntwo\tlost\n' ;;
+  *--list*) printf 'one\tgradients\tIs there one?\none\tcpu-cuda\ntwo\tgradients\ntwo\tmemory\ntwo\tlost\n' ;;
   *'--model one'*) printf '  passed   load  all\nmodel one\n  passed   gradients  all 4\n  skipped  cpu-cuda   no GPU\n' ;;
   *)
     printf 'model two\n  failed   gradients  none of words.weight\n           and none of words.bias\n'
@@ -77,6 +81,14 @@ settings "model\tone\nconfig\tmodel_config.one.file='a b'.pt\n"
 suite
 ((status == 0)) || fail "status $status: $output"
 calls $'plugins check the file.so --list\nplugins check the file.so --model one model_config.one.file=\'a b\'.pt --only gradients --only cpu-cuda'
+
+# What cannot be loaded is no test that is skipped.
+touch "$work/crashes"
+suite --gtest_filter=one.gradients
+((status == 1)) || fail "status $status: $output"
+says '[  FAILED  ] one.gradients'
+says 'it called abort()'
+rm "$work/crashes"
 
 # What cannot be examined is a test that fails.
 settings "model\tthree\nconfig\tmodel_config.two.size=1\n"

@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // The commands in the order of their parts.
-constexpr std::array kOrder = {"plugins list", "plugins inspect", "plugins check", "train"};
+constexpr std::array kOrder = {"plugins list", "plugins inspect", "plugins check", "list callbacks",
+                               "train"};
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {

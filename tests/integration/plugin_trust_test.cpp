@@ -17,13 +17,18 @@ class PluginTrust : public RunTest {
   void let_others_write() const {
     fs::permissions(path(kFile), fs::perms::others_write, fs::perm_options::add);
   }
-  [[nodiscard]] Result train_with(const Words& more, const std::string& run = "run") const {
+  [[nodiscard]] Result train_with(const Words& more, const std::string& folder = "run") const {
     Words words = {"train",   "boring.toml",     "--run-dir",
-                   run,       "plugins.path=[]", "--plugin-path",
+                   folder,    "plugins.path=[]", "--plugin-path",
                    "plugins", "run_type=train",  "training.max_updates=1"};
     words.insert(words.end(), more.begin(), more.end());
-    return pergola(words);
+    fs::remove(path("witness"));
+    Launch train = launch(words);
+    train.environment["PERGOLA_TEST_WITNESS"] = path("witness").string();
+    return run(train);
   }
+  // Whether code of the plugin ran in the last run.
+  [[nodiscard]] bool code_ran() const { return fs::exists(path("witness")); }
 
   static constexpr const char* kFile = "plugins/good.so";
 };
@@ -34,6 +39,7 @@ TEST_F(PluginTrust, AFileThatOthersCanWriteIsRefusedUnlessAnyIsTrusted) {
                {"plugins/good.so is not trusted, since others than you and root could change it: "
                 "anybody can write to ",
                 "plugins/good.so (mode 0646)", "chmod go-w"});
+  EXPECT_FALSE(code_ran());
   EXPECT_FALSE(fs::exists(path("run")));
   const Result list = pergola({"plugins", "list", "--plugin-path", "plugins"});
   expect_success(list);
@@ -46,17 +52,20 @@ TEST_F(PluginTrust, AFileThatOthersCanWriteIsRefusedUnlessAnyIsTrusted) {
 TEST_F(PluginTrust, ALockFilePinsTheContent) {
   expect_error(train_with({"plugins.trust=locked"}), ExitCode::kPlugin,
                {"there is no lock file pergola.lock; write it with `pergola plugins trust"});
+  EXPECT_FALSE(code_ran());
   const Result added = pergola({"plugins", "trust", kFile});
   expect_success(added);
   EXPECT_THAT(added.out, ContainsRegex("^added\tgood 0.1.0\t[0-9a-f]{64}\tplugins/good.so\n$"));
   let_others_write();  // its content is what counts
   expect_success(train_with({"plugins.trust=locked"}));
+  EXPECT_TRUE(code_ran());
 
   write(kFile, text(kFile) + '\0');  // a library all the same
   expect_error(train_with({"plugins.trust=locked"}, "second"), ExitCode::kPlugin,
                {"plugins/good.so is not the one in the lock file pergola.lock: it has 'good' 0.1.0 "
                 "with SHA-256 ",
                 "accept it with `pergola plugins trust plugins/good.so --lock-file pergola.lock`"});
+  EXPECT_FALSE(code_ran());
   EXPECT_THAT(
       pergola({"plugins", "list", "--plugin-path", "plugins", "--lock-file", "pergola.lock"}).out,
       HasSubstr("good 0.1.0\tboring\trefused\t"));

@@ -85,6 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{
             "counts_calls", "train_and_eval", "scores", {"batch_sizes", "ragged", "save_and_load"}},
         Mistake{"needs_two_rows", "batch_sizes", "with a batch of 1", {"ragged"}},
+        Mistake{"reads_neighbours", "batch_sizes", "than in a batch of 5, by nan of", {"ragged"}},
         Mistake{"reads_padding", "ragged", "leave out what is behind its length"},
         Mistake{"draws_at_random", "same_seed", "words differ after build()"},
         Mistake{"forgets_state", "save_and_load", "differ in the step after saving and loading"},
@@ -118,6 +119,7 @@ TEST_F(PluginsCheck, EveryChangeOfWhatTheProcessSharesIsNamed) {
       {"dtype", "the default dtype from Float to Double"},
       {"threads", "the number of threads from 1 to 2"},
       {"grad_mode", "the grad mode from on to off"},
+      {"autocast", "autocast on the CPU from off to BFloat16"},
       {"seed", "the seed of the CPU's generator"},
       {"rounding", "the floating-point mode"},
       {"signal", "what SIGUSR1 does"},
@@ -146,12 +148,32 @@ TEST_F(PluginsCheck, ACrashIsAFailureWithTheHookAndTheOthersGoOn) {
                     HasSubstr("  passed   state_keys")));
 }
 
+TEST_F(PluginsCheck, AModelThatEndsTheProcessHasNotPassed) {
+  const auto all = findings(
+      "crashes_in", {"--only", "contract", "model_config.crashes_in.hook=forward",
+                     "model_config.crashes_in.after=0", "model_config.crashes_in.how=exit"});
+  EXPECT_EQ(all.at("contract").at("verdict"), "failed");
+  EXPECT_THAT(all.at("contract").at("text").get<std::string>(),
+              StartsWith("the model ended the process with exit code 0"));
+}
+
+TEST_F(PluginsCheck, WhatFailsWithoutANanSaysNothingAboutOne) {
+  const auto all = findings("reads_missing_field", {"--only", "nan"});
+  EXPECT_EQ(all.at("nan").at("verdict"), "failed");
+}
+
+TEST_F(PluginsCheck, LoadAloneIsAnExaminationToo) {
+  const auto all = findings("good", {"--only", "load"});
+  EXPECT_THAT(with_verdict(all, "passed"), ElementsAre("load"));
+  EXPECT_EQ(all.size(), 1U);
+}
+
 TEST_F(PluginsCheck, AModelWhoseBuildHangsIsEndedAtItsTimeLimitAndNotExaminedFurther) {
   const Result result = check("build_hangs", {"--time-limit", "1"});
   EXPECT_EQ(result.exit_code, kPlugin) << result;
   EXPECT_THAT(result.out,
-              AllOf(HasSubstr("  failed   build             the process did not come to an end "
-                              "within 1 s"),
+              AllOf(HasSubstr("  failed   build             the model did not come to an end "
+                              "within 1 s; give it more by --time-limit"),
                     HasSubstr("  skipped  contract          the model cannot be built"),
                     HasSubstr("1 passed, 1 failed, 16 skipped in ")));
 }
@@ -186,7 +208,9 @@ TEST_F(PluginsCheck, WithoutFieldsItIsToldWhichLinesAreMissing) {
 TEST_F(PluginsCheck, ListPrintsWhatWouldBeExaminedAndDoesNothing) {
   const Result result = check("crashes_in", {"--list", "--only", "nan", "--only", "contract"});
   expect_success(result);
-  EXPECT_EQ(result.out, "crashes_in\tnan\ncrashes_in\tcontract\n");
+  EXPECT_EQ(result.out,
+            "crashes_in\tnan\tIs a NaN in a field seen in the losses?\n"
+            "crashes_in\tcontract\tAre scores and losses what the host expects?\n");
 }
 
 TEST_F(PluginsCheck, AReportGoesToAFileWhileStdoutHasTheText) {
@@ -219,6 +243,8 @@ TEST_F(PluginsCheck, WordsThatAreNotKnownAreToldWithTheClosest) {
   expect_error(check("good", {"--model", "borin"}), kConfig, {"did you mean 'boring'?"});
   expect_error(check("good", {"--format", "xml"}), kConfig,
                {"--format 'xml' is not known", "expected text, json, junit"});
+  expect_error(check("good", {"--output", "nowhere/report.txt"}), kConfig,
+               {"there is no folder nowhere"});
   expect_error(check("good", {"--time-limit", "0"}), kConfig,
                {"--time-limit 0", "expected a whole number from 1"});
   expect_error(pergola({"plugins", "list", "--only", "contract"}), kConfig,

@@ -79,6 +79,6 @@ shift 2
 if (($# == 0)); then set -- "${names[@]}"; fi
 mkdir -p "$folder"
 for name in "$@"; do
-  rm -rf "$folder/$name"*.so
+  rm -rf "$folder/$name.so" "$folder/$name"$'\e[2J.so'
   "$name" "$folder/$name.so"
 done

@@ -30,6 +30,12 @@ TEST(CheckReport, TextHasALineForEachBelowTheNameOfItsModelAndASum) {
             "2 passed, 1 failed, 1 skipped in 2.0 s\n");
 }
 
+TEST(CheckReport, FurtherLinesOfATextAreIndentedBelowIt) {
+  std::string model;
+  EXPECT_EQ(as_lines({"", "load", failed("two\nlines"), 0}, model),
+            "  failed   load              two\n    lines\n");
+}
+
 TEST(CheckReport, JsonHasAllOfItWithTheFigures) {
   const Value json = from_json(as_json(report()), "the report");
   EXPECT_EQ(json.find("plugin")->as_string(), "tiny 0.1.0");

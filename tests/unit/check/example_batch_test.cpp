@@ -237,7 +237,7 @@ TEST(ExampleBatchTest, AKeyThatIsNoSizeIsRefusedWithFieldAndKey) {
   };
   EXPECT_THAT(refusal(0), AllOf(HasSubstr("the model's dim is 0 (command line)"),
                                 HasSubstr("its field 'image_feature_0'"),
-                                HasSubstr("expected an integer of 1 or more")));
+                                HasSubstr("expected an integer from 1 to 2^53")));
   EXPECT_THAT(refusal("wide"), HasSubstr("the model's dim is \"wide\""));
   Value without = examined_config(model);
   without.as_table().erase("dim");

@@ -8,6 +8,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
 #include <sys/types.h>
@@ -118,6 +119,17 @@ class NeedsTwoRows final : public TinyModel {
   }
 };
 
+// Norms over the batch, in eval(), too: NaN for a sample that is alone.
+class ReadsNeighbours final : public TinyModel {
+ public:
+  using TinyModel::TinyModel;
+  at::Tensor features(const SampleList& batch) override {
+    const auto features_BD = TinyModel::features(batch);
+    return (features_BD - features_BD.mean(0)) /
+           features_BD.std(/*dim=*/0, /*unbiased=*/true, /*keepdim=*/false);
+  }
+};
+
 // Takes what fills short samples up for words.
 class ReadsPadding final : public TinyModel {
  public:
@@ -212,6 +224,7 @@ class ChangesState final : public TinyModel {
     if (what == "dtype") c10::set_default_dtype(caffe2::TypeMeta::Make<double>());
     if (what == "threads") at::set_num_threads(at::get_num_threads() + 1);
     if (what == "grad_mode") at::GradMode::set_enabled(false);
+    if (what == "autocast") at::autocast::set_autocast_enabled(at::kCPU, true);
     if (what == "seed") at::manual_seed(7);
     if (what == "locale") std::setlocale(LC_ALL, "C.UTF-8");
     if (what == "rounding") std::fesetround(FE_UPWARD);
@@ -319,6 +332,7 @@ Choice choose() {
       {"renames_keys", kModel<RenamesKeys>},
       {"draws_at_random", kModel<DrawsAtRandom>},
       {"needs_two_rows", kModel<NeedsTwoRows>},
+      {"reads_neighbours", kModel<ReadsNeighbours>},
       {"reads_padding", kModel<ReadsPadding>},
       {"breaks_in_bf16", kModel<BreaksInBf16>},
       {"learns_nothing", kModel<LearnsNothing>},
