@@ -2,12 +2,12 @@
 #include "fixtures/temp_folder.h"
 #include "host/callbacks/nan_guard_callback.h"
 #include "host/checkpoint/safetensors.h"
+#include "host/device/waiting_operations.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "host/train/meter.h"
 #include "unit/callbacks/captured_log.h"
 #include "unit/callbacks/hook_driver.h"
-#include "unit/model/sync_watch.h"
 #include "unit/support/error_of.h"
 #include "unit/support/non_finite.h"
 
@@ -123,10 +123,10 @@ TEST_F(NanGuardTest, OnAGpuARunThatIsToStopReadsLossesAtLogLinesAlone) {
   options.device = c10::Device(c10::kCUDA, 0);
   options.log_interval = 3;
   NanGuardCallback guard(options);
-  const ::pergola::test::SyncWatch watch;
+  const ::pergola::host::WaitingOperations watch;
   driver_.update(guard, {kNan}, kNan);
   driver_.update(guard, {kNan}, kNan);
-  EXPECT_THAT(watch.seen(), IsEmpty());
+  EXPECT_THAT(watch.counts(), IsEmpty());
   EXPECT_THAT(stop_of(guard), HasSubstr("not a finite number at update 3"));
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The ten fusions: what each option does, and what is refused; nn_fusions_golden_test.cpp has their
 // numbers.
+#include "host/device/waiting_operations.h"
 #include "pergola/error.h"
 #include "pergola/nn/fusions.h"
 #include "pergola/state_dict.h"
 #include "plugins/model_testing.h"
-#include "unit/model/sync_watch.h"
 #include "unit/sdk/data_error.h"
 #include "unit/sdk/nn_golden.h"
 
@@ -125,9 +125,9 @@ TEST_F(FusionTest, InputsAreNotChanged) {
 TEST_F(FusionTest, EveryParameterIsTrainedAndNothingWaitsForTheDevice) {
   each([&] {
     const auto fusion = make();
-    const pergola::test::SyncWatch watch;
+    const ::pergola::host::WaitingOperations watch;
     fusion->forward(x0_, x1_).sum().backward();
-    EXPECT_THAT(watch.seen(), IsEmpty());
+    EXPECT_THAT(watch.counts(), IsEmpty());
     for (const auto& item : fusion->named_parameters()) {
       EXPECT_TRUE(item.value().grad().defined()) << item.key();
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The six poolers against tools/reference/fusions.py, and what padding, halves and bad configs do.
+#include "host/device/waiting_operations.h"
 #include "pergola/nn/poolers.h"
 #include "plugins/model_testing.h"
-#include "unit/model/sync_watch.h"
 #include "unit/sdk/data_error.h"
 #include "unit/sdk/nn_golden.h"
 
@@ -49,9 +49,9 @@ TEST_F(PoolerTest, ResultsAreTheReferences) {
     SCOPED_TRACE(one.at("type").dump() + one.at("params").dump());
     const PoolerConfig config =
         pooler_config(one.at("type"), to_value(one.at("params")).as_table());
-    const pergola::test::SyncWatch watch;
+    const ::pergola::host::WaitingOperations watch;
     const at::Tensor found = pool(config, layers_, mask_);
-    EXPECT_THAT(watch.seen(), IsEmpty());
+    EXPECT_THAT(watch.counts(), IsEmpty());
     EXPECT_EQ(found.sizes().vec(), one.at("shape").get<std::vector<std::int64_t>>());
     EXPECT_EQ(found.size(-1), config.out_dim(3));
     EXPECT_LT(difference(found, numbers(one.at("output"))), 1e-12);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What holds for every loss, with the example of each from the kit.
 #include "host/device/autocast.h"
+#include "host/device/waiting_operations.h"
 #include "unit/model/losses/loss_test_kit.h"
-#include "unit/model/sync_watch.h"
 
 #include <ATen/ATen.h>
 
@@ -179,9 +179,9 @@ TEST(EveryLossTest, NoOperatorWaitsForTheDevice) {
     const auto loss = make_loss(given.loss, given.params);
     const SampleList batch = batch_of(given);
     const ModelOutput output = output_of(given);
-    const pergola::test::SyncWatch watch;
+    const ::pergola::host::WaitingOperations watch;
     total_loss(loss->compute(batch, output)).backward();
-    EXPECT_THAT(watch.seen(), IsEmpty());
+    EXPECT_THAT(watch.counts(), IsEmpty());
   });
 }
 

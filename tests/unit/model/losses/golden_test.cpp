@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every case of tests/golden/losses.json, whose values are those of torch's operators and of MMF's
 // formulas in double precision (tools/reference/losses.py).
+#include "host/device/waiting_operations.h"
 #include "host/support/files.h"
 #include "host/support/json.h"
 #include "unit/model/losses/loss_test_kit.h"
-#include "unit/model/sync_watch.h"
 
 #include <ATen/ATen.h>
 
@@ -118,9 +118,9 @@ TEST(GoldenLossesTest, NoCaseWaitsForTheDevice) {
     const auto loss = make_loss(given.loss, given.params);
     const SampleList batch = batch_of(given);
     const ModelOutput output = output_of(given);
-    const pergola::test::SyncWatch watch;
+    const ::pergola::host::WaitingOperations watch;
     total_loss(loss->compute(batch, output)).backward();
-    EXPECT_THAT(watch.seen(), IsEmpty());
+    EXPECT_THAT(watch.counts(), IsEmpty());
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What holds for every numeric metric.
+#include "host/device/waiting_operations.h"
 #include "unit/model/metrics/metric_helpers.h"
 #include "unit/model/metrics/text_metric_keys.h"
-#include "unit/model/sync_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -152,10 +152,10 @@ TEST_P(MetricProperties, OneSampleThatIsNotANumberIsNoGain) {
 
 TEST_P(MetricProperties, UpdateDoesNotWaitForTheDevice) {
   const auto metric = make();
-  const test::SyncWatch watch;
+  const ::pergola::host::WaitingOperations watch;
   update(*metric, rows(batch_, 0, 30));
   update(*metric, rows(batch_, 30, 60));
-  EXPECT_THAT(watch.seen(), IsEmpty());
+  EXPECT_THAT(watch.counts(), IsEmpty());
 }
 
 TEST_P(MetricProperties, UpdateReadsNoData) {

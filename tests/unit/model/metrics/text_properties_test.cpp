@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What holds for every metric of texts and boxes.
+#include "host/device/waiting_operations.h"
 #include "unit/model/metrics/detection_helpers.h"
 #include "unit/model/metrics/text_helpers.h"
 #include "unit/model/metrics/text_metric_keys.h"
-#include "unit/model/sync_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -221,9 +221,9 @@ TEST_P(TextMetricProperties, OneScoreThatIsNotANumberTakesItsWordAlone) {
 TEST_P(TextMetricProperties, UpdateDoesNotWaitForTheDevice) {
   const auto metric = make();
   const TextBatch made = samples_->batch(all_);
-  const test::SyncWatch watch;
+  const ::pergola::host::WaitingOperations watch;
   metric->update(made.batch, made.output);
-  EXPECT_THAT(watch.seen(), IsEmpty());
+  EXPECT_THAT(watch.counts(), IsEmpty());
 }
 
 TEST_P(TextMetricProperties, UpdateReadsNoData) {

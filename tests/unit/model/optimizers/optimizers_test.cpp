@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What a step does besides its numbers, which unit/train/optimizers_golden_test.cpp has.
+#include "host/device/waiting_operations.h"
 #include "unit/model/optimizers/problem.h"
-#include "unit/model/sync_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -57,9 +57,9 @@ TEST_P(OptimizerStep, DoesNotWaitForTheDevice) {
   for (const Value::Table& params : optimizer_params().at(GetParam())) {
     Problem problem;
     const auto optimizer = make_optimizer(GetParam(), params, problem.group());
-    const pergola::test::SyncWatch watch;
+    const ::pergola::host::WaitingOperations watch;
     problem.run(*optimizer, 0, 3);
-    EXPECT_THAT(watch.seen(), IsEmpty());
+    EXPECT_THAT(watch.counts(), IsEmpty());
   }
 }
 
