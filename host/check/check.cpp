@@ -142,16 +142,22 @@ class Checker {
   // `obstacle`: why nothing can be examined; "": nothing is in the way.
   void examine(const ExaminedModel& model, const std::vector<const Examination*>& all,
                std::string obstacle) {
+    std::string batch_obstacle;
     for (const Examination* each : all) {
       const bool is_build = each->name == std::string_view(kBuildExamination);
-      const bool is_first_without = obstacle.empty() && !is_build && model.inputs.fields.empty();
       const bool is_good = add(model.key, each->name, [&] {
         if (!obstacle.empty()) return skipped(obstacle);
-        if (is_first_without) return failed(without_fields(model.key));
+        if (each->uses == Uses::kBatches && !is_build) {
+          if (!batch_obstacle.empty()) return skipped(batch_obstacle);
+          if (model.inputs.fields.empty()) return failed(without_fields(model.key));
+        }
         return run_examination(*each, model, request_.time_limit);
       });
-      if (is_first_without) obstacle = "it is not known what the model reads";
-      if (is_build && !is_good) obstacle = "the model cannot be built";
+      if (is_good) continue;
+      if (is_build) obstacle = "the model cannot be built";
+      const bool is_contract = each->name == std::string_view(kContractExamination);
+      if (is_contract) batch_obstacle = "forward() and losses are not as expected: see contract";
+      if (model.inputs.fields.empty()) batch_obstacle = "it is not known what the model reads";
     }
   }
 

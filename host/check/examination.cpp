@@ -8,7 +8,7 @@ namespace pergola::host {
 const std::vector<Examination>& examinations() {
   static const std::vector<Examination> kAll = {
       {kBuildExamination, "Is it built from its config?", examine_build},
-      {"contract", "Are scores and losses what the host expects?", examine_contract},
+      {kContractExamination, "Are scores and losses what the host expects?", examine_contract},
       {"gradients", "Does every parameter get a finite gradient?", examine_gradients},
       {"train_and_eval", "Does it follow train() and eval(), and change nothing in eval()?",
        examine_train_and_eval},
@@ -18,7 +18,8 @@ const std::vector<Examination>& examinations() {
       {"same_seed", "The same seed, the same weights after training?", examine_same_seed},
       {"save_and_load", "Saved and loaded, is the next step the same to the bit?",
        examine_save_and_load},
-      {"state_keys", "Do its weights keep their names?", examine_state_keys},
+      {"state_keys", "Do its weights keep their names?", examine_state_keys, Needs::kCpu,
+       Uses::kWeightsAlone},
       {"process_state", "Do its hooks leave alone what the whole process shares?",
        examine_process_state, Needs::kGpuIfThere},
       {"nan", "Is a NaN in a field seen in the losses?", examine_nan},

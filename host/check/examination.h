@@ -14,16 +14,21 @@ namespace pergola::host {
 
 // Where an examination may run.
 enum class Needs { kCpu, kGpuIfThere };
+// What it does with the model: without a batch it can be run where forward() fails.
+enum class Uses { kBatches, kWeightsAlone };
 
 struct Examination {
   const char* name;
   const char* question;  // what is asked, for `plugins check --list`
   Finding (*run)(const Subject& subject);
   Needs needs = Needs::kCpu;
+  Uses uses = Uses::kBatches;
 };
 
 // The first one: where it fails, no other can be run.
 inline constexpr const char* kBuildExamination = "build";
+// Where it fails, none that uses batches can.
+inline constexpr const char* kContractExamination = "contract";
 
 // In the order in which they are run: what others rest on comes first.
 [[nodiscard]] const std::vector<Examination>& examinations();

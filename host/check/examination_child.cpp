@@ -3,6 +3,7 @@
 
 #include "host/device/cuda.h"
 #include "host/device/device.h"
+#include "host/model/guard.h"
 #include "host/plugin/library.h"
 #include "host/run/session.h"
 #include "host/support/crash_report.h"
@@ -36,6 +37,11 @@ void examine_and_report(const Examination& examination, const ExaminedModel& mod
   Finding finding;
   try {
     finding = examine(examination, model);
+  } catch (const OutOfMemory& error) {  // its advice is about a run
+    const std::string text = error.what();
+    finding = failed(concat(text.substr(0, text.find(" ran out of memory")), ' ',
+                            describe_end({}, limits),
+                            "; make the model smaller in `check` of its manifest"));
   } catch (const std::bad_alloc&) {
     finding = failed(concat("the model ", describe_end({}, limits)));
   } catch (const Error& error) {

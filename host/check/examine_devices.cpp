@@ -125,7 +125,7 @@ Finding examine_synchronisations(const Subject& subject) {
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
   const SampleList batch = subject.batches().make({.count = kExampleBatch}).to(device);
   update(*model, *optimizer, batch);  // what is only at the first step
-  const WaitingOperations waiting;
+  const WaitingOperations waiting(device);
   for (int i = 0; i < kSteps; ++i) differentiate(*model, batch);
   std::map<std::string, std::int64_t> counts = waiting.counts();
   std::int64_t sum = 0;

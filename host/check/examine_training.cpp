@@ -119,6 +119,7 @@ class GradientsSeen {
     const Figures figures = {{"parameters", static_cast<double>(trained.size())},
                              {"without_gradient", static_cast<double>(left_out.size())},
                              {"with_zeros", static_cast<double>(still.size())}};
+    if (moved_.empty()) return failed("all gradients are zero: nothing is learnt", figures);
     if (left_out.empty()) {
       const std::string zeros = still.empty() ? "" : concat("; only zeros for ", some_of(still));
       return passed(
@@ -184,12 +185,18 @@ Finding examine_same_seed(const Subject& subject) {
 }
 
 Finding examine_overfits(const Subject& subject) {
+  constexpr double kNothing = 1e-6;
   constexpr double kRates[] = {1e-3, 1e-2, 1e-4};
   Lesson best;
   for (const double lr : kRates) {
     const Lesson lesson = teach(subject, lr);
     if (best.lr == 0 || lesson.last < best.last || std::isnan(best.last)) best = lesson;
     if (best.is_learnt()) break;
+  }
+  if (std::abs(best.first) < kNothing) {
+    return failed(
+        "the loss is 0 before anything was learnt, so nothing can be: is there more than "
+        "one answer?");
   }
   const std::string told =
       concat("the loss of one batch went from ", text_of(best.first), " to ", text_of(best.last),

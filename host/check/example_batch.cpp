@@ -149,9 +149,10 @@ void check_volume(const FieldSpec& field, const std::vector<std::int64_t>& shape
   std::int64_t left = kMostNumbers;
   for (const std::int64_t dim : shape) left /= dim;
   if (left > 0) return;
-  throw Error(ErrorKind::kConfig, "the field '", field.name, "' would be of the shape [",
-              at::IntArrayRef(shape), "], more than ", kMostNumbers,
-              " numbers; give the model smaller sizes in check.config of the plugin's manifest");
+  throw Error(ErrorKind::kConfig, "the field '", field.name, "' would be of the shape ",
+              at::IntArrayRef(shape), ", more than ", kMostNumbers,
+              " numbers; make its shape in the plugin's manifest smaller, or what it is made of in "
+              "check.config");
 }
 
 // [count, ...], each sample's own part in the corner of a batch of padding.

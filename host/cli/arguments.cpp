@@ -29,6 +29,17 @@ void add_check(po::options_description_easy_init& add) {
   add("time-limit", po::value<std::string>(), "of check: seconds for an examination; default: 60");
 }
 
+void add_bench(po::options_description_easy_init& add) {
+  add("warm-up", po::value<std::string>(), "steps before the first window; default: 10");
+  add("steps", po::value<std::string>(), "of a window; default: 20");
+  add("windows", po::value<std::string>(), "how many; default: 5");
+  add("format", po::value<std::string>(), "text (default) or json");
+  add("output", po::value<std::string>(), "the file for --format; default: stdout");
+  add("baseline", po::value<std::string>(),
+      "the JSON of an earlier bench: the exit code is 7 where this one has fewer samples/s");
+  add("tolerance", po::value<std::string>(), "by more than so many percent; default: 5");
+}
+
 po::options_description describe(Options options) {
   po::options_description all("Options");
   auto add = all.add_options();
@@ -56,6 +67,10 @@ po::options_description describe(Options options) {
   add("run-dir", po::value<std::string>(), "the run's folder: env.save_dir");
   add("device", po::value<std::string>(), "auto, cpu, cuda or cuda:N: training.device");
   if (options == Options::kConfig) return all;
+  if (options == Options::kBench) {
+    add_bench(add);
+    return all;
+  }
   if (options == Options::kTrain) {
     add("resume", "go on with the run in the folder");
     add("overwrite", "remove the run in the folder and start again");
@@ -135,6 +150,39 @@ void read_report(const po::variables_map& values, Arguments& arguments) {
   arguments.samples = static_cast<std::size_t>(parse_count(values, "samples", "samples", 0));
 }
 
+void read_format(const po::variables_map& values, const List& formats, Arguments& arguments) {
+  if (values.count("format") == 0) return;
+  arguments.format = values["format"].as<std::string>();
+  if (std::ranges::find(formats, arguments.format) != formats.end()) return;
+  throw Error(ErrorKind::kConfig, "--format '", printable(arguments.format), "' is not known",
+              did_you_mean(arguments.format, formats), "; expected ", join(formats));
+}
+
+double parse_percent(const po::variables_map& values, const char* option) {
+  const auto& text = values[option].as<std::string>();
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error == std::errc() && stop == end && number >= 0 && number <= 100) return number;
+  throw Error(ErrorKind::kConfig, "--", option, " ", printable(text),
+              " is not a number of percent; expected one from 0 to 100");
+}
+
+void read_bench(const po::variables_map& values, Arguments& arguments) {
+  if (values.count("warm-up") != 0) arguments.warm_up = parse_count(values, "warm-up", "steps", 0);
+  if (values.count("steps") != 0) arguments.steps = parse_count(values, "steps", "steps", 1);
+  if (values.count("windows") != 0) {
+    arguments.windows = parse_count(values, "windows", "windows", 1);
+  }
+  if (values.count("baseline") != 0) arguments.baseline = values["baseline"].as<std::string>();
+  if (values.count("tolerance") == 0) return;
+  arguments.tolerance = parse_percent(values, "tolerance");
+  if (arguments.baseline) return;
+  throw Error(ErrorKind::kConfig,
+              "--tolerance is of a comparison, and there is nothing to compare ",
+              "with; leave it out, or give --baseline FILE, the JSON of an earlier bench");
+}
+
 void read_check(const po::variables_map& values, Arguments& arguments) {
   if (values.count("model") != 0) arguments.models = values["model"].as<List>();
   if (values.count("only") != 0) arguments.only = values["only"].as<List>();
@@ -142,12 +190,6 @@ void read_check(const po::variables_map& values, Arguments& arguments) {
     arguments.seconds = parse_count(values, "time-limit", "seconds", 1);
   }
   arguments.list = values.count("list") != 0;
-  if (values.count("format") == 0) return;
-  arguments.format = values["format"].as<std::string>();
-  const List formats = {"text", "json", "junit"};
-  if (std::ranges::find(formats, arguments.format) != formats.end()) return;
-  throw Error(ErrorKind::kConfig, "--format '", printable(arguments.format), "' is not known",
-              did_you_mean(arguments.format, formats), "; expected ", join(formats));
 }
 
 }  // namespace
@@ -194,6 +236,9 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   read_sample(values, arguments);
   read_report(values, arguments);
   read_check(values, arguments);
+  const bool is_check = options == Options::kCheck;
+  read_format(values, is_check ? List{"text", "json", "junit"} : List{"text", "json"}, arguments);
+  read_bench(values, arguments);
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
   arguments.progress = values.count("no-progress") == 0;

@@ -33,6 +33,11 @@ struct Arguments {
   std::string format = "text";           // --format
   std::optional<std::int64_t> seconds;   // --time-limit
   bool list = false;                     // --list
+  std::optional<std::int64_t> warm_up;   // --warm-up
+  std::optional<std::int64_t> steps;     // --steps
+  std::optional<std::int64_t> windows;   // --windows
+  std::optional<std::string> baseline;   // --baseline
+  std::optional<double> tolerance;       // --tolerance, percent
   bool resume = false;
   bool overwrite = false;
   bool progress = true;
@@ -41,7 +46,7 @@ struct Arguments {
 };
 
 // Which options a command takes: those of the ones before it as well, up to kConfig; kTrust and
-// kConvert those of kPlugins, and kCheck those of kTrust. kReport has its
+// kConvert those of kPlugins, kCheck those of kTrust, and kBench those of kConfig. kReport has its
 // own.
 enum class Options {
   kReport,
@@ -50,6 +55,7 @@ enum class Options {
   kCheck,
   kConvert,
   kConfig,
+  kBench,
   kTrain,
   kEvaluate,
   kPredict
@@ -57,8 +63,8 @@ enum class Options {
 
 // Parses `words`. `usage` is the first line of the help. Throws Error{kConfig} for an option that
 // is unknown, with the closest one, or that lacks its value, for an empty word, for a value
-// that no config or text can hold, and a --top or --samples that is no such number; sets the log
-// level.
+// that no config or text can hold, and a --top, --samples, ... that is no such number; sets the
+// log level.
 [[nodiscard]] Arguments parse_arguments(const std::vector<std::string>& words,
                                         const std::string& usage, Options options);
 

@@ -15,6 +15,7 @@ int validate_command(const Words& words);
 int test_command(const Words& words);
 int predict_command(const Words& words);
 int tune_command(const Words& words);
+int bench_command(const Words& words);
 int report_command(const Words& words);
 int plugins_command(const Words& words);
 int list_command(const Words& words);

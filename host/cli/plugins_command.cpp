@@ -3,6 +3,7 @@
 #include "host/check/check_report.h"
 #include "host/cli/arguments.h"
 #include "host/cli/commands.h"
+#include "host/cli/report_output.h"
 #include "host/config/params_toml.h"
 #include "host/config/toml.h"
 #include "host/plugin/probe.h"
@@ -116,23 +117,22 @@ int inspect(const std::string& path, const TrustPolicy& policy) {
   return 0;
 }
 
-// Before minutes of work.
-void expect_folder_of(const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  std::error_code error;
-  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
-  throw Error(ErrorKind::kConfig, "--output ", printable(file), ": there is no folder ",
-              printable(folder.string()), "; make it, or name another file");
-}
-
 CheckRequest check_request(Arguments& arguments) {
   CheckRequest request;
   request.file = take_positional(arguments, "FILE", kPluginsUsage);
   expect_file(request.file);
-  if (arguments.output) expect_folder_of(*arguments.output);
+  expect_output(arguments, request.file.string());
   request.policy = policy_of(arguments);
   request.models = arguments.models;
   request.examinations = arguments.only;
+  const auto is_no_change = [](const std::string& word) {
+    return word.find('=') == std::string::npos;
+  };
+  const auto surplus = std::ranges::find_if(arguments.positional, is_no_change);
+  if (surplus != arguments.positional.end()) {
+    throw Error(ErrorKind::kConfig, "'", printable(*surplus),
+                "' is one word too many; usage: ", kPluginsUsage);
+  }
   request.overrides = parse_overrides(arguments.positional);
   constexpr std::int64_t kMostSeconds = 1'000'000;  // so that no clock overflows
   if (arguments.seconds) {
@@ -150,22 +150,15 @@ void print_plan(const CheckRequest& request) {
 // The report goes to --output or stdout. Where stdout is free, people read there what is found as
 // soon as it is.
 CheckReport examine(const CheckRequest& request, const Arguments& arguments) {
-  const bool is_text = arguments.format == "text";
-  const bool is_told = is_text || arguments.output;
+  const bool is_told = tells_on_stdout(arguments);
   std::string model;
   const CheckReport report = check_plugin(request, [&](const Examined& examined) {
     if (is_told) std::cout << as_lines(examined, model) << std::flush;
   });
   if (is_told) std::cout << as_summary(report);
-  if (is_text && !arguments.output) return report;
-  const std::string text = is_text                      ? as_text(report)
-                           : arguments.format == "json" ? as_json(report)
-                                                        : as_junit(report);
-  if (arguments.output) {
-    write_file_atomic(*arguments.output, text, ErrorKind::kConfig);
-  } else {
-    std::cout << text;
-  }
+  write_report(arguments, arguments.format == "text"   ? as_text(report)
+                          : arguments.format == "json" ? as_json(report)
+                                                       : as_junit(report));
   return report;
 }
 

@@ -19,11 +19,18 @@ struct Command {
   int (*run)(const Words& words);
 };
 
-constexpr Command kCommands[] = {
-    {"train", train_command},           {"validate", validate_command}, {"test", test_command},
-    {"predict", predict_command},       {"tune", tune_command},         {"report", report_command},
-    {"plugins", plugins_command},       {"list", list_command},         {"config", config_command},
-    {"checkpoint", checkpoint_command}, {"doctor", doctor_command}};
+constexpr Command kCommands[] = {{"train", train_command},
+                                 {"validate", validate_command},
+                                 {"test", test_command},
+                                 {"predict", predict_command},
+                                 {"tune", tune_command},
+                                 {"bench", bench_command},
+                                 {"report", report_command},
+                                 {"plugins", plugins_command},
+                                 {"list", list_command},
+                                 {"config", config_command},
+                                 {"checkpoint", checkpoint_command},
+                                 {"doctor", doctor_command}};
 
 constexpr const char* kHelp =
     R"(pergola trains multimodal models that come as plugins.
@@ -34,6 +41,7 @@ constexpr const char* kHelp =
   pergola predict   CONFIG [key=value ...]   a prediction file for a split
   pergola predict   --checkpoint DIR --text "..." --image FILE | --features FILE   one sample's answer, as JSON
   pergola tune      lr | batch_size CONFIG [key=value ...]   a learning rate, or a batch size, to begin with
+  pergola bench     CONFIG [key=value ...]   how fast its training steps are; --baseline FILE: exit code 7 where they were faster
   pergola report    RUN                      a run as one HTML page: curves, config, predictions
   pergola plugins   list | inspect FILE | check FILE | trust [FILE ...]   which there are, what is in one; examine its models; trust it
   pergola list      models | losses | metrics | optimizers | schedulers | datasets | processors | callbacks

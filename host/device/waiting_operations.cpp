@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -21,6 +22,7 @@ constexpr std::array<std::string_view, 9> kWaiting = {
     "aten::unique_consecutive",  "aten::unique_dim", "aten::repeat_interleave"};
 
 struct Counts {
+  std::atomic<bool> of_gpu_alone = false;
   std::mutex mutex;
   std::map<std::string, std::int64_t> by_name;
 };
@@ -39,10 +41,17 @@ bool copies_to_cpu(const at::RecordFunction& function) {
   return waits && inputs[0].toTensor().is_cpu() && !inputs[1].toTensor().is_cpu();
 }
 
+// All in kWaiting read their first input.
+bool reads_cpu(const at::RecordFunction& function) {
+  const auto inputs = function.inputs();
+  return !inputs.empty() && inputs[0].isTensor() && inputs[0].toTensor().is_cpu();
+}
+
 bool is_waiting(const at::RecordFunction& function) {
   const std::string_view name = function.name();
   if (name == kCopy) return copies_to_cpu(function);
-  return std::ranges::find(kWaiting, name) != kWaiting.end();
+  if (std::ranges::find(kWaiting, name) == kWaiting.end()) return false;
+  return !all_counts().of_gpu_alone || !reads_cpu(function);
 }
 
 // One of them that this thread is in: those within it are its own affair.
@@ -64,7 +73,8 @@ void end(const at::RecordFunction& /*function*/, at::ObserverContext* context) {
 
 }  // namespace
 
-WaitingOperations::WaitingOperations() {
+WaitingOperations::WaitingOperations(c10::Device device) {
+  all_counts().of_gpu_alone = !device.is_cpu();
   {
     const std::lock_guard lock(all_counts().mutex);
     all_counts().by_name.clear();

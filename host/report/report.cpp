@@ -12,10 +12,10 @@
 #include "host/report/time_split.h"
 #include "host/support/files.h"
 #include "host/support/hash.h"
+#include "host/support/output_file.h"
 #include "pergola/error.h"
 #include "pergola/version.h"
 
-#include <cerrno>
 #include <chrono>
 #include <vector>
 
@@ -92,48 +92,13 @@ std::vector<Part> parts_of(RunFacts& facts, const Curves& curves, std::size_t sa
   return parts;
 }
 
-Error bad_target(const fs::path& path, const char* why) {
-  return Error(ErrorKind::kCheckpoint, "cannot write the report to ", path.string(), ": ", why,
-               "; name a file with --output, such as --output page.html");
-}
+constexpr OutputKind kPage = {"page.html", ErrorKind::kCheckpoint};
 
 // A link that is in the run's folder may be somebody else's, and may lead anywhere.
 fs::path unless_link(fs::path path) {
   std::error_code ignored;
   if (!fs::is_symlink(fs::symlink_status(path, ignored))) return path;
-  throw bad_target(path, "it is a link, and these are followed only where you name them");
-}
-
-// The file that is meant, which is to be replaced, and not the link to it. It need not be there.
-fs::path behind_links(const fs::path& output) {
-  if (output == "-") {
-    throw bad_target(output, "the report goes to a file, and not to the standard output");
-  }
-  constexpr int kMostLinks = 40;  // as the kernel
-  fs::path path = output;
-  std::error_code error;
-  for (int links = 0; fs::is_symlink(fs::symlink_status(path, error)); ++links) {
-    // As /dev/stdout: what is open may have other content, or no name any more.
-    const bool is_open_file =
-        fs::canonical(path.parent_path(), error).string().starts_with("/proc/");
-    if (is_open_file) throw bad_target(output, "it stands for a file that a process has open");
-    const fs::path next = fs::read_symlink(path, error);
-    if (error || links == kMostLinks) {
-      throw file_error(ErrorKind::kCheckpoint, "write", output, error ? error.value() : ELOOP);
-    }
-    path = path.parent_path() / next;
-  }
-  return path;
-}
-
-// A rename puts the page in place, and would take away whatever had the name.
-void expect_replaceable(const fs::path& path) {
-  std::error_code ignored;
-  const fs::file_status status = fs::symlink_status(path, ignored);
-  if (fs::is_directory(status)) throw bad_target(path, "it is a folder");
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
-    throw bad_target(path, "it is a pipe or a device, and no regular file");
-  }
+  throw unfit_output(path, "it is a link, and these are followed only where you name them", kPage);
 }
 
 }  // namespace
@@ -175,8 +140,8 @@ std::string report_page(const std::filesystem::path& run, std::size_t samples) {
 std::filesystem::path write_report(const std::filesystem::path& run,
                                    const std::optional<std::filesystem::path>& output,
                                    std::size_t samples) {
-  const fs::path target = output ? behind_links(*output) : unless_link(run / "report.html");
-  expect_replaceable(target);
+  const fs::path target = output ? output_file(*output, kPage) : unless_link(run / "report.html");
+  expect_replaceable(target, kPage);
   write_file_atomic(target, report_page(run, samples));
   return output.value_or(target);
 }

@@ -14,6 +14,7 @@
 #include "pergola/error.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -35,7 +36,7 @@ void enable_recompute(BaseModel& model, const RunConfig& config) {
 }
 
 Training::Training(Session& session, const Config& root, std::int64_t seed,
-                   std::filesystem::path run_dir)
+                   std::filesystem::path run_dir, std::optional<std::int64_t> updates)
     : session_(session) {
   enable_recompute(session_.model(), session_.config());
   batches_ = session_.training_batches(static_cast<std::uint64_t>(seed));
@@ -43,16 +44,25 @@ Training::Training(Session& session, const Config& root, std::int64_t seed,
   if (!config().unfreeze.empty()) {
     freeze_schedule_.emplace(session_.model(), config().unfreeze, updates_per_epoch());
   }
-  const TrainerOptions trainer_options = options();
-  build_optimizer(root, trainer_options.max_updates);
+  TrainerOptions trainer_options = options();
+  if (updates) {
+    // A schedule may end with the run: it goes on for as long as is needed.
+    build_optimizer(root, std::max(trainer_options.max_updates, *updates));
+    trainer_options.max_updates = *updates;
+    trainer_options.max_seconds.reset();
+    trainer_options.log_interval = std::numeric_limits<std::int64_t>::max();
+  } else {
+    build_optimizer(root, trainer_options.max_updates);
+  }
   if (config().ema.enabled) {
     average_ = std::make_unique<WeightAverage>(session_.model(), config().ema);
   }
   TrainerState state;
   state.run_dir = std::move(run_dir);
+  std::function<Numbers()> validation;
+  if (!updates) validation = [this] { return validate(kAllBatches, validation_hooks()); };
   trainer_.emplace(TrainerParts{session_.model(), *optimizer_, scheduler_.get(), *batches_,
-                                [this] { return validate(kAllBatches, validation_hooks()); },
-                                session_.device(), average_.get()},
+                                std::move(validation), session_.device(), average_.get()},
                    trainer_options, std::move(state));
 }
 
@@ -156,7 +166,7 @@ Made& Training::add(const char* key, Arguments&&... arguments) {
   return added;
 }
 
-void Training::add_callbacks(const Outputs& outputs) {
+void Training::add_step_callbacks() {
   const Registry& registry = session_.registry();
   for (const TypedConfig& callback : config().callbacks) {
     trainer_->add_callback(callback.type,
@@ -165,6 +175,10 @@ void Training::add_callbacks(const Outputs& outputs) {
   }
   if (freeze_schedule_) add<UnfreezeCallback>("unfreeze", std::move(*freeze_schedule_));
   add_guards();
+}
+
+void Training::add_callbacks(const Outputs& outputs) {
+  add_step_callbacks();
   add_logs(outputs);
   // These two come last: a checkpoint holds the state of all others, and early stopping asks for
   // the best validation that the checkpoints have.

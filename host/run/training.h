@@ -30,9 +30,11 @@ void enable_recompute(BaseModel& model, const RunConfig& config);
 class Training {
  public:
   // Freezes parameters and builds the rest, for a run in `run_dir`. `root` is the whole config.
-  // Throws Error for what does not go together.
+  // `updates`: makes so many of them, however many the config says, without validation and log
+  // lines. Throws Error for what does not go together.
   // REQUIRES: the session's model is built and has the weights to begin with.
-  Training(Session& session, const Config& root, std::int64_t seed, std::filesystem::path run_dir);
+  Training(Session& session, const Config& root, std::int64_t seed, std::filesystem::path run_dir,
+           std::optional<std::int64_t> updates = {});
 
   // One batch of the validation, or training.num_sanity_val_steps, with the rows of its predictions
   // where these are wanted: what does not fit the data, or has a wrong name, is to be known before
@@ -50,6 +52,8 @@ class Training {
   };
   // Adds training.callbacks, and then the host's own, in the order of architecture.md.
   void add_callbacks(const Outputs& outputs);
+  // The first of these alone: those that change updates, and not those that write about them.
+  void add_step_callbacks();
 
   // Evaluates a split after training, with the hooks of a test.
   [[nodiscard]] Session::Evaluation evaluate(const std::string& split,

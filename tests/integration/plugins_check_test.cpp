@@ -3,6 +3,8 @@
 // mistake that it is there for, and what the command does with them.
 #include "integration/run_test.h"
 
+#include <sys/stat.h>
+
 #include <set>
 
 namespace pergola::test {
@@ -162,6 +164,42 @@ TEST_F(PluginsCheck, WhatFailsWithoutANanSaysNothingAboutOne) {
   EXPECT_EQ(all.at("nan").at("verdict"), "failed");
 }
 
+// A rename would put a file in the place of a device, for everybody on the machine.
+TEST_F(PluginsCheck, TheReportTakesNothingAwayThatIsNoFile) {
+  write("plugin.so", read_file(fixture_plugin("good")));
+  fs::create_directory(path("folder"));
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  fs::create_symlink("behind.txt", path("link"));
+  const auto check_into = [&](const std::string& output) {
+    return pergola({"plugins", "check", "plugin.so", "--only", "build", "--output", output});
+  };
+  const std::pair<const char*, const char*> bad[] = {
+      {"pipe", "it is a pipe or a device"},
+      {"folder", "it is a folder"},
+      {"-", "not to the standard output"},
+      {"nowhere/report.txt", "there is no folder nowhere"},
+      {"plugin.so", "it is what the report is about"}};
+  for (const auto& [output, why] : bad) {
+    expect_error(check_into(output), kConfig, {why, "name a file with --output"});
+  }
+  EXPECT_TRUE(fs::is_fifo(path("pipe")));
+  expect_success(check_into("link"));
+  EXPECT_TRUE(fs::is_symlink(path("link")));
+  EXPECT_THAT(text("behind.txt"), HasSubstr("  passed   build"));
+}
+
+TEST_F(PluginsCheck, WhereForwardFailsNothingThatUsesItIsTried) {
+  const auto all = findings("reads_missing_field");
+  EXPECT_THAT(with_verdict(all, "failed"), ElementsAre("contract"));
+  EXPECT_EQ(all.at("state_keys").at("verdict"), "passed");
+  EXPECT_EQ(all.at("nan").at("text"), "forward() and losses are not as expected: see contract");
+}
+
+TEST_F(PluginsCheck, ALossThatIsZeroFromTheStartProvesNothing) {
+  const auto all = findings("good", {"model_config.boring.num_final_outputs=1"});
+  EXPECT_THAT(with_verdict(all, "failed"), ElementsAre("gradients", "overfits"));
+}
+
 TEST_F(PluginsCheck, LoadAloneIsAnExaminationToo) {
   const auto all = findings("good", {"--only", "load"});
   EXPECT_THAT(with_verdict(all, "passed"), ElementsAre("load"));
@@ -243,8 +281,8 @@ TEST_F(PluginsCheck, WordsThatAreNotKnownAreToldWithTheClosest) {
   expect_error(check("good", {"--model", "borin"}), kConfig, {"did you mean 'boring'?"});
   expect_error(check("good", {"--format", "xml"}), kConfig,
                {"--format 'xml' is not known", "expected text, json, junit"});
-  expect_error(check("good", {"--output", "nowhere/report.txt"}), kConfig,
-               {"there is no folder nowhere"});
+  expect_error(pergola({"plugins", "check", fixture_plugin("good").string(), "other.so"}), kConfig,
+               {"'other.so' is one word too many"});
   expect_error(check("good", {"--time-limit", "0"}), kConfig,
                {"--time-limit 0", "expected a whole number from 1"});
   expect_error(pergola({"plugins", "list", "--only", "contract"}), kConfig,

@@ -40,6 +40,14 @@ TEST(WaitingOperations, OrdinaryOperationsAndCopiesWithinADeviceAreNone) {
   EXPECT_THAT(waiting.counts(), IsEmpty());
 }
 
+TEST(WaitingOperations, WithAGpuThoseOfTheCpuAreNone) {
+  const at::Tensor values = at::arange(6);
+  const WaitingOperations waiting{c10::Device(c10::kCUDA, 0)};
+  static_cast<void>(values[2].item<std::int64_t>());
+  static_cast<void>(values.gt(2).nonzero());
+  EXPECT_THAT(waiting.counts(), IsEmpty());
+}
+
 TEST(WaitingOperations, OneThatHasEndedIsForgottenByTheNext) {
   const at::Tensor values = at::arange(6);
   {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What `pergola bench` does: it makes updates of a run, as the run would, and measures them. There
+// is no run folder: nothing is validated, logged or saved. Main thread. No LibTorch here.
+#pragma once
+
+#include "host/config/resolve.h"
+#include "host/plugin/catalog.h"
+#include "host/run/bench_report.h"
+
+#include <cstdint>
+
+namespace pergola::host {
+
+struct BenchRequest {
+  const ResolvedConfig& config;
+  const PluginCatalog& catalog;
+  std::int64_t warm_up = 10;  // updates before the first window, 0 at least
+  std::int64_t steps = 20;    // of a window, 1 at least
+  std::int64_t windows = 5;   // 1 at least
+};
+
+// The training's updates with all that the config puts into them: loading, precision, clipping,
+// averaged weights, callbacks of plugins, guards. What counts operations makes them slower, so that
+// is done in some updates after the windows. Throws Error, and Stopped after a stop signal.
+[[nodiscard]] BenchReport bench(const BenchRequest& request);
+
+}  // namespace pergola::host
