@@ -25,7 +25,9 @@ Finding examine(const Examination& examination, const ExaminedModel& model) {
   Registry registry;
   publish_builtins(registry);
   PluginLoader loader(registry, model.policy);
-  load_watched(loader, model.file);
+  const PluginManifest& manifest = load_watched(loader, model.file).manifest;
+  const auto& format = manifest.models.at(model.key).hugging_face;
+  install_weight_reader(format ? &*format : nullptr);
   const Subject subject(registry, model.key, model.config, model.inputs, std::move(gpu));
   return examination.run(subject);
 }
@@ -46,6 +48,11 @@ void examine_and_report(const Examination& examination, const ExaminedModel& mod
     finding = failed(concat("the model ", describe_end({}, limits)));
   } catch (const Error& error) {
     finding = failed(error.what());
+    // Its advice is about data sets.
+    if (error.kind() == ErrorKind::kData) {
+      finding.text +=
+          concat("; the batch is made of [models.", model.key, ".fields] in plugin.toml");
+    }
   } catch (const std::exception& error) {  // LibTorch's messages go on with a stack trace
     const std::string text = error.what();
     finding = failed(text.substr(0, text.find('\n')));
@@ -76,22 +83,31 @@ std::string line_after(const std::string& output, std::string_view beginning) {
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-// What a child did that did not come to its end: as the report of its crash has it, or in general.
+// What the report of a crash says of the hook: "forward() of model 'm' (plugin p 0.1.0)".
+std::string hook_in(const std::string& signal) {
+  constexpr std::string_view kBefore = ") in ";
+  const std::size_t found = signal.find(kBefore);
+  return found == std::string::npos ? "" : signal.substr(found + kBefore.size());
+}
+
+// What a child did that did not come to its end, with what the report of its crash says of that.
 std::string describe_failure(const ChildEnd& end, const ChildLimits& limits) {
   const std::string signal = line_after(end.output, "error: signal ");
   if (end.how == ChildEnd::How::kKilled && !signal.empty()) {
     const std::string lost = line_after(end.output, "  an exception that nothing caught: ");
     const std::string line = line_after(end.output, "  its line, where it was built with -g: ");
-    return concat("crashed with signal ", signal, lost.empty() ? "" : ": ", lost,
+    return concat("crashed with signal ", signal,
+                  lost.empty() ? "" : "; an exception that nothing caught: ", lost,
                   line.empty() ? "" : "; its line, where it was built with -g: ", line);
+  }
+  if (end.how == ChildEnd::How::kTimedOut) {
+    const std::string hook = hook_in(signal);
+    return concat("the model ", describe_end(end, limits), hook.empty() ? "" : "; it was in ", hook,
+                  "; give it more by --time-limit, or make it smaller in `check` of its manifest");
   }
   const std::string said =
       end.last_line.empty() ? "" : concat(" (the last that it wrote: ", end.last_line, ")");
-  const bool is_late = end.how == ChildEnd::How::kTimedOut;
-  return concat("the model ", describe_end(end, limits), said,
-                is_late ? "; give it more by --time-limit, or make it smaller in `check` of its "
-                          "manifest"
-                        : "");
+  return concat("the model ", describe_end(end, limits), said);
 }
 
 }  // namespace

@@ -66,6 +66,30 @@ std::string describe(const ModelOutput& output) {
                 ", losses ", some_of(losses));
 }
 
+// "image [5, 3, 8, 8], text [5, 9]"; of what is no tensor the name.
+std::string describe(const SampleList& batch) {
+  std::vector<std::string> parts;
+  for (const std::string& name : batch.fields()) {
+    try {
+      parts.push_back(concat(name, ' ', batch.tensor(name).sizes()));
+    } catch (const Error&) {  // a group, or strings
+      parts.push_back(name);
+    }
+  }
+  return join(parts);
+}
+
+// What goes wrong with a first batch may be the batch's fault, so it is told how that looks.
+ModelOutput call_and_tell(BaseModel& model, const SampleList& batch) {
+  try {
+    return call(model, batch);
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.what(), "; the batch has ", describe(batch));
+  }
+}
+
 // The scores of one sample beside others and alone; of dimensions that differ, what both have: what
 // is behind it is padding. Relative to the largest score.
 double difference_alone(const at::Tensor& beside, const at::Tensor& alone, double largest) {
@@ -161,7 +185,7 @@ Finding examine_contract(const Subject& subject) {
   std::string told;
   for (const bool training : {false, true}) {
     model->train(training);
-    const ModelOutput output = call(*model, batch);
+    const ModelOutput output = call_and_tell(*model, batch);
     const std::string problem = problem_of_output(*model, output);
     if (!problem.empty()) {
       return failed(concat(problem, training ? " (in train())" : " (in eval())"));

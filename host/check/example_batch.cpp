@@ -2,6 +2,7 @@
 #include "host/check/example_batch.h"
 
 #include "host/config/merge.h"
+#include "host/config/size_facts.h"
 #include "pergola/error.h"
 #include "pergola/rng.h"
 
@@ -281,13 +282,12 @@ std::vector<std::string> ExampleBatches::float_fields() const {
 Value examined_config(const ConfigurableManifest& model) {
   Value config = model.config;
   merge(config, model.inputs.check_config);
-  // What data sets know, whether or not the manifest says so.
-  std::set<std::string> facts = {"num_final_outputs", "text_vocab_size"};
+  std::set<std::string> facts;
   for (const ConfigParam& param : model.params) {
     if (param.zero == ConfigParam::Zero::kIsAFact) facts.insert(param.spec.name);
   }
   for (auto& [key, value] : config.as_table()) {
-    if (facts.contains(key) && value == Value(0)) value = kExampleFact;
+    if ((facts.contains(key) || is_size_fact(key)) && value == Value(0)) value = kExampleFact;
   }
   return config;
 }

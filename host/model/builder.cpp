@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/builder.h"
 
+#include "host/config/size_facts.h"
 #include "host/model/guard.h"
 #include "host/model/summary.h"
 #include "host/support/log.h"
@@ -15,11 +16,6 @@
 namespace pergola::host {
 namespace {
 
-// Sizes of a model's first and last layer: one that is too small fails only in the middle of a run.
-bool is_size(const std::string& key) {
-  return key == "text_vocab_size" || key == "num_final_outputs";
-}
-
 // `config` with what the data set knows.
 Config with_facts(const Config& config, const Value& facts) {
   Value filled = config.value();
@@ -29,8 +25,9 @@ Config with_facts(const Config& config, const Value& facts) {
     if (*given == Value(0)) {
       filled[key] = fact;
       filled[key].set_origin("data set");
-    } else if (is_size(key) && given->type() == Value::Type::kInteger &&
+    } else if (is_size_fact(key) && given->type() == Value::Type::kInteger &&
                fact.type() == Value::Type::kInteger && given->as_integer() < fact.as_integer()) {
+      // It would fail only in the middle of a run.
       throw config.error(key, concat("is less than the ", fact.as_integer(),
                                      " of the data set; set it to 0, which takes over the data "
                                      "set's number, or to at least that"));

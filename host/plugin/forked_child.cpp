@@ -104,6 +104,9 @@ class Child {
     }
   }
 
+  // Asks it to say where it is, if it has a handler that does, and to end.
+  void abort() const noexcept { ::kill(pid_, SIGABRT); }
+
   // Whether it has ended; `end` says how. It is not reaped yet, so that the number of its group is
   // nobody else's.
   [[nodiscard]] bool has_ended(ChildEnd& end) const {
@@ -180,6 +183,18 @@ std::string last_line_of(const std::string& text) {
   return printable(text.substr(begin, std::min(last - begin + 1, kMostLine)));
 }
 
+// A late child may report where it was: it gets a moment for that.
+void hear_last_words(const Child& child, Listener& report, Listener& output) {
+  const Clock::time_point deadline = Clock::now() + std::chrono::seconds(1);
+  child.abort();
+  ChildEnd ignored;
+  while (!child.has_ended(ignored) && Clock::now() < deadline) {
+    wait_a_moment(report, output, deadline);
+    output.listen();
+  }
+  output.listen();
+}
+
 ChildEnd watch(const Child& child, Listener& report, Listener& output, const std::string& token,
                const ChildLimits& limits) {
   const Clock::time_point deadline = Clock::now() + limits.time;
@@ -191,6 +206,7 @@ ChildEnd watch(const Child& child, Listener& report, Listener& output, const std
     output.listen();
     if (has_ended) break;
     if (is_late) {
+      hear_last_words(child, report, output);
       end.how = ChildEnd::How::kTimedOut;
       break;
     }
@@ -242,6 +258,7 @@ std::string describe_end(const ChildEnd& end, const ChildLimits& limits) {
     case ChildEnd::How::kReturned:
       break;
   }
+  if (limits.memory == ChildLimits::kUnlimited) return "asked for more memory than there is";
   return concat("asked for more than ", describe_memory(limits.memory), " of memory");
 }
 

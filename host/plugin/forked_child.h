@@ -42,6 +42,7 @@ using ChildWork = std::function<void(const ChildReport& report)>;
 
 // Runs `work` in the child, with the limits, no input, no descriptors of this process, no signal
 // handlers, and one OpenMP thread. All that the child started in its process group ends with it.
+// One that is late gets SIGABRT first, so that a handler that `work` has set may say where it is.
 // Throws std::system_error where the system makes no child, and Stopped when a stop signal comes.
 // REQUIRES: `work` does not throw.
 [[nodiscard]] ChildEnd run_in_child(const ChildWork& work, const ChildLimits& limits);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/plugin/probe_child.h"
 
+#include "host/config/size_facts.h"
 #include "host/plugin/library.h"
 #include "host/support/log.h"
 #include "host/support/printable.h"
@@ -32,8 +33,7 @@ constexpr std::string_view kProblem = "problem ";
 Value filled_in(Value config) {
   constexpr std::int64_t kSmall = 2;
   for (auto& [key, value] : config.as_table()) {
-    const bool is_size = key == "text_vocab_size" || key == "num_final_outputs";
-    if (is_size && value == Value(0)) value = kSmall;
+    if (is_size_fact(key) && value == Value(0)) value = kSmall;
   }
   return config;
 }

@@ -93,6 +93,11 @@ void publish_builtins(Registry& registry) {
   registry.publish(builtin_model_parts(), "host");
 }
 
+void install_weight_reader(const HuggingFaceFormat* format) {
+  format_of_reader = format;
+  set_weight_reader(read_own_weights);
+}
+
 const LoadedPlugin& load_watched(PluginLoader& loader, const std::filesystem::path& file) {
   const ProcessState before = ProcessState::now();
   const LoadedPlugin& plugin = loader.load(file);
@@ -113,7 +118,6 @@ Session::Session(RunConfig config, const PluginCatalog& catalog)
   StateWatch::enable(config_.check_state);
   publish_builtins(registry_);
   load_plugins(catalog);
-  set_weight_reader(read_own_weights);
 }
 
 void Session::load(const PluginFile& file) {
@@ -139,7 +143,7 @@ void Session::load_plugins(const PluginCatalog& catalog) {
     const auto& format = plugin->manifest.models.at(config_.model).hugging_face;
     hugging_face_ = format ? &*format : nullptr;
   }
-  format_of_reader = hugging_face_;
+  install_weight_reader(hugging_face_);
   plugin_ = plugin_identity();  // now: who rebuilds the file during a run does not change the run
 }
 

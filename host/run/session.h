@@ -34,6 +34,10 @@ void publish_builtins(Registry& registry);
 // (host/device/process_state.h): the default dtype, a signal handler, ...
 const LoadedPlugin& load_watched(PluginLoader& loader, const std::filesystem::path& file);
 
+// Lets models read weights of any form (BaseModel::from_pretrained). `format`: what the process's
+// one model is called at Hugging Face, which must live as long as the process; null: nothing.
+void install_weight_reader(const HuggingFaceFormat* format);
+
 class Session {
  public:
   // Tries the plugins that the config needs, chooses the device, and loads them. Throws Error.

@@ -5,6 +5,7 @@
 #include "host/support/crash_text.h"
 #include "host/support/hook.h"
 #include "host/support/printable.h"
+#include "host/support/sanitizer.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -256,12 +257,6 @@ std::string text_of_exception() {
   }
   std::abort();
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kHasSanitizer = true;
-#else
-constexpr bool kHasSanitizer = false;
-#endif
 
 }  // namespace
 

@@ -191,6 +191,9 @@ TEST_F(PluginsCheck, TheReportTakesNothingAwayThatIsNoFile) {
 TEST_F(PluginsCheck, WhereForwardFailsNothingThatUsesItIsTried) {
   const auto all = findings("reads_missing_field");
   EXPECT_THAT(with_verdict(all, "failed"), ElementsAre("contract"));
+  EXPECT_THAT(all.at("contract").at("text").get<std::string>(),
+              AllOf(HasSubstr("the batch has image [5, 3, 8, 8], targets [5], text [5, "),
+                    HasSubstr("made of [models.reads_missing_field.fields] in plugin.toml")));
   EXPECT_EQ(all.at("state_keys").at("verdict"), "passed");
   EXPECT_EQ(all.at("nan").at("text"), "forward() and losses are not as expected: see contract");
 }
@@ -211,9 +214,25 @@ TEST_F(PluginsCheck, AModelWhoseBuildHangsIsEndedAtItsTimeLimitAndNotExaminedFur
   EXPECT_EQ(result.exit_code, kPlugin) << result;
   EXPECT_THAT(result.out,
               AllOf(HasSubstr("  failed   build             the model did not come to an end "
-                              "within 1 s; give it more by --time-limit"),
+                              "within 1 s; it was in build() of model 'build_hangs' "
+                              "(plugin build_hangs 0.1.0); give it more by --time-limit"),
                     HasSubstr("  skipped  contract          the model cannot be built"),
                     HasSubstr("1 passed, 1 failed, 16 skipped in ")));
+}
+
+TEST_F(PluginsCheck, AModelThatAsksForTooMuchMemoryIsToldHowMuchThereIs) {
+  const auto all =
+      findings("good", {"--only", "build", "model_config.boring.hidden_dim=1000000000"});
+  EXPECT_THAT(all.at("build").at("text").get<std::string>(),
+              AllOf(HasSubstr("build() of model 'boring' (plugin good 0.1.0) asked for more than "),
+                    HasSubstr("; make the model smaller in `check` of its manifest")));
+}
+
+// As in a run: in build() of its fixture.
+TEST_F(PluginsCheck, AModelCanReadWeightsOfAnotherTraining) {
+  const auto all = findings("elsewhere", {"--only", "build", "model_config.elsewhere.start=nope"});
+  EXPECT_THAT(all.at("build").at("text").get<std::string>(), HasSubstr("nope"));
+  EXPECT_THAT(all.at("build").at("text").get<std::string>(), Not(HasSubstr("set_weight_reader")));
 }
 
 TEST_F(PluginsCheck, WhatIsThrownThatIsNoExceptionIsAFailureToo) {
