@@ -35,6 +35,12 @@ const at::Tensor& tensor(const Inputs& inputs, std::size_t place) {
 // [.., M, K] x [.., K, N]
 Cost product(const at::Tensor& a, const at::Tensor& b) { return {2 * a.numel() * b.size(-1)}; }
 
+// The result's rows and columns, and as many numbers in each sum as a row of the first two has in
+// common: a [M, K] or [K, M], b [K, N] or [N, K], c [M, N].
+Cost product_into(const at::Tensor& a, const at::Tensor& c) {
+  return {c.size(0) == 0 ? 0 : 2 * (a.numel() / c.size(0)) * c.numel()};
+}
+
 Cost matrix_vector(const at::Tensor& a) { return {2 * a.numel()}; }
 
 // Multiplications and additions for each element of the result of a convolution; of one that is
@@ -110,6 +116,8 @@ const std::unordered_map<std::string_view, CostOf>& costs() {
   static const std::unordered_map<std::string_view, CostOf> kCosts = [] {
     std::unordered_map<std::string_view, CostOf> costs = {
         {"aten::mm", [](const Inputs& in) { return product(tensor(in, 0), tensor(in, 1)); }},
+        {"pergola::product",
+         [](const Inputs& in) { return product_into(tensor(in, 0), tensor(in, 2)); }},
         {"aten::bmm", [](const Inputs& in) { return product(tensor(in, 0), tensor(in, 1)); }},
         {"aten::addmm", [](const Inputs& in) { return product(tensor(in, 1), tensor(in, 2)); }},
         {"aten::baddbmm", [](const Inputs& in) { return product(tensor(in, 1), tensor(in, 2)); }},

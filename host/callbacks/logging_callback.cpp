@@ -103,6 +103,12 @@ void LoggingCallback::on_validation_end(TrainerState& state, const Numbers& metr
   log::info("[val] update ", state.progress.update, ": ", format_numbers(metrics));
 }
 
+void LoggingCallback::on_train_end(TrainerState& /*state*/) {
+  const std::optional<DeviceMemory> memory = device_memory(trainer_.device());
+  if (!memory) return;
+  log::info("[memory] ", trainer_.device().str(), ": ", describe(*memory));
+}
+
 void LoggingCallback::log_evaluation(const Progress& weights, const std::string& split,
                                      const std::string& checkpoint, const Numbers& metrics) {
   log_->write_final(weights, split, checkpoint, metrics);

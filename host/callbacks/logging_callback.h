@@ -38,6 +38,7 @@ class LoggingCallback final : public Callback {
   void on_update_end(TrainerState& state, const SampleList& batch,
                      const ModelOutput& output) override;
   void on_validation_end(TrainerState& state, const Numbers& metrics) override;
+  void on_train_end(TrainerState& state) override;
 
   [[nodiscard]] Value state_dict() const override;
   void load_state_dict(const Value& state) override;

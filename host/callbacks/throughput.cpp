@@ -62,6 +62,8 @@ Numbers SystemFacts::numbers() const {
   if (device) {
     numbers["memory/device_mib"] = static_cast<double>(device->allocated) / kMiB;
     numbers["memory/device_peak_mib"] = static_cast<double>(device->peak) / kMiB;
+    numbers["memory/device_reserved_mib"] = static_cast<double>(device->reserved) / kMiB;
+    numbers["memory/device_retries"] = static_cast<double>(device->retries);
   }
   if (flops_per_second) numbers["tflops_per_second"] = *flops_per_second / 1e12;
   if (utilization) numbers[utilization_name(recompute)] = *utilization;
@@ -104,9 +106,11 @@ void Throughput::begin_update(std::int64_t samples_this_run) {
 
 void Throughput::end_passes(std::int64_t samples_this_run) {
   if (!counter_) return;
-  flops_ += static_cast<double>(counter_->flops());
-  flop_samples_ += samples_this_run - counter_samples_;
+  const auto flops = static_cast<double>(counter_->flops());
   counter_.reset();
+  if (flops == 0) return;  // the update was replayed as a whole
+  flops_ += flops;
+  flop_samples_ += samples_this_run - counter_samples_;
 }
 
 SystemFacts Throughput::take(std::int64_t update, std::int64_t max_updates,

@@ -98,7 +98,7 @@ Finding examine_bf16(const Subject& subject) {
   constexpr Limits kLimits{0.05, 0.2};
   const std::shared_ptr<BaseModel> model = subject.build();
   model->eval();
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(*model, {.count = kExampleBatch});
   const Numbers expected = compute(*model, batch);
   const AutocastScope autocast(at::kCPU, Precision::kBf16);
   return compare(compute(*model, batch), expected, kLimits, "bf16 and fp32");
@@ -111,7 +111,7 @@ Finding examine_cuda(const Subject& subject) {
   apply_precision(Precision::kFp32, *gpu);
   const std::shared_ptr<BaseModel> model = subject.build();
   eval_but_rnn(*model);
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(*model, {.count = kExampleBatch});
   const Numbers expected = compute(*model, batch);
   move_to(*model, *gpu);
   return compare(compute(*model, batch.to(*gpu)), expected, kLimits, "the GPU and the CPU");
@@ -123,7 +123,7 @@ Finding examine_synchronisations(const Subject& subject) {
   const std::shared_ptr<BaseModel> model = subject.build();
   move_to(*model, device);
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
-  const SampleList batch = subject.batches().make({.count = kExampleBatch}).to(device);
+  const SampleList batch = subject.batch(*model, {.count = kExampleBatch}).to(device);
   update(*model, *optimizer, batch);  // what is only at the first step
   const WaitingOperations waiting(device);
   for (int i = 0; i < kSteps; ++i) differentiate(*model, batch);
@@ -144,7 +144,7 @@ Finding examine_cuda_graph(const Subject& subject) {
   const std::shared_ptr<BaseModel> model = subject.build();
   move_to(*model, *gpu);
   eval_but_rnn(*model);  // dropout asks who records for its generator
-  const SampleList batch = subject.batches().make({.count = kExampleBatch}).to(*gpu);
+  const SampleList batch = subject.batch(*model, {.count = kExampleBatch}).to(*gpu);
   const std::string problem = capture_problem(*gpu, [&] { differentiate(*model, batch); });
   const Figures figures = {{"capturable", problem.empty() ? 1.0 : 0.0}};
   return passed(problem.empty() ? "forward, losses and backward, in eval(), can be recorded"

@@ -107,7 +107,7 @@ double difference_alone(const at::Tensor& beside, const at::Tensor& alone, doubl
 // The largest difference between a sample's scores beside others and alone. `plan` is of the batch.
 double largest_difference(const Subject& subject, BaseModel& model, const BatchPlan& plan) {
   const at::NoGradGuard no_grad;
-  const at::Tensor together = call(model, subject.batches().make(plan)).scores.to(at::kDouble);
+  const at::Tensor together = call(model, subject.batch(model, plan)).scores.to(at::kDouble);
   const double largest =
       std::max(together.abs().max().item<double>(), std::numeric_limits<double>::min());
   double most = 0;
@@ -115,7 +115,7 @@ double largest_difference(const Subject& subject, BaseModel& model, const BatchP
     BatchPlan one = plan;
     one.first = plan.first + k;
     one.count = 1;
-    const at::Tensor alone = call(model, subject.batches().make(one)).scores.to(at::kDouble);
+    const at::Tensor alone = call(model, subject.batch(model, one)).scores.to(at::kDouble);
     if (alone.dim() != together.dim()) {
       throw Error(ErrorKind::kPlugin, "scores are ", alone.sizes(), " for a batch of 1, and ",
                   together.sizes(), " for one of ", plan.count,
@@ -130,7 +130,7 @@ double largest_difference(const Subject& subject, BaseModel& model, const BatchP
 
 bool has_scores(const Subject& subject, BaseModel& model) {
   const at::NoGradGuard no_grad;
-  return call(model, subject.batches().make({})).scores.defined();
+  return call(model, subject.batch(model, {})).scores.defined();
 }
 
 // A step of training with each plan. What goes wrong is told with `what` of the plan.
@@ -139,7 +139,7 @@ void try_steps(const Subject& subject, const std::vector<BatchPlan>& plans, Desc
   for (const BatchPlan& plan : plans) {
     const std::shared_ptr<BaseModel> model = subject.build();
     try {
-      differentiate(*model, subject.batches().make(plan));
+      differentiate(*model, subject.batch(*model, plan));
     } catch (const Error& error) {
       throw Error(error.kind(), what(plan), ": ", error.what());
     }
@@ -157,7 +157,7 @@ const at::Tensor& float_field(const SampleList& batch, const std::string& name) 
 bool is_noticed(const Subject& subject, const std::string& field) {
   const std::shared_ptr<BaseModel> built = subject.build();
   BaseModel& model = *built;
-  const SampleList batch = subject.batches().make({.count = 2, .ragged = false});
+  const SampleList batch = subject.batch(model, {.count = 2, .ragged = false});
   static_cast<void>(loss_of(model, call(model, batch)));  // an error without a NaN tells of none
   at::Tensor(float_field(batch, field)).fill_(std::numeric_limits<double>::quiet_NaN());
   try {
@@ -181,7 +181,7 @@ Finding examine_build(const Subject& subject) {
 
 Finding examine_contract(const Subject& subject) {
   const std::shared_ptr<BaseModel> model = subject.build();
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(*model, {.count = kExampleBatch});
   std::string told;
   for (const bool training : {false, true}) {
     model->train(training);

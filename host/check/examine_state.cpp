@@ -67,7 +67,7 @@ std::string problem_in_eval(const Subject& subject, BaseModel& model) {
   if (const auto names = in_other_mode(model, Mode::kEval); !names.empty()) {
     return concat(some_of(names), " did not follow eval()");
   }
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(model, {.count = kExampleBatch});
   const StateDict before = copy_of(state_dict(model));
   const StateDict first = pass(model, batch, 1);
   const at::Tensor numbers = rng_states(at::kCPU).at("cpu").clone();
@@ -91,7 +91,7 @@ std::string problem_in_eval(const Subject& subject, BaseModel& model) {
 
 std::string problem_in_train(const Subject& subject, BaseModel& model) {
   model.train();
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(model, {.count = kExampleBatch});
   const StateDict first = pass(model, batch, 1);
   if (const auto names = in_other_mode(model, Mode::kTrain); !names.empty()) {
     return concat("after forward(), ", some_of(names), " are not in train() any more");
@@ -137,7 +137,7 @@ Restored restore(const Subject& subject, const BaseModel& model, const Optimizer
 
 // The calls of a run, some of which no other examination makes.
 void call_all_hooks(const Subject& subject, BaseModel& model) {
-  const SampleList batch = subject.batches().make({.count = kExampleBatch});
+  const SampleList batch = subject.batch(model, {.count = kExampleBatch});
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(model);
   for (int i = 0; i < kExampleUpdates; ++i) update(model, *optimizer, batch);
   model.eval();
@@ -149,7 +149,7 @@ void call_all_hooks(const Subject& subject, BaseModel& model) {
     hooked(model, "format_state_key()",
            [&, &key = name] { static_cast<void>(model.format_state_key(key)); });
   }
-  const Report report{subject.batches().make({.count = kExampleBatch}), std::move(output)};
+  const Report report{subject.batch(model, {.count = kExampleBatch}), std::move(output)};
   hooked(model, "format_for_prediction()",
          [&] { static_cast<void>(model.format_for_prediction({}, report)); });
 }
@@ -169,7 +169,7 @@ Finding examine_save_and_load(const Subject& subject) {
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
   const auto step = [&](BaseModel& of, Optimizer& with, std::int64_t first) {
     at::manual_seed(static_cast<std::uint64_t>(first));
-    return update(of, with, subject.batches().make({.first = first, .count = kExampleBatch}));
+    return update(of, with, subject.batch(of, {.first = first, .count = kExampleBatch}));
   };
   step(*model, *optimizer, 0);
   step(*model, *optimizer, kExampleBatch);

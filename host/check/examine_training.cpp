@@ -19,7 +19,7 @@ namespace {
 void train_some(const Subject& subject, BaseModel& model, Optimizer& optimizer) {
   for (int i = 0; i < kExampleUpdates; ++i) {
     update(model, optimizer,
-           subject.batches().make({.first = i * kExampleBatch, .count = kExampleBatch}));
+           subject.batch(model, {.first = i * kExampleBatch, .count = kExampleBatch}));
   }
 }
 
@@ -63,7 +63,7 @@ Lesson teach(const Subject& subject, double lr) {
   constexpr int kBetween = 10;
   const std::shared_ptr<BaseModel> model = subject.build();
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model, lr);
-  const SampleList batch = subject.batches().make({.count = 4});
+  const SampleList batch = subject.batch(*model, {.count = 4});
   Lesson lesson{lr, loss_in_eval(*model, batch)};
   lesson.last = lesson.first;
   while (lesson.updates < kMost && !lesson.is_learnt()) {
@@ -164,7 +164,7 @@ Finding examine_gradients(const Subject& subject) {
   GradientsSeen seen;
   for (int i = 0; i < kExampleUpdates; ++i) {
     update(*model, *optimizer,
-           subject.batches().make({.first = i * kExampleBatch, .count = kExampleBatch}));
+           subject.batch(*model, {.first = i * kExampleBatch, .count = kExampleBatch}));
     seen.look_at(*model, i);
   }
   return seen.judge(*model, subject);
@@ -221,7 +221,7 @@ Finding examine_memory(const Subject& subject) {
   const std::shared_ptr<BaseModel> model = subject.build();
   move_to(*model, subject.device());
   const std::unique_ptr<Optimizer> optimizer = subject.optimizer(*model);
-  const SampleList batch = subject.batches().make({}).to(subject.device());
+  const SampleList batch = subject.batch(*model, {}).to(subject.device());
   for (int i = 0; i < kWarmUp; ++i) update(*model, *optimizer, batch);
   const std::int64_t tensors_before = tensors.bytes();
   const std::int64_t process_before = process_memory();

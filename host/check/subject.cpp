@@ -55,6 +55,12 @@ std::unique_ptr<Optimizer> Subject::optimizer(const BaseModel& model, double lr)
   return build_optimizer(registry_, model, Config(config, "optimizer"));
 }
 
+SampleList Subject::batch(const BaseModel& model, const BatchPlan& plan) const {
+  SampleList batch = batches_.make(plan);
+  hooked(model, "on_before_batch_transfer()", [&] { model.on_before_batch_transfer(batch); });
+  return batch;
+}
+
 void move_to(BaseModel& model, c10::Device device) {
   hooked(model, "to()", [&] { model.to(device); });
 }

@@ -51,6 +51,8 @@ class Subject {
   [[nodiscard]] std::unique_ptr<Optimizer> optimizer(const BaseModel& model,
                                                      double lr = kExampleRate) const;
   [[nodiscard]] const ExampleBatches& batches() const noexcept { return batches_; }
+  // A batch as the training loop has it for that model, on the CPU: prepared by it.
+  [[nodiscard]] SampleList batch(const BaseModel& model, const BatchPlan& plan) const;
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
   // Of each size of its fields the least and the most.
   [[nodiscard]] const std::map<std::string, SizeRange>& sizes() const noexcept { return sizes_; }

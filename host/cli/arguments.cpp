@@ -30,6 +30,9 @@ void add_check(po::options_description_easy_init& add) {
 }
 
 void add_bench(po::options_description_easy_init& add) {
+  add("profile", po::value<std::string>(),
+      "a file for a trace of three steps after the windows, for Perfetto");
+  add("predict", "measure predictions of the split test, a batch at a time, and no updates");
   add("warm-up", po::value<std::string>(), "steps before the first window; default: 10");
   add("steps", po::value<std::string>(), "of a window; default: 20");
   add("windows", po::value<std::string>(), "how many; default: 5");
@@ -75,6 +78,8 @@ po::options_description describe(Options options) {
     add("resume", "go on with the run in the folder");
     add("overwrite", "remove the run in the folder and start again");
     add("no-progress", "no progress bar");
+    add("profile", "trace.json of a few updates, for Perfetto: training.profile.enabled");
+    add("nvtx", "the same as ranges for Nsight Systems: training.profile.output");
     return all;
   }
   add("checkpoint", po::value<std::string>(),
@@ -118,6 +123,25 @@ void add_override(const po::variables_map& values, const char* option, const cha
                 "' has control characters or bytes that are not UTF-8; give one without");
   }
   arguments.overrides.push_back(string_override(key, text));
+}
+
+// --profile FILE of a bench; --profile and --nvtx of a training.
+void read_profile(const po::variables_map& values, Options options, Arguments& arguments) {
+  if (options == Options::kBench && values.count("profile") != 0) {
+    arguments.profile = values["profile"].as<std::string>();
+  }
+  if (options != Options::kTrain) return;
+  const bool trace = values.count("profile") != 0;
+  const bool nvtx = values.count("nvtx") != 0;
+  if (!trace && !nvtx) return;
+  if (trace && nvtx) {
+    throw Error(ErrorKind::kConfig, "--profile and --nvtx exclude each other; give one of them");
+  }
+  for (const Override& word :
+       parse_overrides({"training.profile.enabled=true",
+                        nvtx ? "training.profile.output=nvtx" : "training.profile.output=trace"})) {
+    arguments.overrides.push_back(word);
+  }
 }
 
 // "--top 5", of `things`.
@@ -169,6 +193,7 @@ double parse_percent(const po::variables_map& values, const char* option) {
 }
 
 void read_bench(const po::variables_map& values, Arguments& arguments) {
+  arguments.predict = values.count("predict") != 0;
   if (values.count("warm-up") != 0) arguments.warm_up = parse_count(values, "warm-up", "steps", 0);
   if (values.count("steps") != 0) arguments.steps = parse_count(values, "steps", "steps", 1);
   if (values.count("windows") != 0) {
@@ -239,6 +264,7 @@ Arguments parse_arguments(const List& words, const std::string& usage, Options o
   const bool is_check = options == Options::kCheck;
   read_format(values, is_check ? List{"text", "json", "junit"} : List{"text", "json"}, arguments);
   read_bench(values, arguments);
+  read_profile(values, options, arguments);
   arguments.resume = values.count("resume") != 0;
   arguments.overwrite = values.count("overwrite") != 0;
   arguments.progress = values.count("no-progress") == 0;

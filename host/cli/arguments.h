@@ -38,6 +38,8 @@ struct Arguments {
   std::optional<std::int64_t> windows;   // --windows
   std::optional<std::string> baseline;   // --baseline
   std::optional<double> tolerance;       // --tolerance, percent
+  bool predict = false;                  // --predict
+  std::optional<std::string> profile;    // --profile FILE, of bench
   bool resume = false;
   bool overwrite = false;
   bool progress = true;

@@ -23,6 +23,7 @@ BenchRequest bench_request(const Arguments& arguments, const ConfigAndPlugins& l
   request.warm_up = std::min(arguments.warm_up.value_or(request.warm_up), kMost);
   request.steps = std::min(arguments.steps.value_or(request.steps), kMost);
   request.windows = std::min(arguments.windows.value_or(request.windows), kMost);
+  if (arguments.profile) request.trace = *arguments.profile;
   return request;
 }
 
@@ -47,7 +48,8 @@ int bench_command(const Words& words) {
   if (arguments.baseline) baseline = read_baseline(*arguments.baseline);
   const ConfigAndPlugins loaded = load_config_argument(arguments, kBenchUsage);
   note_stop_signals();
-  const BenchReport report = bench(bench_request(arguments, loaded));
+  const BenchRequest request = bench_request(arguments, loaded);
+  const BenchReport report = arguments.predict ? bench_predictions(request) : bench(request);
   const std::optional<Comparison> comparison = comparison_of(report, baseline, arguments);
   const Comparison* const compared = comparison ? &*comparison : nullptr;
   const std::string text = as_text(report, compared);

@@ -5,6 +5,7 @@
 #include "host/config/schema.h"
 #include "host/data/defaults.h"
 #include "host/device/cuda.h"
+#include "host/device/gpu_report.h"
 #include "host/plugin/fingerprint.h"
 #include "host/plugin/probe.h"
 #include "host/plugin/search_path.h"
@@ -69,6 +70,12 @@ void check_cuda(Doctor& doctor) {
   const std::string problem = load_cuda();
   if (problem.empty()) {
     doctor.fact("cuda", "libtorch_cuda.so is loaded");
+    for (std::size_t i = 0; i < state.devices.size(); ++i) {
+      doctor.fact("cuda", concat("cuda:", i, ": ", describe_gpu(static_cast<int>(i))));
+    }
+    doctor.fact("cuda", kernels_problem().empty()
+                            ? "libpergola_cuda.so is loaded: the host's own kernels"
+                            : "without the host's own kernels, so slower: " + kernels_problem());
   } else {
     doctor.warning("cuda", problem +
                                "; runs use the CPU until you run tools/setup --cuda, or name "

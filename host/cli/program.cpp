@@ -2,6 +2,8 @@
 #include "host/cli/program.h"
 
 #include "host/cli/commands.h"
+#include "host/device/device_failure.h"
+#include "host/device/out_of_memory.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
 #include "pergola/error.h"
@@ -85,7 +87,24 @@ int dispatch(const Words& arguments) {
 int report(const std::string& message, ErrorKind kind) noexcept {
   clear_status_line();
   log::write(LogLevel::kError, message);
+  device_failure_was_told();
   return static_cast<int>(kind);
+}
+
+// Of an exception that nobody made an Error of.
+int report_unexpected(const std::exception& error) {
+  const std::string text = error.what();  // LibTorch's go on with a stack trace
+  const std::string failure = device_failure(error);
+  if (!failure.empty()) return report(explain_device_failure(failure), ErrorKind::kUnexpected);
+  const MemoryShortage shortage = MemoryShortage::parse(text);
+  if (shortage.requested > 0) {
+    return report(concat("out of memory: ", shortage.describe(), "; ",
+                         memory_advice(shortage, /*is_training=*/false)),
+                  ErrorKind::kUnexpected);
+  }
+  return report("unexpected: " + text.substr(0, text.find('\n')) +
+                    "; please report it with the command and the config",
+                ErrorKind::kUnexpected);
 }
 
 }  // namespace
@@ -108,10 +127,7 @@ int run_program(const std::vector<std::string>& arguments) noexcept {
     return report("out of memory; try a smaller training.batch_size or model",
                   ErrorKind::kUnexpected);
   } catch (const std::exception& error) {
-    const std::string text = error.what();  // LibTorch's go on with a stack trace
-    return report("unexpected: " + text.substr(0, text.find('\n')) +
-                      "; please report it with the command and the config",
-                  ErrorKind::kUnexpected);
+    return report_unexpected(error);
   } catch (...) {
     return report("unexpected: an exception that is none of C++'s own", ErrorKind::kUnexpected);
   }

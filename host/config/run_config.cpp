@@ -222,6 +222,10 @@ void RunConfig::warn_of_no_effect(const Config& root) const {
     warn("training.ema.enabled is false",
          {"training.ema.decay", "training.ema.start_update", "training.ema.interval"});
   }
+  if (!training.profile.enabled) {
+    warn("training.profile.enabled is false",
+         {"training.profile.output", "training.profile.start_update", "training.profile.updates"});
+  }
   if (!training.nan_guard.enabled) {
     warn(
         "training.exit_on_nan_losses is false",

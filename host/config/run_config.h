@@ -68,6 +68,16 @@ struct SpikeGuardConfig {
 };
 
 // Exponential moving average of the weights (Polyak averaging), used by every evaluation.
+// What a profile of some updates is for: a file trace.json, or ranges for NVIDIA's tools.
+enum class ProfileOutput { kTrace, kNvtx };
+
+struct ProfileConfig {
+  bool enabled = false;
+  ProfileOutput output = ProfileOutput::kTrace;
+  std::int64_t start_update = 20;  // of this process; those before warm up
+  std::int64_t updates = 5;
+};
+
 struct EmaConfig {
   bool enabled = false;
   double decay = 0.999;
@@ -82,6 +92,13 @@ struct UnfreezeConfig {
   std::string where;                    // "training.unfreeze[0] (file:3:4)"
 };
 
+// Are updates recorded as CUDA graphs? kAuto: where that can be.
+enum class CudaGraphs { kAuto, kOn, kOff };
+
+// What becomes of a batch that does not fit in memory: the run stops, or goes on with half of it at
+// a time.
+enum class OnOutOfMemory { kStop, kHalve };
+
 enum class LogFormat { kSimple, kJson };
 
 struct TrainingConfig {
@@ -94,7 +111,12 @@ struct TrainingConfig {
   bool cudnn_benchmark = false;
   bool detect_anomaly = false;
   bool recompute = false;
+  bool fused_kernels = true;
+  CudaGraphs cuda_graphs = CudaGraphs::kAuto;
+  std::string cuda_allocator;  // settings of LibTorch's allocator on a GPU; empty: its own
+  OnOutOfMemory on_out_of_memory = OnOutOfMemory::kStop;
   std::int64_t batch_size = 0;
+  std::string batch_size_key;  // that says so
   std::int64_t update_frequency = 1;
   std::int64_t max_updates = 0;
   std::optional<double> max_epochs;  // wins over max_updates
@@ -104,7 +126,7 @@ struct TrainingConfig {
   Duration evaluation_interval;  // 0 updates: after each epoch
   bool evaluate_metrics = false;
   std::int64_t num_workers = 0;  // 0: the training thread loads
-  bool pin_memory = false;
+  bool pin_memory = true;
   BatchLimit limit_train_batches;
   BatchLimit limit_val_batches;
   BatchLimit limit_test_batches;
@@ -116,6 +138,7 @@ struct TrainingConfig {
   NanGuardConfig nan_guard;
   SpikeGuardConfig spike_guard;
   EmaConfig ema;
+  ProfileConfig profile;
   std::vector<UnfreezeConfig> unfreeze;
   std::vector<TypedConfig> callbacks;
   MonitorConfig monitor;

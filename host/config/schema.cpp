@@ -89,6 +89,8 @@ bool has_type(const Value& value, KeyType type) {
       return is_integer(value);
     case KeyType::kIntegerOrBoolean:
       return is_integer(value) || value.type() == Value::Type::kBoolean;
+    case KeyType::kStringOrBoolean:
+      return value.is_string() || value.type() == Value::Type::kBoolean;
     case KeyType::kDuration:
       return is_integer(value) || value.is_string();
     case KeyType::kFloat:
@@ -176,6 +178,8 @@ std::string_view type_text(KeyType type) noexcept {
       return "an integer";
     case KeyType::kIntegerOrBoolean:
       return "an integer, true or false";
+    case KeyType::kStringOrBoolean:
+      return "a string, true or false";
     case KeyType::kDuration:
       return "a number of updates, or text such as \"2 epochs\" or \"30 minutes\"";
     case KeyType::kFloat:

@@ -15,6 +15,7 @@ enum class KeyType {
   kBoolean,
   kInteger,
   kIntegerOrBoolean,
+  kStringOrBoolean,
   kFloat,     // takes integers
   kDuration,  // an integer or a string; who reads it says which strings
   kString,

@@ -88,6 +88,15 @@ std::int64_t parse_fast_dev_run(const Config& training) {
   throw training.error("fast_dev_run", "is below 0; expected true, or a number of batches");
 }
 
+CudaGraphs parse_cuda_graphs(const Config& training) {
+  const Value& value = *training.value().find("cuda_graphs");
+  if (value.type() == Value::Type::kBoolean) {
+    return value.as_boolean() ? CudaGraphs::kOn : CudaGraphs::kOff;
+  }
+  if (value.as_string() == "auto") return CudaGraphs::kAuto;
+  throw training.error("cuda_graphs", "is not a choice; expected \"auto\", true or false");
+}
+
 BatchLimit parse_train_limit(const Config& training) {
   const BatchLimit limit = BatchLimit::parse(training, "limit_train_batches");
   if (!limit.is_zero()) return limit;
@@ -119,6 +128,13 @@ EmaConfig parse_ema(const Config& ema) {
           ema.get<std::int64_t>("interval")};
 }
 
+ProfileConfig parse_profile(const Config& profile) {
+  const std::string output = profile.get_choice("output", "trace", {"trace", "nvtx"});
+  return {profile.get<bool>("enabled"),
+          output == "nvtx" ? ProfileOutput::kNvtx : ProfileOutput::kTrace,
+          profile.get<std::int64_t>("start_update"), profile.get<std::int64_t>("updates")};
+}
+
 std::vector<UnfreezeConfig> parse_unfreeze(const Config& training) {
   std::vector<UnfreezeConfig> list;
   const Value::Array& items = training.value().find("unfreeze")->as_array();
@@ -144,8 +160,10 @@ std::vector<UnfreezeConfig> parse_unfreeze(const Config& training) {
 void parse_lengths(const Config& config, TrainingConfig& training) {
   training.batch_size = config.get<std::int64_t>("batch_size");
   // A run has one device.
+  training.batch_size_key = "training.batch_size";
   if (const auto own = config.find<std::int64_t>("batch_size_per_device")) {
     training.batch_size = *own;
+    training.batch_size_key = "training.batch_size_per_device";
   }
   training.update_frequency = config.get<std::int64_t>("update_frequency");
   training.max_updates = config.get<std::int64_t>("max_updates");
@@ -189,6 +207,11 @@ TrainingConfig TrainingConfig::parse(const Config& config) {
   training.cudnn_benchmark = config.get<bool>("cudnn_benchmark");
   training.detect_anomaly = config.get<bool>("detect_anomaly");
   training.recompute = config.get<bool>("recompute");
+  training.fused_kernels = config.get<bool>("fused_kernels");
+  training.cuda_graphs = parse_cuda_graphs(config);
+  training.cuda_allocator = config.get<std::string>("cuda_allocator");
+  const std::string shortage = config.get_choice("on_out_of_memory", "stop", {"stop", "halve"});
+  training.on_out_of_memory = shortage == "halve" ? OnOutOfMemory::kHalve : OnOutOfMemory::kStop;
   parse_lengths(config, training);
   if (training.fast_dev_run > 0) rehearse(training);
   training.evaluate_metrics = config.get<bool>("evaluate_metrics");
@@ -198,6 +221,7 @@ TrainingConfig TrainingConfig::parse(const Config& config) {
   training.nan_guard = parse_nan_guard(config);
   training.spike_guard = parse_spike_guard(config.table("spike_guard"));
   training.ema = parse_ema(config.table("ema"));
+  training.profile = parse_profile(config.table("profile"));
   training.unfreeze = parse_unfreeze(config);
   training.callbacks = config.typed_list("callbacks");
   const Config early_stop = config.table("early_stop");

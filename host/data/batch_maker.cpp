@@ -34,8 +34,8 @@ std::vector<std::int64_t> BatchMaker::order(std::int64_t epoch) const {
   return sample_order(dataset_.size(), options_.shuffle, options_.seed, epoch);
 }
 
-SampleList BatchMaker::make(const std::vector<std::int64_t>& order, std::int64_t epoch,
-                            std::int64_t batch, const std::stop_token& stop) const {
+SampleList BatchMaker::collate(const std::vector<std::int64_t>& order, std::int64_t epoch,
+                               std::int64_t batch, const std::stop_token& stop) const {
   const Hook hook = this->hook();
   const HookScope running(hook);  // also of a worker's thread
   const std::int64_t begin = batch * options_.batch_size;
@@ -50,7 +50,23 @@ SampleList BatchMaker::make(const std::vector<std::int64_t>& order, std::int64_t
   }
   SampleList list = SampleList::collate(samples);
   list.set_dataset(options_.dataset_name, options_.dataset_type);
-  return options_.pin_memory == PinMemory::kYes ? std::move(list).pin_memory() : std::move(list);
+  return list;
+}
+
+SampleList BatchMaker::make(const std::vector<std::int64_t>& order, std::int64_t epoch,
+                            std::int64_t batch, const std::stop_token& stop) const {
+  SampleList list = collate(order, epoch, batch, stop);
+  if (stop.stop_requested()) return list;
+  const BatchTransfer& transfer = options_.transfer;
+  if (transfer.prepare) {
+    const HookScope running(transfer.prepare_hook);
+    try {
+      transfer.prepare(list);
+    } catch (...) {
+      throw PrepareFailed{std::current_exception()};
+    }
+  }
+  return transfer.pin_memory == PinMemory::kYes ? std::move(list).pin_memory() : std::move(list);
 }
 
 // at::set_num_threads would change the whole process, so OpenMP is asked itself, the copy that

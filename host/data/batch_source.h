@@ -31,8 +31,15 @@ class BatchSource {
   // set threw for one of its samples; the call after that goes on with the following batch.
   [[nodiscard]] virtual std::optional<SampleList> next() = 0;
 
-  // Who gave, or failed to give, the last next() its samples: get() of a data set.
-  // REQUIRES: next() was called in this epoch.
+  // Whether there is a next batch, and next() returns it, or throws, without waiting for others.
+  [[nodiscard]] virtual bool is_ready() { return false; }
+
+  // Waits where the CPU is far ahead of the device, which is no waiting for data. next() does it,
+  // too: who measures how long a batch is waited for calls this before.
+  virtual void keep_pace() {}
+
+  // Who gave, or failed to give, the last next() its batch: get() of a data set, or the hook of a
+  // model that prepares batches.  REQUIRES: next() was called in this epoch.
   [[nodiscard]] virtual Hook last_hook() const = 0;
 };
 

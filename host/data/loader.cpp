@@ -30,9 +30,11 @@ void DataLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
 }
 
 std::optional<SampleList> DataLoader::next() {
-  if (prefetcher_) return prefetcher_->next();
-  if (next_batch_ >= num_batches()) return std::nullopt;
-  return maker_.make(order_, epoch_, next_batch_++, std::stop_token());
+  return next_or_throw(prepare_failed_, [this]() -> std::optional<SampleList> {
+    if (prefetcher_) return prefetcher_->next();
+    if (next_batch_ >= num_batches()) return std::nullopt;
+    return maker_.make(order_, epoch_, next_batch_++, std::stop_token());
+  });
 }
 
 }  // namespace pergola::host

@@ -27,10 +27,14 @@ class DataLoader final : public BatchSource {
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return maker_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
   [[nodiscard]] std::optional<SampleList> next() override;
-  [[nodiscard]] Hook last_hook() const override { return maker_.hook(); }
+  [[nodiscard]] bool is_ready() override { return prefetcher_ && prefetcher_->is_ready(); }
+  [[nodiscard]] Hook last_hook() const override {
+    return prepare_failed_ ? options().transfer.prepare_hook : maker_.hook();
+  }
 
  private:
   const BatchMaker maker_;
+  bool prepare_failed_ = false;  // in the last next()
   std::int64_t epoch_ = 0;
   std::int64_t next_batch_;                             // without workers: what next() makes
   std::vector<std::int64_t> order_;                     // constant while workers run

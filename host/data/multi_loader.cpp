@@ -85,12 +85,16 @@ void MultiLoader::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
 std::optional<SampleList> MultiLoader::next() {
   if (next_ >= plan_.size()) return std::nullopt;
   const Turn& turn = plan_[next_++];
-  return prefetcher_ ? prefetcher_->next() : make(turn, std::stop_token());
+  return next_or_throw(prepare_failed_, [&]() -> std::optional<SampleList> {
+    if (prefetcher_) return prefetcher_->next();
+    return make(turn, std::stop_token());
+  });
 }
 
 Hook MultiLoader::last_hook() const {
   PERGOLA_ASSERT(next_ > 0 && next_ <= plan_.size());
-  return parts_[plan_[next_ - 1].dataset]->maker().hook();
+  const BatchMaker& maker = parts_[plan_[next_ - 1].dataset]->maker();
+  return prepare_failed_ ? maker.options().transfer.prepare_hook : maker.hook();
 }
 
 SampleList MultiLoader::make(const Turn& turn, const std::stop_token& stop) const {

@@ -41,6 +41,7 @@ class MultiLoader final : public BatchSource {
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return turns_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
   [[nodiscard]] std::optional<SampleList> next() override;
+  [[nodiscard]] bool is_ready() override { return prefetcher_ && prefetcher_->is_ready(); }
   [[nodiscard]] Hook last_hook() const override;
 
  private:
@@ -52,6 +53,7 @@ class MultiLoader final : public BatchSource {
   Turns turns_;
   std::vector<Turn> plan_;                              // of this epoch; constant while workers run
   std::size_t next_ = 0;                                // in plan_
+  bool prepare_failed_ = false;                         // in the last next()
   std::unique_ptr<Prefetcher<SampleList>> prefetcher_;  // last: its workers read the above
 };
 

@@ -40,6 +40,8 @@ class Prefetcher {
   // The next item, or nothing after the last; waits until it is made. Throws what its maker threw;
   // the call after that goes on with the following item.
   [[nodiscard]] std::optional<Item> next();
+  // Whether there is a next item that next() need not wait for.
+  [[nodiscard]] bool is_ready();
 
  private:
   struct Slot {
@@ -99,6 +101,12 @@ std::optional<Item> Prefetcher<Item>::next() {
   may_make_.notify_one();
   if (taken.error) std::rethrow_exception(taken.error);
   return std::move(taken.item);
+}
+
+template <class Item>
+bool Prefetcher<Item>::is_ready() {
+  const std::lock_guard lock(mutex_);
+  return next_taken_ < end_ && slot(next_taken_).ready;
 }
 
 template <class Item>

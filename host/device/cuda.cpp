@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/cuda.h"
 
+#include "host/device/cuda_library.h"
 #include "pergola/error.h"
 
 #include <ATen/Context.h>
@@ -25,6 +26,7 @@ struct Driver {
 };
 
 constexpr int kNoDevice = 100;  // CUresult of the driver API
+constexpr const char* kKernels = "libpergola_cuda.so";
 constexpr const char* kNoGpu = "the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?";
 constexpr int kComputeCapabilityMajor = 75;  // CUdevice_attribute of the driver API
 constexpr int kComputeCapabilityMinor = 76;
@@ -63,7 +65,35 @@ std::string describe(const Driver& driver, int device) {
   return concat(name, ", ", memory, ", capability ", major, ".", minor);
 }
 
+// What load_cuda() found; on the main thread before there are others.
+struct Kernels {
+  const CudaLibrary* library = nullptr;
+  std::string problem = "CUDA is not loaded";
+};
+
+Kernels& kernels() {
+  static Kernels found;
+  return found;
+}
+
+bool kernels_are_wanted = true;
+
+// Its operators register themselves.
+Kernels load_kernels() {
+  if (!kernels_are_wanted) return {nullptr, "training.fused_kernels is false"};
+  void* library = dlopen(kKernels, RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return {nullptr, dl_problem()};
+  decltype(&pergola_cuda_library) entry = nullptr;
+  if (!find(library, "pergola_cuda_library", entry)) return {nullptr, dl_problem()};
+  return {entry(), ""};
+}
+
 }  // namespace
+
+void leave_out_kernels() noexcept { kernels_are_wanted = false; }
+
+const std::string& kernels_problem() noexcept { return kernels().problem; }
+const CudaLibrary* cuda_library() noexcept { return kernels().library; }
 
 std::string describe_init_failure(int code) {
   if (code == kNoDevice) return kNoGpu;
@@ -111,6 +141,7 @@ std::string load_cuda() {
     return "libtorch_cuda.so could not be loaded (" + dl_problem() + ")";
   }
   loaded = true;
+  kernels() = load_kernels();
   return at::hasCUDA() ? "" : "libtorch_cuda.so was loaded, but LibTorch still sees no CUDA";
 }
 

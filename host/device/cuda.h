@@ -26,8 +26,15 @@ struct CudaState {
 // Why cuInit returned `code`, which is not 0.
 [[nodiscard]] std::string describe_init_failure(int code);
 
-// Loads libtorch_cuda.so. Returns the reason when that fails, "" when CUDA is ready. Nothing may
-// have asked LibTorch about CUDA before.
+// Loads libtorch_cuda.so, and libpergola_cuda.so where the build has one. Returns the reason when
+// the first fails, "" when CUDA is ready. Nothing may have asked LibTorch about CUDA before.
 [[nodiscard]] std::string load_cuda();
+
+// load_cuda() is to leave libpergola_cuda.so out: LibTorch's own operators alone, to compare with.
+void leave_out_kernels() noexcept;
+
+// Why libpergola_cuda.so, with the host's own kernels, is not in use, once load_cuda() was called;
+// empty where it is. All works without it, slower.
+[[nodiscard]] const std::string& kernels_problem() noexcept;
 
 }  // namespace pergola::host

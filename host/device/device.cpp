@@ -58,6 +58,9 @@ c10::Device select_device(const std::string& wanted) {
   const CudaState state = probe_cuda();
   const std::string problem = cuda_problem(state);
   if (problem.empty() && index < static_cast<int>(state.devices.size())) {
+    if (!kernels_problem().empty()) {
+      log::info("[device] without the host's own kernels, so slower: ", kernels_problem());
+    }
     return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
   }
   if (automatic) {

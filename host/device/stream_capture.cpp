@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/stream_capture.h"
 
+#include "host/device/on_stream.h"
 #include "pergola/error.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -33,20 +34,6 @@ Runtime find_runtime() {
   return runtime;
 }
 
-// As long as it lives, `stream` is this thread's.
-class OnStream {
- public:
-  OnStream(const c10::impl::VirtualGuardImpl& guard, c10::Stream stream)
-      : guard_(guard), before_(guard.exchangeStream(stream)) {}
-  OnStream(const OnStream&) = delete;
-  OnStream& operator=(const OnStream&) = delete;
-  ~OnStream() { guard_.exchangeStream(before_); }
-
- private:
-  const c10::impl::VirtualGuardImpl& guard_;
-  c10::Stream before_;
-};
-
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 }  // namespace
@@ -58,11 +45,10 @@ std::string capture_problem(c10::Device device, const std::function<void()>& wor
   constexpr int kWarmUp = 3;   // as PyTorch's own documentation has it: libraries choose algorithms
   const Runtime runtime = find_runtime();
   const c10::impl::VirtualGuardImpl guard(device.type());
-  const c10::Stream stream = guard.getStreamFromGlobalPool(device);
-  const OnStream on_stream(guard, stream);
+  const OnStream on_stream(device);
   for (int i = 0; i < kWarmUp; ++i) work();
-  guard.synchronizeStream(stream);
-  void* const native = guard.getStreamNativeHandle(stream);
+  guard.synchronizeStream(on_stream.stream());
+  void* const native = guard.getStreamNativeHandle(on_stream.stream());
   if (const int error = runtime.begin_capture(native, kRelaxed); error != 0) {
     return runtime.error_string(error);
   }

@@ -2,6 +2,9 @@
 #include "host/model/guard.h"
 
 #include "host/device/device.h"
+#include "host/device/device_failure.h"
+#include "host/device/out_of_memory.h"
+#include "host/support/crash_report.h"
 #include "host/support/printable.h"
 #include "host/support/signals.h"
 #include "pergola/base_model.h"
@@ -29,14 +32,29 @@ std::string moment_of(const Hook& hook, const char* before) {
   return moment.empty() ? "" : before + moment;
 }
 
+[[noreturn]] void throw_out_of_memory(const Hook& hook, const std::exception& error) {
+  const MemoryShortage shortage = MemoryShortage::parse(error.what());
+  const bool is_training = UpdateScope::update() != UpdateScope::kNone && hook.batch < 0;
+  throw OutOfMemory(ErrorKind::kUnexpected, name_of_hook(hook, " (plugin ", ")"),
+                    " ran out of memory", moment_of(hook, " at "), ": ", shortage.describe(), "; ",
+                    memory_advice(shortage, is_training));
+}
+
+[[noreturn]] void throw_device_failure(const Hook& hook, const std::string& failure) {
+  const std::string way = way_to_go_on();
+  const Error error(ErrorKind::kPlugin, name_of_hook(hook, " (plugin ", ")"), " failed",
+                    moment_of(hook, " at "), ": ", explain_device_failure(failure),
+                    way.empty() ? "" : "; ", way);
+  note_device_failure(error.what(), static_cast<int>(error.kind()));
+  throw error;
+}
+
 [[noreturn]] void throw_error_of(const Hook& hook, const std::exception& error) {
   const std::string text = error.what();  // LibTorch's messages go on with a stack trace
   const std::string name = name_of_hook(hook, " (plugin ", ")");
-  if (is_out_of_memory(error)) {
-    throw OutOfMemory(ErrorKind::kUnexpected, name, " ran out of memory", moment_of(hook, " at "),
-                      ": ", text.substr(0, text.find('\n')),
-                      "; try a smaller training.batch_size or model");
-  }
+  if (is_out_of_memory(error)) throw_out_of_memory(hook, error);
+  const std::string failure = device_failure(error);
+  if (!failure.empty()) throw_device_failure(hook, failure);
   if (const std::string operation = without_deterministic_form(text); !operation.empty()) {
     throw Error(ErrorKind::kConfig, name, " uses ", operation,
                 ", which has no deterministic form on this device; set training.deterministic = "
@@ -82,6 +100,18 @@ void throw_error_of(const Hook& hook) {
     throw Error(ErrorKind::kPlugin, name_of_hook(hook, " (plugin ", ")"), " failed",
                 moment_of(hook, " at "), " with an exception that is no std::exception; this is a ",
                 "matter for the plugin's author");
+  }
+}
+
+void throw_device_error(const Hook& hook) {
+  try {
+    throw;
+  } catch (const Error&) {
+    return;
+  } catch (const std::exception& error) {
+    if (is_out_of_memory(error) || !device_failure(error).empty()) throw_error_of(hook, error);
+  } catch (...) {
+    return;
   }
 }
 

@@ -23,11 +23,17 @@ class BaseModel;
 
 namespace pergola::host {
 
-// LibTorch's CPU allocator has no exception type of its own, only a text.
+// LibTorch's CPU allocator has no exception type of its own, only a text, and neither have some of
+// its calls of CUDA.
 inline bool is_out_of_memory(const std::exception& error) {
-  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
-         dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-         std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos;
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) {
+    return true;
+  }
+  const std::string_view text = error.what();
+  return text.find("can't allocate memory") != std::string_view::npos ||
+         text.starts_with("CUDA error: out of memory") ||
+         text.find("_STATUS_ALLOC_FAILED") != std::string_view::npos;  // of cuBLAS and cuDNN
 }
 
 // What guarded() makes of memory that ran out, so that who can go on with less of it can tell.
@@ -70,12 +76,16 @@ class StateWatch {
 
 // Throws what guarded() makes of the exception in hand.  REQUIRES: in a catch block.
 [[noreturn]] void throw_error_of(const Hook& hook);
+// The same where it is of memory that ran out, or of a GPU that failed, and is no Error yet; else
+// returns. For code of the host, whose other exceptions are no matter of a hook.
+// REQUIRES: in a catch block.
+void throw_device_error(const Hook& hook);
 
 // Runs `call` and returns its result. An Error passes through, because its sentence is for the user
 // already; one of a plugin's hook gets that hook, its plugin and the update at its end. Stopped
 // passes through; memory that ran out becomes an OutOfMemory{kUnexpected}, any other exception an
-// Error{kPlugin}. Both begin with the hook: "forward() of model 'pythia' (plugin pythia 0.1.0)
-// failed at update 3: ...".
+// Error{kPlugin}, that of a GPU that failed with how to find out why and to go on. All begin with
+// the hook: "forward() of model 'pythia' (plugin pythia 0.1.0) failed at update 3: ...".
 template <class Call>
 auto guarded(const Hook& hook, Call call) {
   const HookScope running(hook);

@@ -2,13 +2,12 @@
 #include "host/run/bench.h"
 
 #include "host/callbacks/flop_counter.h"
-#include "host/callbacks/peak_flops.h"
 #include "host/config/run_config.h"
-#include "host/device/device.h"
 #include "host/device/device_clock.h"
 #include "host/device/kernel_counter.h"
 #include "host/device/memory.h"
 #include "host/device/waiting_operations.h"
+#include "host/run/bench_setup.h"
 #include "host/run/rehearsal_folder.h"
 #include "host/run/run_checks.h"
 #include "host/run/session.h"
@@ -18,8 +17,6 @@
 #include "host/train/memory_watch.h"
 #include "host/train/phase_times.h"
 #include "pergola/error.h"
-#include "pergola/suggest.h"
-#include "pergola/version.h"
 
 #include <ATen/ATen.h>
 
@@ -31,27 +28,6 @@
 
 namespace pergola::host {
 namespace {
-
-constexpr std::int64_t kCounted = 4;  // updates in which one kind of operation is counted
-
-// At which update each part begins. FLOPs come last: after the last update the trainer reads the
-// losses, which waits and runs kernels, and no FLOP is in it.
-struct Plan {
-  Plan(const BenchRequest& request, bool on_gpu)
-      : steps(request.steps),
-        windows(request.warm_up),
-        waits(windows + request.windows * request.steps),
-        kernels(waits + kCounted),
-        flops(kernels + (on_gpu ? kCounted : 0)),
-        end(flops + kCounted) {}
-
-  std::int64_t steps;  // of a window
-  std::int64_t windows;
-  std::int64_t waits;
-  std::int64_t kernels;
-  std::int64_t flops;
-  std::int64_t end;
-};
 
 // How much of a batch's text is none of its padding, as a tensor that sums up to it.
 std::optional<at::Tensor> tokens_of(const SampleList& batch) {
@@ -69,11 +45,11 @@ std::optional<at::Tensor> tokens_of(const SampleList& batch) {
 // Measures the trainer that calls it. Nothing of that waits for the device while a window lasts.
 class BenchCallback final : public Callback {
  public:
-  BenchCallback(const Plan& plan, Trainer& trainer) : plan_(plan), trainer_(trainer) {}
+  BenchCallback(const BenchPlan& plan, Trainer& trainer) : plan_(plan), trainer_(trainer) {}
 
   void on_update_start(TrainerState& state) override {
     const Progress& progress = state.progress;
-    if (in_windows(progress.update) && (progress.update - plan_.windows) % plan_.steps == 0) {
+    if (plan_.in_windows(progress.update) && (progress.update - plan_.windows) % plan_.steps == 0) {
       begin_window(progress);
     }
     if (progress.update == plan_.waits) waiting_.emplace(trainer_.device());
@@ -81,13 +57,14 @@ class BenchCallback final : public Callback {
       kernel_counter_.emplace(trainer_.device());
     }
     if (progress.update < plan_.flops) return;
+    trainer_.pause_graphs(true);  // a replay calls no operators
     samples_before_ = progress.samples_seen;
     flop_counter_.emplace();
   }
 
   void on_batch_end(TrainerState& state, const SampleList& batch,
                     const ModelOutput& /*output*/) override {
-    if (!in_windows(state.progress.update) || !tokens_known_) return;
+    if (!plan_.in_windows(state.progress.update) || !tokens_known_) return;
     const std::optional<at::Tensor> tokens = tokens_of(batch);
     tokens_known_ = tokens.has_value();
     if (tokens) tokens_.push_back(*tokens);
@@ -102,7 +79,7 @@ class BenchCallback final : public Callback {
 
   void on_update_complete(TrainerState& state) override {
     const Progress& progress = state.progress;
-    if (in_windows(progress.update - 1)) end_step(progress);
+    if (plan_.in_windows(progress.update - 1)) end_step(progress);
     if (progress.update == plan_.kernels) {
       waits_ = waiting_->counts();
       waiting_.reset();
@@ -124,14 +101,15 @@ class BenchCallback final : public Callback {
       if (!tokens_known_) continue;
       report.tokens_per_second.push_back(window.tokens.item<double>() / sum);
     }
-    report.step_ms = spread_of(std::move(steps));
-    for (double* each : {&report.step_ms.median, &report.step_ms.p10, &report.step_ms.p90}) {
-      *each *= 1000;
-    }
+    report.step_ms = milliseconds(std::move(steps));
     report.data_wait = phases_[Phase::kData] / phases_.sum();
     report.peak_bytes = peak_bytes_;
-    for (const auto& [name, count] : waits_) report.waits[name] = per_update(count);
-    if (kernels_) report.kernels = per_update(*kernels_);
+    if (report.on_gpu) {
+      report.replayed =
+          static_cast<double>(replays_) / static_cast<double>(plan_.profile - plan_.windows);
+    }
+    for (const auto& [name, count] : waits_) report.waits[name] = BenchPlan::per_step(count);
+    if (kernels_) report.kernels = BenchPlan::per_step(*kernels_);
     if (flops_ == 0 || flop_samples_ == 0) return;
     report.flops_per_sample = static_cast<double>(flops_) / static_cast<double>(flop_samples_);
   }
@@ -145,15 +123,11 @@ class BenchCallback final : public Callback {
     at::Tensor tokens;  // how many, where that is known
   };
 
-  [[nodiscard]] bool in_windows(std::int64_t update) const {
-    return update >= plan_.windows && update < plan_.waits;
-  }
-  static double per_update(std::int64_t count) {
-    return static_cast<double>(count) / static_cast<double>(kCounted);
-  }
-
   void begin_window(const Progress& progress) {
-    if (windows_.empty()) static_cast<void>(trainer_.times().take());
+    if (windows_.empty()) {
+      static_cast<void>(trainer_.times().take());
+      replays_ = -trainer_.graph_replays();
+    }
     samples_before_ = progress.samples_seen;
     windows_.emplace_back(trainer_.device());
     windows_.back().clock.mark();
@@ -170,23 +144,25 @@ class BenchCallback final : public Callback {
       for (const at::Tensor& part : tokens_) window.tokens += part.sum(at::kDouble);
     }
     tokens_.clear();
-    if (progress.update == plan_.waits) end_windows();
+    if (progress.update == plan_.profile) end_windows();
   }
 
   // Before anything is counted, which takes memory.
   void end_windows() {
     phases_ = trainer_.times().take();
+    replays_ += trainer_.graph_replays();
     const std::optional<DeviceMemory> memory = device_memory(trainer_.device());
     peak_bytes_ = memory ? memory->peak : process_bytes_before_ + watch_.peak();
   }
 
-  Plan plan_;
+  BenchPlan plan_;
   Trainer& trainer_;
   std::int64_t samples_before_ = 0;  // seen when the window, or the update, began
   std::vector<Window> windows_;
   std::vector<at::Tensor> tokens_;  // of the batches of the window in hand
   bool tokens_known_ = true;
   PhaseSeconds phases_;  // of all windows
+  std::int64_t replays_ = 0;
   std::int64_t process_bytes_before_ = process_memory();
   MemoryWatch watch_;
   std::int64_t peak_bytes_ = 0;
@@ -198,38 +174,6 @@ class BenchCallback final : public Callback {
   std::int64_t flops_ = 0;
   std::int64_t flop_samples_ = 0;
 };
-
-const char* precision_name(Precision precision) {
-  switch (precision) {
-    case Precision::kFp32:
-      return "fp32";
-    case Precision::kTf32:
-      return "tf32";
-    case Precision::kBf16:
-      return "bf16";
-    case Precision::kFp16:
-      return "fp16";
-  }
-  return "";
-}
-
-BenchReport report_of(const BenchRequest& request, const Session& session) {
-  const TrainingConfig& training = session.config().training;
-  BenchReport report;
-  report.version = PERGOLA_VERSION;
-  report.conditions = {session.config().model,
-                       join(session.config().datasets),
-                       describe_device(session.device()),
-                       precision_name(training.precision),
-                       training.batch_size,
-                       training.update_frequency};
-  report.warm_up = request.warm_up;
-  report.steps = request.steps;
-  report.peak_flops = peak_flops(report.conditions.device, training.precision);
-  report.recompute = training.recompute;
-  report.on_gpu = !session.device().is_cpu();
-  return report;
-}
 
 // Callbacks' teardown comes at every end.
 struct TearDown {
@@ -266,18 +210,21 @@ BenchReport bench(const BenchRequest& request) {
   check_losses(session.config(), session.model());
   session.load_pretrained();
   const RehearsalFolder folder;  // for what callbacks write into a run's
-  BenchReport report = report_of(request, session);
-  const Plan plan(request, report.on_gpu);
+  BenchReport report = report_of(request, session, BenchWork::kTraining);
+  const BenchPlan plan(request, report.on_gpu);
   Training training(session, root, seed, folder.path(), plan.end);
+  if (request.trace) {
+    const ProfileConfig profile{
+        .enabled = true, .start_update = plan.profile, .updates = BenchPlan::kProfiled};
+    training.add_profile(profile, *request.trace);
+  }
   training.add_step_callbacks();
   Trainer& trainer = training.trainer();
   auto callback = std::make_unique<BenchCallback>(plan, trainer);
   const BenchCallback& measured = *callback;
   trainer.add_callback("bench", std::move(callback));
   const TearDown tear_down(trainer);
-  log::info("[bench] ", plan.end, " updates: ", request.warm_up, " to warm up, ", request.windows,
-            " x ", request.steps, " that are measured, and ", plan.end - plan.waits,
-            " in which operations are counted");
+  log::info("[bench] ", plan.text("updates"));
   train_to(plan.end, trainer);
   measured.fill(report);
   return report;

@@ -133,9 +133,13 @@ Spread spread_of(std::vector<double> numbers) {
 }
 
 Value BenchConditions::to_value() const {
-  return Value::Table{{"model", model},           {"dataset", dataset},
-                      {"device", device},         {"precision", precision},
-                      {"batch_size", batch_size}, {"update_frequency", update_frequency}};
+  return Value::Table{{"model", model},
+                      {"dataset", dataset},
+                      {"device", device},
+                      {"precision", precision},
+                      {"batch_size", batch_size},
+                      {"update_frequency", update_frequency},
+                      {"work", work == BenchWork::kTraining ? "training" : "prediction"}};
 }
 
 double BenchReport::speed() const { return spread_of(samples_per_second).median; }
@@ -178,12 +182,19 @@ std::string as_text(const BenchReport& report, const Comparison* comparison) {
   if (!report.tokens_per_second.empty()) {
     rows.push_back({"tokens/s", speeds(report.tokens_per_second) + ", without padding"});
   }
-  rows.push_back({"step", concat(digits("%.4g ms", report.step_ms.median), " (p10 ",
-                                 digits("%.4g", report.step_ms.p10), ", p90 ",
-                                 digits("%.4g", report.step_ms.p90), ")")});
-  rows.push_back({"data wait", percent(report.data_wait) + " of the time"});
+  const bool predicts = on.work == BenchWork::kPrediction;
+  rows.push_back(
+      {predicts ? "latency" : "step", concat(digits("%.4g ms", report.step_ms.median), " (p10 ",
+                                             digits("%.4g", report.step_ms.p10), ", p90 ",
+                                             digits("%.4g", report.step_ms.p90), ")")});
+  if (report.data_wait) {
+    rows.push_back({"data wait", percent(*report.data_wait) + " of the time"});
+  }
   add_flops(report, rows);
   rows.push_back({"synchronisations", waits_text(report)});
+  if (report.replayed) {
+    rows.push_back({"CUDA graphs", percent(*report.replayed) + " of the steps were replayed"});
+  }
   if (report.kernels) rows.push_back({"kernels", digits("%.4g a step", *report.kernels)});
   constexpr double kMiB = 1024.0 * 1024.0;
   rows.push_back({"peak memory", digits("%.0f MiB", static_cast<double>(report.peak_bytes) / kMiB) +
@@ -193,7 +204,7 @@ std::string as_text(const BenchReport& report, const Comparison* comparison) {
       concat(on.model, " on ", on.dataset, ", ", on.device, ", ", on.precision, ", batch size ",
              on.batch_size, on.update_frequency == 1 ? "" : concat(" x ", on.update_frequency),
              ": median of ", report.samples_per_second.size(), " x ", report.steps,
-             " steps, after ", report.warm_up);
+             predicts ? " predictions, after " : " steps, after ", report.warm_up);
   return printable(heading) + columns(rows, rows.size()) + '\n';
 }
 
@@ -210,13 +221,14 @@ std::string as_json(const BenchReport& report, const Comparison* comparison) {
                    {"step_ms", Value::Table{{"median", report.step_ms.median},
                                             {"p10", report.step_ms.p10},
                                             {"p90", report.step_ms.p90}}},
-                   {"data_wait_share", report.data_wait},
                    {"synchronisations_per_step", sum_of(report.waits)},
                    {"synchronisations", std::move(waits)},
                    {report.on_gpu ? "peak_device_bytes" : "peak_process_bytes", report.peak_bytes}};
   if (!report.tokens_per_second.empty()) {
     all["tokens_per_second"] = spread_of(report.tokens_per_second).median;
   }
+  if (report.data_wait) all["data_wait_share"] = *report.data_wait;
+  if (report.replayed) all["replayed_share"] = *report.replayed;
   if (report.kernels) all["kernels_per_step"] = *report.kernels;
   add_flops(report, all);
   if (comparison != nullptr) all["baseline"] = to_value(*comparison);

@@ -25,6 +25,9 @@ struct Spread {
 // REQUIRES: `numbers` is not empty.
 [[nodiscard]] Spread spread_of(std::vector<double> numbers);
 
+// What a step is: an update, or the prediction of a batch.
+enum class BenchWork { kTraining, kPrediction };
+
 // What two benches must have alike to be compared.
 struct BenchConditions {
   std::string model;
@@ -33,6 +36,7 @@ struct BenchConditions {
   std::string precision;  // "bf16", ...
   std::int64_t batch_size = 0;
   std::int64_t update_frequency = 1;
+  BenchWork work = BenchWork::kTraining;
 
   [[nodiscard]] Value to_value() const;
 };
@@ -40,18 +44,20 @@ struct BenchConditions {
 struct BenchReport {
   std::string version;  // of Pergola
   BenchConditions conditions;
-  std::int64_t warm_up = 0;                // updates before the first window
-  std::int64_t steps = 0;                  // updates of a window
+  std::int64_t warm_up = 0;                // steps before the first window
+  std::int64_t steps = 0;                  // of a window
   std::vector<double> samples_per_second;  // of each window, one at least
   std::vector<double> tokens_per_second;   // of its text, without padding; empty where the batches
                                            // do not say how many are padding
-  Spread step_ms;                          // of the updates of all windows
-  double data_wait = 0;  // share of the time: waiting for a batch, and its way to the device
+  Spread step_ms;                          // of the steps of all windows
+  std::optional<double> data_wait;         // share of the time: waiting for a batch, and its way to
+                                           // the device; a prediction has its batch there
+  std::optional<double> replayed;          // share of the updates, as CUDA graphs; on a GPU
   std::optional<double> flops_per_sample;
   std::optional<double> peak_flops;     // of the device, a second
   bool recompute = false;               // of activations: FLOPs are more than the model's work
-  std::map<std::string, double> waits;  // of the CPU for the device, in an update, by operation
-  std::optional<double> kernels;        // of the device, in an update
+  std::map<std::string, double> waits;  // of the CPU for the device, in a step, by operation
+  std::optional<double> kernels;        // of the device, in a step
   std::int64_t peak_bytes = 0;          // of the GPU's tensors, or of the process
   bool on_gpu = false;
 

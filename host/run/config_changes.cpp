@@ -31,6 +31,7 @@ constexpr std::string_view kNoMatter[] = {"checkpoint",
                                           "training.logger_level",
                                           "training.num_workers",
                                           "training.pin_memory",
+                                          "training.profile",
                                           "training.should_not_log",
                                           "training.tensorboard"};
 

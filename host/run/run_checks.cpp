@@ -17,9 +17,9 @@
 namespace pergola::host {
 namespace {
 
-constexpr std::string_view kHostCallbacks[] = {"unfreeze",   "nan_guard",   "spike_guard",
-                                               "logging",    "tensorboard", "progress",
-                                               "early_stop", "checkpoint"};
+constexpr std::string_view kHostCallbacks[] = {"profile",     "unfreeze",   "nan_guard",
+                                               "spike_guard", "logging",    "tensorboard",
+                                               "progress",    "early_stop", "checkpoint"};
 
 // What decides which samples make an update, and what is done with their gradients.
 constexpr std::string_view kOptimizerType = "optimizer.type";

@@ -135,23 +135,24 @@ std::map<std::string, Value> RunData::facts(const std::string& split) {
 }
 
 LoaderOptions RunData::options(const std::string& dataset, const std::string& split,
-                               PinMemory pin) const {
+                               const BatchTransfer& transfer) const {
   LoaderOptions options;
   options.dataset_name = dataset;
   options.dataset_type = split;
   options.batch_size = config_.training.batch_size;
   options.num_workers = config_.training.num_workers;
-  options.pin_memory = pin;
+  options.transfer = transfer;
   return options;
 }
 
-std::unique_ptr<BatchSource> RunData::training_batches(std::uint64_t seed, PinMemory pin) {
+std::unique_ptr<BatchSource> RunData::training_batches(std::uint64_t seed,
+                                                       const BatchTransfer& transfer) {
   const TrainingConfig& training = config_.training;
   const bool overfits = training.overfit_batches > 0;
   std::vector<BatchMaker> makers;
   for (std::size_t i = 0; i < config_.datasets.size(); ++i) {
     const std::string& dataset = config_.datasets[i];
-    LoaderOptions wanted = options(dataset, "train", pin);
+    LoaderOptions wanted = options(dataset, "train", transfer);
     wanted.shuffle = overfits ? Shuffle::kNo : Shuffle::kYes;
     wanted.seed = i == 0 ? seed : Rng(seed, i).next();
     if (overfits) wanted.max_batches = training.overfit_batches;
@@ -184,8 +185,8 @@ std::int64_t RunData::num_evaluated(const std::string& split) {
   return sum;
 }
 
-std::vector<std::unique_ptr<DataLoader>> RunData::evaluation_batches(const std::string& split,
-                                                                     PinMemory pin) {
+std::vector<std::unique_ptr<DataLoader>> RunData::evaluation_batches(
+    const std::string& split, const BatchTransfer& transfer) {
   const TrainingConfig& training = config_.training;
   const bool overfits = training.overfit_batches > 0 && split == "val";
   const BatchLimit& limit =
@@ -198,7 +199,7 @@ std::vector<std::unique_ptr<DataLoader>> RunData::evaluation_batches(const std::
                 "; it is not evaluated there");
       continue;
     }
-    LoaderOptions wanted = options(dataset, split, pin);
+    LoaderOptions wanted = options(dataset, split, transfer);
     wanted.max_batches =
         overfits ? training.overfit_batches : limit.of(BatchMaker(data, wanted).num_batches());
     loaders.push_back(std::make_unique<DataLoader>(data, wanted));

@@ -51,13 +51,14 @@ class RunData {
   // turns. With training.overfit_batches the same few of each data set in each epoch, in the data's
   // order; otherwise training.limit_train_batches of all. Seeds the data sets apart, the first one
   // with `seed` itself.
-  [[nodiscard]] std::unique_ptr<BatchSource> training_batches(std::uint64_t seed, PinMemory pin);
+  [[nodiscard]] std::unique_ptr<BatchSource> training_batches(std::uint64_t seed,
+                                                              const BatchTransfer& transfer);
 
   // For each data set the batches of a split in the data's order, as far as the limit of the split
   // goes; of `val` those that are trained on, where training.overfit_batches is set. One of several
   // data sets that has no samples is left out, and the log says so.
   [[nodiscard]] std::vector<std::unique_ptr<DataLoader>> evaluation_batches(
-      const std::string& split, PinMemory pin);
+      const std::string& split, const BatchTransfer& transfer);
   // Whose samples these are, and how many there are of all data sets, without the limit.
   [[nodiscard]] const Dataset& evaluated(const std::string& dataset, const std::string& split);
   [[nodiscard]] std::int64_t num_evaluated(const std::string& split);
@@ -67,7 +68,7 @@ class RunData {
                                               const Value* state) const;
   [[nodiscard]] Value state_of(const std::string& dataset, const std::string& split);
   [[nodiscard]] LoaderOptions options(const std::string& dataset, const std::string& split,
-                                      PinMemory pin) const;
+                                      const BatchTransfer& transfer) const;
   [[nodiscard]] bool several() const noexcept { return config_.datasets.size() > 1; }
 
   const RunConfig& config_;

@@ -5,9 +5,15 @@
 #include "host/checkpoint/pretrained.h"
 #include "host/checkpoint/store.h"
 #include "host/checkpoint/weights.h"
+#include "host/data/device_feed.h"
 #include "host/data/registration.h"
 #include "host/device/autocast.h"
+#include "host/device/cuda.h"
 #include "host/device/device.h"
+#include "host/device/device_failure.h"
+#include "host/device/gpu_report.h"
+#include "host/device/memory.h"
+#include "host/device/out_of_memory.h"
 #include "host/device/process_state.h"
 #include "host/model/builder.h"
 #include "host/model/builtins.h"
@@ -27,10 +33,14 @@
 namespace pergola::host {
 namespace {
 
-c10::Device prepare_device(const TrainingConfig& config) {
+c10::Device prepare_device(const RunConfig& run) {
+  const TrainingConfig& config = run.training;
+  set_memory_settings(MemorySettings::of(run));
+  if (config.detect_anomaly) tell_device_errors_at_once();
   set_deterministic(config.deterministic, config.cudnn_benchmark);  // before cuBLAS starts
   // The first CUDA call comes before any plugin: CUDA calls dlopen itself, and the two locks of the
   // loader can deadlock.
+  if (!config.fused_kernels) leave_out_kernels();
   const c10::Device device = select_device(config.device);
   prepare_cpu(config.num_threads);
   apply_precision(config.precision, device);
@@ -42,6 +52,10 @@ c10::Device prepare_device(const TrainingConfig& config) {
         "[device] training.precision = \"fp16\" is slow on the CPU; \"bf16\" is faster there");
   }
   log::info("[device] ", describe_device(device));
+  if (device.is_cuda()) {
+    set_allocator(config.cuda_allocator);
+    log::info("[device] ", device.str(), ": ", describe_gpu(device.index()));
+  }
   return device;
 }
 
@@ -112,7 +126,7 @@ const LoadedPlugin& load_watched(PluginLoader& loader, const std::filesystem::pa
 Session::Session(RunConfig config, const PluginCatalog& catalog)
     : config_(std::move(config)),
       unfit_(try_wanted_plugins(config_, catalog)),
-      device_(prepare_device(config_.training)),
+      device_(prepare_device(config_)),
       loader_(registry_, catalog.policy()),
       data_(config_, registry_) {
   StateWatch::enable(config_.check_state);
@@ -240,12 +254,19 @@ const Dataset& Session::dataset(const std::string& split) {
   return data_.split(config_.dataset, split);
 }
 
-PinMemory Session::pin_memory() const {
-  return config_.training.pin_memory && device_.is_cuda() ? PinMemory::kYes : PinMemory::kNo;
+BatchTransfer Session::batch_transfer() {
+  BatchTransfer transfer;
+  const bool pins = config_.training.pin_memory && device_.is_cuda();
+  transfer.pin_memory = pins ? PinMemory::kYes : PinMemory::kNo;
+  transfer.prepare = [this](SampleList& batch) { model_->on_before_batch_transfer(batch); };
+  transfer.prepare_hook = {"on_before_batch_transfer()", "model", config_.model};
+  return transfer;
 }
 
 std::unique_ptr<BatchSource> Session::training_batches(std::uint64_t seed) {
-  return data_.training_batches(seed, pin_memory());
+  std::unique_ptr<BatchSource> batches = data_.training_batches(seed, batch_transfer());
+  if (device_.is_cpu()) return batches;
+  return std::make_unique<DeviceFeed>(std::move(batches), device_);
 }
 
 std::unique_ptr<MetricList> Session::metrics() const {

@@ -10,6 +10,7 @@
 #include "host/plugin/library.h"
 #include "host/run/run_data.h"
 #include "host/run/wanted_plugins.h"
+#include "host/train/batch_parts.h"
 #include "host/train/evaluation.h"
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
@@ -22,6 +23,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,7 +76,8 @@ class Session {
   }
 
   // The batches to train on: shuffled, those of several data sets by turns as `multitasking` says,
-  // limited as training.limit_train_batches and overfit_batches say.
+  // limited as training.limit_train_batches and overfit_batches say. With a GPU they are there.
+  // REQUIRES: build_model was called.
   [[nodiscard]] std::unique_ptr<BatchSource> training_batches(std::uint64_t seed);
   // Of batches that are asked for from now on, in place of training.batch_size.
   void set_batch_size(std::int64_t batch_size) { config_.training.batch_size = batch_size; }
@@ -136,7 +139,8 @@ class Session {
  private:
   void load_plugins(const PluginCatalog& catalog);
   void load(const PluginFile& file);
-  [[nodiscard]] PinMemory pin_memory() const;
+  // What becomes of each batch before it goes to the device.
+  [[nodiscard]] BatchTransfer batch_transfer();
   void warn_of_words(const std::filesystem::path& weights);
   [[nodiscard]] std::vector<Value> checked_rows(const std::string& split, const Report& report);
   void check_scores(const at::Tensor& scores) const;
@@ -160,6 +164,7 @@ class Session {
     std::unique_ptr<MetricList> metrics;
   };
   std::map<std::string, SplitEvaluation> evaluations_;  // by split
+  std::optional<BatchSplitter> splitter_;  // of evaluations; none: what is too large is an error
 };
 
 }  // namespace pergola::host

@@ -22,7 +22,7 @@ Hook dataset_hook(const char* hook, const std::string& name) { return {hook, "da
 EvaluationInput Session::evaluation_input(const std::string& split) {
   SplitEvaluation& parts = evaluations_[split];
   if (parts.metrics == nullptr) {
-    parts.loaders = data_.evaluation_batches(split, pin_memory());
+    parts.loaders = data_.evaluation_batches(split, batch_transfer());
     parts.metrics = metrics();
   }
   EvaluationInput input{*model_, {}, *parts.metrics, device_};
@@ -30,6 +30,10 @@ EvaluationInput Session::evaluation_input(const std::string& split) {
   input.step = split == "test" ? Step::kTest : Step::kValidation;
   input.precision = config_.training.precision;
   input.use_cpu = config_.evaluation.use_cpu;
+  if (config_.training.on_out_of_memory == OnOutOfMemory::kHalve) {
+    if (!splitter_) splitter_.emplace(*model_, device_);
+    input.splitter = &*splitter_;
+  }
   return input;
 }
 
@@ -103,6 +107,7 @@ void Session::predict(const Dataset& samples, const RowVisitor& visit) {
   LoaderOptions options;
   options.dataset_name = config_.dataset;
   options.dataset_type = "test";
+  options.transfer = batch_transfer();
   DataLoader batches(samples, options);
   MetricList no_metrics({}, registry_);
   EvaluationInput input{*model_, {&batches}, no_metrics, device_, Step::kTest};

@@ -4,9 +4,11 @@
 #include "host/callbacks/early_stop_callback.h"
 #include "host/callbacks/nan_guard_callback.h"
 #include "host/callbacks/peak_flops.h"
+#include "host/callbacks/profile_callback.h"
 #include "host/callbacks/spike_guard_callback.h"
 #include "host/callbacks/unfreeze_callback.h"
 #include "host/device/device.h"
+#include "host/device/step_graph.h"
 #include "host/model/builder.h"
 #include "host/model/guard.h"
 #include "host/run/run_checks.h"
@@ -22,6 +24,20 @@ namespace pergola::host {
 namespace {
 
 constexpr std::int64_t kAllBatches = std::numeric_limits<std::int64_t>::max();
+
+// What records updates, where training.cuda_graphs wants that; null where nothing does.
+std::unique_ptr<GraphRecorder> make_recorder(const RunConfig& config, c10::Device device) {
+  const CudaGraphs wanted = config.training.cuda_graphs;
+  if (wanted == CudaGraphs::kOff) return nullptr;
+  if (device.is_cpu() && wanted == CudaGraphs::kAuto) return nullptr;
+  std::string problem = "the device is a CPU, and CUDA graphs are for GPUs";
+  if (!device.is_cpu()) {
+    std::unique_ptr<GraphRecorder> recorder = make_graph_recorder(device, problem);
+    if (recorder) return recorder;
+  }
+  tell_not_recorded(config.model, problem, wanted == CudaGraphs::kOn);
+  return nullptr;
+}
 
 }  // namespace
 
@@ -57,13 +73,15 @@ Training::Training(Session& session, const Config& root, std::int64_t seed,
   if (config().ema.enabled) {
     average_ = std::make_unique<WeightAverage>(session_.model(), config().ema);
   }
+  recorder_ = make_recorder(session_.config(), session_.device());
   TrainerState state;
   state.run_dir = std::move(run_dir);
   std::function<Numbers()> validation;
   if (!updates) validation = [this] { return validate(kAllBatches, validation_hooks()); };
-  trainer_.emplace(TrainerParts{session_.model(), *optimizer_, scheduler_.get(), *batches_,
-                                std::move(validation), session_.device(), average_.get()},
-                   trainer_options, std::move(state));
+  trainer_.emplace(
+      TrainerParts{session_.model(), *optimizer_, scheduler_.get(), *batches_,
+                   std::move(validation), session_.device(), average_.get(), recorder_.get()},
+      trainer_options, std::move(state));
 }
 
 std::int64_t Training::updates_per_epoch() const {
@@ -92,6 +110,11 @@ TrainerOptions Training::options() const {
   const bool skips_spikes =
       training.spike_guard.enabled && training.spike_guard.action == GuardAction::kSkip;
   options.steps_may_be_skipped = skips_nan || skips_spikes || !training.callbacks.empty();
+  options.outputs_are_kept = !training.callbacks.empty();
+  options.gradients_are_read =
+      !training.callbacks.empty() || (training.tensorboard && training.histogram_interval > 0);
+  options.graphs_are_required = training.cuda_graphs == CudaGraphs::kOn;
+  options.halves_batches = training.on_out_of_memory == OnOutOfMemory::kHalve;
   return options;
 }
 
@@ -177,7 +200,14 @@ void Training::add_step_callbacks() {
   add_guards();
 }
 
+void Training::add_profile(const ProfileConfig& profile, std::filesystem::path trace) {
+  add<ProfileCallback>("profile", *trainer_, profile, std::move(trace));
+}
+
 void Training::add_callbacks(const Outputs& outputs) {
+  if (config().profile.enabled) {
+    add_profile(config().profile, trainer_->state().run_dir / "trace.json");
+  }
   add_step_callbacks();
   add_logs(outputs);
   // These two come last: a checkpoint holds the state of all others, and early stopping asks for

@@ -9,6 +9,7 @@
 #include "host/callbacks/tensorboard_callback.h"
 #include "host/checkpoint/store.h"
 #include "host/data/batch_source.h"
+#include "host/device/step_graph.h"
 #include "host/model/freeze.h"
 #include "host/run/session.h"
 #include "host/train/trainer.h"
@@ -52,6 +53,10 @@ class Training {
   };
   // Adds training.callbacks, and then the host's own, in the order of architecture.md.
   void add_callbacks(const Outputs& outputs);
+  // Looks at some updates as `profile` says, and writes `trace`. Throws Error{kConfig} where that
+  // cannot be.
+  // REQUIRES: before any other callback is added, so that it sees what they do.
+  void add_profile(const ProfileConfig& profile, std::filesystem::path trace);
   // The first of these alone: those that change updates, and not those that write about them.
   void add_step_callbacks();
 
@@ -94,6 +99,7 @@ class Training {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<WeightAverage> average_;
+  std::unique_ptr<GraphRecorder> recorder_;  // null: no update is recorded
   std::optional<Trainer> trainer_;
   LoggingCallback* logging_ = nullptr;          // the trainer's, as are the next
   ProgressCallback* progress_ = nullptr;        // null: no bar

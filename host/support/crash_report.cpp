@@ -288,6 +288,15 @@ void set_crash_checkpoint(const std::filesystem::path& last, const char* manifes
   checkpoint = new CheckpointPlace{printable(last.string()), (whole / manifest).string()};
 }
 
+std::string way_to_go_on() {
+  const CheckpointPlace* const place = checkpoint.load();
+  if (place == nullptr) return "";
+  if (::access(place->manifest.c_str(), F_OK) != 0) {
+    return "there is no checkpoint yet: begin again with --overwrite";
+  }
+  return "the last checkpoint is " + place->shown + ": go on with --resume";
+}
+
 void set_crash_log(int fd) noexcept { crash_log = fd; }
 
 }  // namespace pergola::host

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace pergola::host {
 
@@ -22,6 +23,10 @@ void report_crashes() noexcept;
 // From now on a report says how to go on from the checkpoint in the folder `last`, which is there
 // when its file `manifest` is.  [main thread]
 void set_crash_checkpoint(const std::filesystem::path& last, const char* manifest);
+
+// How to go on after an error that the process does not survive: "the last checkpoint is runs/m/
+// checkpoints/last: go on with --resume"; "" where set_crash_checkpoint() was not called.
+[[nodiscard]] std::string way_to_go_on();
 
 // The descriptor to which a report goes beside stderr; -1: none.
 void set_crash_log(int fd) noexcept;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/evaluation.h"
 
+#include "host/data/device_feed.h"
 #include "host/device/autocast.h"
 #include "host/model/guard.h"
 #include "host/support/signals.h"
+#include "host/train/batch_parts.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -84,6 +86,13 @@ ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std:
   return output;
 }
 
+ModelOutput run_step_or_parts(const EvaluationInput& input, const SampleList& batch,
+                              std::int64_t index) {
+  if (input.splitter == nullptr) return run_step(input, batch, index);
+  return input.splitter->run(batch,
+                             [&](const SampleList& part) { return run_step(input, part, index); });
+}
+
 // `entry` with what its params leave out and the data set knows.
 TypedConfig with_facts(const TypedConfig& entry, const Registry& registry, const Value& facts) {
   registry.require(Kind::kMetric, entry.type, entry.where);
@@ -127,6 +136,25 @@ class Pass {
 
   // All batches of one data set.
   void run(BatchSource& loader) {
+    // Where they are wanted on the CPU as well, they are better copied when they come.
+    if (input_.device.is_cpu() || keeps()) {
+      take_all(loader);
+    } else {
+      DeviceFeed feed(loader, input_.device);
+      take_all(feed);
+    }
+  }
+
+  [[nodiscard]] Numbers numbers() const {
+    Numbers numbers = numbers_;
+    losses_.read(type_, numbers);
+    return numbers;
+  }
+
+ private:
+  [[nodiscard]] bool keeps() const { return visit_ || input_.use_cpu; }  // the batch on the CPU
+
+  void take_all(BatchSource& loader) {
     input_.metrics.reset();
     bool measured = false;
     std::string name;
@@ -143,20 +171,14 @@ class Pass {
     if (measured) numbers_.merge(input_.metrics.compute(type_, name));
   }
 
-  [[nodiscard]] Numbers numbers() const {
-    Numbers numbers = numbers_;
-    losses_.read(type_, numbers);
-    return numbers;
-  }
-
- private:
   // Whether the metrics had something to measure.
   bool take_in(SampleList loaded, std::int64_t index) {
-    const bool keeps = visit_ || input_.use_cpu;  // the batch on the CPU
-    const SampleList batch = keeps ? loaded.to(input_.device, /*non_blocking=*/true)
-                                   : std::move(loaded).to(input_.device, /*non_blocking=*/true);
+    const SampleList batch = guarded(Hook{"the copy of a batch to the device"}, [&] {
+      return keeps() ? loaded.to(input_.device, /*non_blocking=*/true)
+                     : std::move(loaded).to(input_.device, /*non_blocking=*/true);
+    });
     if (input_.hooks.on_batch_start) input_.hooks.on_batch_start(batch);
-    const ModelOutput output = run_step(input_, batch, index);
+    const ModelOutput output = run_step_or_parts(input_, batch, index);
     if (output.losses) {  // the config's are none without targets
       guarded(Hook{.name = "the mean of the losses",
                    .kind = "model",
@@ -167,7 +189,7 @@ class Pass {
     if (input_.hooks.on_batch_end) input_.hooks.on_batch_end(batch, output);
     const bool measured = batch.has("targets");
     if (measured && !input_.use_cpu) input_.metrics.update(batch, output);
-    if (!keeps) return measured;
+    if (!keeps()) return measured;
     Report report = to_report(std::move(loaded), output);
     if (measured && input_.use_cpu) input_.metrics.update(report.batch, report.output);
     report.output.losses.reset();  // they have been taken in
@@ -268,8 +290,13 @@ Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   const EvaluationMode evaluation(input.model);
   const at::NoGradGuard no_grad;
   Pass pass(input, visit);
-  for (BatchSource* loader : input.loaders) pass.run(*loader);
-  return pass.numbers();
+  try {
+    for (BatchSource* loader : input.loaders) pass.run(*loader);
+    return pass.numbers();
+  } catch (...) {
+    throw_device_error(Hook{"the evaluation"});
+    throw;
+  }
 }
 
 }  // namespace pergola::host

@@ -24,6 +24,8 @@
 
 namespace pergola::host {
 
+class BatchSplitter;
+
 // source.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
 [[nodiscard]] std::optional<SampleList> next_batch(BatchSource& source);
 
@@ -94,6 +96,7 @@ struct EvaluationInput {
   Precision precision = Precision::kFp32;                               // what the steps compute in
   bool use_cpu = false;  // metrics take in batch and output on the CPU: the device keeps nothing
   EvaluationHooks hooks = {};
+  BatchSplitter* splitter = nullptr;  // null: a batch that is too large for the memory is an error
 };
 
 // Called for each batch, on the CPU, when predictions are wanted.

@@ -29,51 +29,70 @@ const Value& require_in_meter(const Value& state, const char* key) {
 
 }  // namespace
 
-void LossMeter::add(const LossMap& losses, std::int64_t samples) {
+LossMeans means_of(const LossMap& losses, std::int64_t samples) {
   const at::NoGradGuard no_grad;
+  LossMeans means;
+  means.samples = samples;
   for (const auto& [key, loss] : losses) {
-    Sum& sum = sums_[key];
     // Each operation is a microsecond or two of every step.
     const at::Tensor value = loss.detach();
-    const at::Tensor mean = (value.dim() == 0 ? value : value.mean()).to(at::kDouble);
-    sum.value =
-        sum.value.defined() ? at::add(sum.value.to(mean.device()), mean, samples) : mean * samples;
-    sum.samples += samples;
+    means.values.emplace_back(key, (value.dim() == 0 ? value : value.mean()).to(at::kDouble));
   }
+  return means;
+}
+
+void LossMeter::add_values(const LossMeans& means) {
+  const at::NoGradGuard no_grad;
+  for (const auto& [key, mean] : means.values) {
+    Sum& sum = sums_[key];
+    if (!sum.value.defined()) sum.value = at::zeros_like(mean);
+    if (sum.value.device() != mean.device()) sum.value = sum.value.to(mean.device());
+    sum.value.add_(mean, means.samples);
+  }
+}
+
+void LossMeter::count(const LossMeans& means) {
+  for (const auto& [key, mean] : means.values) sums_[key].samples += means.samples;
 }
 
 Numbers LossMeter::means() const {
   Numbers numbers;
   double total = 0;
+  bool any = false;
   for (const auto& [key, sum] : sums_) {
+    if (sum.samples == 0) continue;
+    any = true;
     const double mean = sum.value.item<double>() / static_cast<double>(sum.samples);
     numbers[key] = mean;
     total += mean;
   }
-  if (!sums_.empty()) numbers["train/total_loss"] = total;
+  if (any) numbers["train/total_loss"] = total;
   return numbers;
 }
 
 Numbers LossMeter::take() {
   Numbers numbers = means();
   double total = 0;
-  for (const auto& [key, sum] : sums_) {
+  const bool any = !numbers.empty();
+  for (auto& [key, sum] : sums_) {
+    if (sum.samples == 0) continue;
     Course& course = courses_[key];
     course.sum += sum.value.item<double>();
     course.samples += sum.samples;
     const double average = course.sum / static_cast<double>(course.samples);
     numbers[key + "/avg"] = average;
     total += average;
+    sum.value.zero_();  // in place: recorded updates add to this memory
+    sum.samples = 0;
   }
-  if (!sums_.empty()) numbers["train/total_loss/avg"] = total;
-  sums_.clear();
+  if (any) numbers["train/total_loss/avg"] = total;
   return numbers;
 }
 
 void LossMeter::check_finite(std::int64_t update) const {
   std::vector<std::string> bad;
   for (const auto& [key, sum] : sums_) {
-    if (!std::isfinite(sum.value.item<double>())) bad.push_back(key);
+    if (sum.samples > 0 && !std::isfinite(sum.value.item<double>())) bad.push_back(key);
   }
   if (bad.empty()) return;
   throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", join(bad),
@@ -83,6 +102,7 @@ void LossMeter::check_finite(std::int64_t update) const {
 Value LossMeter::state_dict() const {
   Value sums{Value::Table{}};
   for (const auto& [key, sum] : sums_) {
+    if (sum.samples == 0) continue;
     sums[key] = Value::Table{{"sum", sum.value.item<double>()}, {"samples", sum.samples}};
   }
   Value courses{Value::Table{}};

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace pergola::host {
 
@@ -23,10 +25,29 @@ inline constexpr const char* kNotFiniteAdvice =
     "training.clip_gradients = true with a training.max_grad_l2_norm; "
     "training.exit_on_nan_losses = false goes on all the same";
 
+// The mean of each loss over one micro-batch: 0-d float64, where the loss is.
+struct LossMeans {
+  std::vector<std::pair<std::string, at::Tensor>> values;
+  std::int64_t samples = 0;
+};
+[[nodiscard]] LossMeans means_of(const LossMap& losses, std::int64_t samples);
+
 class LossMeter {
  public:
+  LossMeter() = default;
+  LossMeter(const LossMeter&) = delete;  // two would add to one sum
+  LossMeter& operator=(const LossMeter&) = delete;
+
   // Takes in the losses of one micro-batch of so many samples.
-  void add(const LossMap& losses, std::int64_t samples);
+  void add(const LossMap& losses, std::int64_t samples) { add(means_of(losses, samples)); }
+  void add(const LossMeans& means) {
+    add_values(means);
+    count(means);
+  }
+  // The two halves of it, for updates that are recorded: what the device does, always in the same
+  // memory once a loss was added, and what is left of it for the CPU when that is replayed.
+  void add_values(const LossMeans& means);
+  void count(const LossMeans& means);
 
   // The mean of each loss since the last take(), by its key, and their sum under
   // "train/total_loss".
@@ -44,8 +65,8 @@ class LossMeter {
 
  private:
   struct Sum {
-    at::Tensor value;  // 0-d float64: of each sample's loss
-    std::int64_t samples = 0;
+    at::Tensor value;          // 0-d float64: of each sample's loss; changed in place
+    std::int64_t samples = 0;  // 0: as if it were not there
   };
   struct Course {
     double sum = 0;

@@ -49,6 +49,15 @@ class PhaseSeconds {
   std::array<double, kNumPhases> seconds_{};
 };
 
+// Told of each change of the phase, before it counts for `next`.
+class PhaseObserver {
+ public:
+  virtual void on_phase(Phase next) noexcept = 0;
+
+ protected:
+  ~PhaseObserver() = default;
+};
+
 class PhaseTimes {
  public:
   // Measures from its construction to its end.
@@ -79,11 +88,16 @@ class PhaseTimes {
   // Forgets what was measured, as at the begin of a training.
   void restart();
 
+  // From now on `observer` is told, which is borrowed; null: nobody.
+  void observe(PhaseObserver* observer) noexcept { observer_ = observer; }
+  [[nodiscard]] Phase current() const noexcept { return current_; }
+
  private:
   using Clock = std::chrono::steady_clock;
 
   // Ends the phase in hand, and returns it.
   Phase enter(Phase next) {
+    if (observer_ != nullptr) observer_->on_phase(next);
     const Clock::time_point now = Clock::now();
     spent_[static_cast<std::size_t>(current_)] += now - since_;
     since_ = now;
@@ -94,6 +108,7 @@ class PhaseTimes {
   PhaseSeconds taken_;  // of the totals
   Phase current_ = Phase::kOther;
   Clock::time_point since_ = Clock::now();
+  PhaseObserver* observer_ = nullptr;
 };
 
 }  // namespace pergola::host

@@ -49,8 +49,9 @@ UniqueFd take(const fs::path& folder) {
 
 // What --overwrite replaces: all that a run writes but log.txt. The checkpoints are the first to be
 // set aside and the last to be put back: while they are not in their place, recover() puts back.
-constexpr const char* kReplaced[] = {"checkpoints", "metrics.jsonl", "summary.json", "predictions",
-                                     "config.toml", "tensorboard",   "nan_batches",  "report.html"};
+constexpr const char* kReplaced[] = {"checkpoints", "metrics.jsonl", "summary.json",
+                                     "predictions", "config.toml",   "tensorboard",
+                                     "nan_batches", "trace.json",    "report.html"};
 static_assert(std::string_view(kReplaced[0]) == "checkpoints");
 
 // In .replaced, for what the old run did not have: the new one's goes when the old one comes back.

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/train/trainer.h"
 
-#include "host/device/autocast.h"
 #include "host/device/device.h"
 #include "host/support/log.h"
 #include "host/support/signals.h"
-#include "host/train/clip.h"
 #include "host/train/evaluation.h"
 #include "host/train/weight_average.h"
 #include "pergola/error.h"
@@ -27,6 +25,7 @@ Trainer::Trainer(TrainerParts parts, const TrainerOptions& options, TrainerState
   state_.max_updates = options_.max_updates;
   state_.model = &parts_.model;
   if (options_.precision == Precision::kFp16) scaler_.emplace(parts_.device);
+  if (options_.halves_batches) split_ = make_split_step();
 }
 
 Trainer::~Trainer() = default;
@@ -62,12 +61,22 @@ Outcome Trainer::run() {
   const UpdateScope training;
   try {
     watch_.emplace(options_.detect_anomaly);
-    if (options_.steps_may_be_skipped || scaler_) buffers_.emplace(parts_.model);
-    const Outcome outcome = loop();
+    if (options_.steps_may_be_skipped || scaler_ || split_) buffers_.emplace(parts_.model);
+    begin_recording();
+    const Outcome outcome = [&] {
+      try {
+        return loop();
+      } catch (...) {
+        throw_device_error(Hook{"the training"});
+        throw;
+      }
+    }();
     watch_.reset();
+    end_recording();
     return outcome;
   } catch (const std::exception& error) {
     watch_.reset();
+    end_recording();
     report_exception(error.what());
     throw;
   }
@@ -105,128 +114,22 @@ bool Trainer::run_update() {
   state_.grad_norm.reset();
   anomaly_.clear();
   call("on_update_start", &Callback::on_update_start);
-  const LossMeter meter_before = meter_;  // its sums are never changed in place
   if (buffers_) buffers_->keep();
-  parts_.optimizer.zero_grad();
   SampleList batch;
-  ModelOutput output;
-  run_batches(std::min(options_.update_frequency, left), batch, output);
-  step();
-  if (state_.skip_step) meter_ = meter_before;
+  const StepResult& result = run_batches(std::min(options_.update_frequency, left), batch);
+  step(result);
   count_update();
   interval_ended_ = parts_.validate && evaluation_.due(state_.progress);
   // On a GPU reading a loss waits for the device, so that is done only where something is read or
   // saved anyway; NaN and infinity stay in the sums until then.
   if (parts_.device.is_cpu() || log_due() || interval_ended_) check_losses();
   notify("on_update_end", [&](Callback& callback, TrainerState& state) {
-    callback.on_update_end(state, batch, output);
+    callback.on_update_end(state, batch, result.output);
   });
   validation_pending_ = parts_.validate && (interval_ended_ || last_update());
   complete_update();
+  own_ = StepResult();
   return state_.progress.batch_in_epoch != 0;
-}
-
-// `count` micro-batches whose gradients add up; the last one is left in `batch` and `output`.
-void Trainer::run_batches(std::int64_t count, SampleList& batch, ModelOutput& output) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    {
-      const auto timed = times_.measure(Phase::kData);
-      std::optional<SampleList> loaded = next_batch(parts_.batches);
-      PERGOLA_ASSERT(loaded.has_value());
-      batch = std::move(*loaded).to(parts_.device, /*non_blocking=*/true);
-    }
-    notify("on_batch_start",
-           [&](Callback& callback, TrainerState& state) { callback.on_batch_start(state, batch); });
-    output = forward(batch);
-    backward(output, count);
-    state_.progress.batch_in_epoch += 1;
-    state_.progress.samples_seen += batch.batch_size();
-    samples_this_run_ += batch.batch_size();
-    notify("on_batch_end", [&](Callback& callback, TrainerState& state) {
-      callback.on_batch_end(state, batch, output);
-    });
-    judge_anomaly();
-  }
-}
-
-ModelOutput Trainer::forward(const SampleList& batch) {
-  const auto timed = times_.measure(Phase::kForward);
-  watch_->forget();
-  const AutocastScope autocast(parts_.device, options_.precision);
-  ModelOutput output = guarded(hook_of_model("training_step()"), [&] {
-    return parts_.model.training_step(batch, state_.progress.batch_in_epoch);
-  });
-  if (!output.losses.has_value() || output.losses->empty()) {
-    throw Error(
-        ErrorKind::kConfig,
-        "there is nothing to train on: the model returned no losses, and its "
-        "config names none that apply; set losses = [\"logit_bce\"] in model_config, or let the "
-        "data set give targets");
-  }
-  guarded(hook_of_model("the mean of the losses"),
-          [&] { meter_.add(*output.losses, batch.batch_size()); });
-  return output;
-}
-
-void Trainer::backward(const ModelOutput& output, std::int64_t group_size) {
-  const auto timed = times_.measure(Phase::kBackward);
-  const at::Tensor loss = guarded(hook_of_model("the mean of the losses"), [&] {
-    const at::Tensor total = total_loss(*output.losses);
-    return group_size == 1 ? total : total / static_cast<double>(group_size);
-  });
-  note_anomaly(watch_->check_forward(loss, "training_step()"));
-  guarded(hook_of_model("the backward pass"),
-          [&] { (scaler_ ? scaler_->scale(loss) : loss).backward(); });
-  if (!scaler_) note_anomaly(watch_->check_backward("the backward pass"));
-}
-
-void Trainer::note_anomaly(const std::string& found) {
-  if (anomaly_.empty()) anomaly_ = found;
-}
-
-void Trainer::judge_anomaly() {
-  if (anomaly_.empty() || state_.skip_step) return;
-  const std::int64_t update = state_.progress.update + 1;
-  if (options_.exit_on_nan_losses) {
-    throw Error(ErrorKind::kNan, "not a finite number at update ", update, ": ", anomaly_,
-                kNotFiniteAdvice);
-  }
-  if (std::exchange(anomaly_told_, true)) return;
-  log::warning("[nan] update ", update, ": ", anomaly_,
-               "; training goes on, as training.exit_on_nan_losses = false says, and later ones "
-               "are not told");
-}
-
-void Trainer::step() {
-  const auto timed = times_.measure(Phase::kOptimizer);
-  const bool overflow = clip();
-  call("on_step_start", &Callback::on_step_start);
-  rate_.set(state_.progress.update);
-  if (overflow || state_.skip_step) {
-    if (buffers_) buffers_->restore();
-    return;
-  }
-  guarded(hook_of_optimizer("step()"), [&] {
-    const at::NoGradGuard no_grad;
-    parts_.optimizer.step();
-  });
-  if (parts_.average != nullptr) parts_.average->update(state_.progress.update + 1);
-}
-
-// Makes the gradients ready for the step. True when they overflowed in fp16: then there is none.
-bool Trainer::clip() {
-  if (scaler_) {
-    const bool overflow = scaler_->unscale(parts_.optimizer);
-    scaler_->update();
-    if (overflow) return true;
-  }
-  if (options_.max_grad_l2_norm) {
-    state_.grad_norm = clip_grad_norm(parts_.optimizer, *options_.max_grad_l2_norm);
-  } else if (options_.measure_grad_norm) {
-    state_.grad_norm = grad_norm(parts_.optimizer);
-  }
-  if (options_.clip_grad_value) clip_grad_value(parts_.optimizer, *options_.clip_grad_value);
-  return false;
 }
 
 void Trainer::count_update() {

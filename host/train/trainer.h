@@ -16,13 +16,18 @@
 #include "host/data/batch_source.h"
 #include "host/device/anomaly.h"
 #include "host/device/grad_scaler.h"
+#include "host/device/on_stream.h"
+#include "host/device/step_graph.h"
 #include "host/train/callback_list.h"
 #include "host/train/interval.h"
 #include "host/train/kept_buffers.h"
 #include "host/train/learning_rate.h"
 #include "host/train/meter.h"
 #include "host/train/phase_times.h"
+#include "host/train/recorded_step.h"
 #include "host/train/restore_report.h"
+#include "host/train/split_step.h"
+#include "host/train/step_result.h"
 #include "pergola/base_model.h"
 #include "pergola/callback.h"
 #include "pergola/optimizer.h"
@@ -60,6 +65,14 @@ struct TrainerOptions {
   bool detect_anomaly = false;
   // By a callback. False spares the copy of the model's buffers that each update begins with.
   bool steps_may_be_skipped = true;
+  // By a callback, between backward and step. False spares a pass over them, to clip them, where
+  // the optimizer takes that over.
+  bool gradients_are_read = true;
+  // By callbacks, after the hook. False spares a copy of it, where updates are replayed.
+  bool outputs_are_kept = true;
+  bool graphs_are_required = false;  // updates that cannot be recorded are an error
+  // Batches that do not fit in memory are worked on in parts; false: they are an error.
+  bool halves_batches = false;
 };
 
 struct TrainerParts {
@@ -69,7 +82,8 @@ struct TrainerParts {
   BatchSource& batches;               // at least one
   std::function<Numbers()> validate;  // empty: there is no validation split
   c10::Device device;
-  WeightAverage* average = nullptr;  // null: the weights themselves are evaluated and saved
+  WeightAverage* average = nullptr;   // null: the weights themselves are evaluated and saved
+  GraphRecorder* recorder = nullptr;  // null: no update is recorded
 };
 
 enum class Outcome { kFinished, kInterrupted };
@@ -127,6 +141,13 @@ class Trainer {
   [[nodiscard]] const std::string& anomaly() const noexcept { return anomaly_; }
   // Seconds until training.max_time is over, 0 at least; nothing where it is not set.
   [[nodiscard]] std::optional<double> max_time_left() const;
+  // Updates that were replayed as a whole, in this process (recorded_step.h).
+  [[nodiscard]] std::int64_t graph_replays() const;
+  // From the next batch on, updates are done operation by operation, so that these can be counted;
+  // until it is called again.
+  void pause_graphs(bool paused) {
+    if (recorded_) recorded_->pause(paused);
+  }
   // Samples that run() has trained on, in this process.
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
@@ -136,14 +157,25 @@ class Trainer {
   [[nodiscard]] Hook hook_of_model(std::string_view name) const;
   [[nodiscard]] Hook hook_of_optimizer(std::string_view name) const;
   Outcome loop();
+  std::unique_ptr<SplitStep> make_split_step();
+  void begin_recording();
+  void end_recording() noexcept;
+  [[nodiscard]] std::string not_recordable() const;
   bool run_update();
-  void run_batches(std::int64_t count, SampleList& batch, ModelOutput& output);
-  ModelOutput forward(const SampleList& batch);
-  void backward(const ModelOutput& output, std::int64_t group_size);
+  const StepResult& run_batches(std::int64_t count, SampleList& batch);
+  const StepResult& work_on(const SampleList& batch, std::int64_t number, std::int64_t group_size);
+  const StepResult& work_on_whole(const SampleList& batch, std::int64_t number,
+                                  std::int64_t group_size);
+  StepResult compute(const SampleList& batch);
+  StepResult pass(const SampleList& batch, std::int64_t batch_idx, double divisor);
+  ModelOutput forward(const SampleList& batch, std::int64_t batch_idx);
+  void backward(const ModelOutput& output, double divisor);
   void note_anomaly(const std::string& found);
   void judge_anomaly();
-  void step();
-  bool clip();
+  void step(const StepResult& result);
+  bool prepare_gradients(const StepResult& result);
+  void clip(StepResult& result);
+  void apply(const StepResult& result);
   void count_update();
   void stop_when_time_is_up();
   void complete_update();
@@ -170,6 +202,12 @@ class Trainer {
   std::string anomaly_;                 // of the update in hand
   bool anomaly_told_ = false;           // one that training goes on with
   LossMeter meter_;
+  StepResult own_;                          // of the update in hand, what no recording holds
+  std::vector<LossMeans> earlier_;          // of its micro-batches before the last, or their parts
+  std::unique_ptr<SplitStep> split_;        // null: what is too large for the memory is an error
+  std::optional<OnStream> stream_;          // while updates are recorded on a GPU
+  std::unique_ptr<RecordedStep> recorded_;  // while run() runs; null: nothing is recorded
+  std::int64_t replays_before_ = 0;         // of earlier calls of run()
   PhaseTimes times_;
   CallbackList callbacks_;
   std::int64_t samples_this_run_ = 0;

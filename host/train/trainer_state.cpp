@@ -71,6 +71,9 @@ CheckpointContent Trainer::content() const {
   content.state["meter"] = meter_.state_dict();
   content.state["scheduler"] = rate_.state_dict();
   if (scaler_) content.state["scaler"] = scaler_->state_dict();
+  if (split_ && split_->most_samples() > 0) {
+    content.state["samples_at_a_time"] = split_->most_samples();
+  }
   callbacks_.save(content);
   Value extras{Value::Table{}};
   guarded(hook_of_model("on_save_checkpoint()"), [&] { parts_.model.on_save_checkpoint(extras); });
@@ -80,6 +83,7 @@ CheckpointContent Trainer::content() const {
 
 RestoreReport Trainer::restore(const CheckpointContent& content, const ResetConfig& reset) {
   RestoreReport report;
+  if (recorded_) recorded_->forget();
   const bool begins_anew = reset.all || reset.counts;
   restore_weights(content, reset, report);
   if (report.take({.name = "optimizer", .is_reset = reset.all || reset.optimizer})) {
@@ -173,6 +177,8 @@ void Trainer::restore_counts(const CheckpointContent& content, bool is_reset,
   };
   seconds_before_ = seconds("seconds");
   evaluation_.restore(seconds("evaluation_seconds"));
+  const Value* const fitting = content.state.find("samples_at_a_time");
+  if (split_ && fitting != nullptr) split_->set_most_samples(fitting->as_integer());
   meter_.load_state_dict(require(content.state, "meter"));
   rate_.load_state_dict(require(content.state, "scheduler"));
   callbacks_.restore(content);

@@ -71,6 +71,12 @@ at::Tensor FusionModel::see_image(const SampleList& batch) {
   return regions.features.masked_fill(regions.mask.eq(0).unsqueeze(-1), 0.0).flatten(1);
 }
 
+void FusionModel::on_before_batch_transfer(SampleList& batch) const {
+  const auto* const bert = std::get_if<nn::BertConfig>(&options_.text);
+  if (bert == nullptr || bert->attention != nn::AttentionKind::kPacked) return;
+  nn::add_token_places(batch, nn::read_bert_words(batch).mask);
+}
+
 ModelOutput FusionModel::forward(const SampleList& batch) {
   const at::Tensor text_BD = text_->forward(batch);
   const at::Tensor image_BI = see_image(batch);  // I = R * F

@@ -22,6 +22,9 @@ class FusionModel : public BaseModel {
 
   void build() override;
 
+  // With a BERT of attention = "packed": where the words of the batch are, as `token_places`.
+  void on_before_batch_transfer(SampleList& batch) const override;
+
   // Reads the words as nn::read_bert_words does, the image as nn::read_regions. Returns `scores`
   // [B, C]. Throws Error{kData} for another number of regions than num_features.
   ModelOutput forward(const SampleList& batch) override;

@@ -17,7 +17,7 @@ BertText::BertText(const nn::BertConfig& config)
 
 at::Tensor BertText::forward(const SampleList& batch) {
   const nn::BertWords words = nn::read_bert_words(batch);
-  const nn::TokenMask mask(words.mask);
+  const nn::TokenMask mask(words.mask, batch);
   return pooler_->forward(encoder_->forward(embeddings_->forward(words.ids, words.types), mask));
 }
 

@@ -10,6 +10,7 @@ namespace {
 
 const std::string kTransformer = "model.bert.mmbt.transformer";
 const std::string kModal = "model.bert.mmbt.modal_encoder";
+constexpr const char* kWidthKey = "modal_hidden_size";
 
 void replace(std::string& text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);
@@ -96,53 +97,116 @@ at::Tensor Mmbt::modal_types(const SampleList& batch, const nn::BertWords& words
   return chosen.clamp_max(last).view({1, 1});  // stays on the device: nothing waits for it
 }
 
-at::Tensor Mmbt::embed_image(const SampleList& batch, const nn::Regions& regions,
-                             nn::BertWords& words) {
+Mmbt::ImageEnds Mmbt::take_ends(nn::BertWords& words) const {
+  ImageEnds ends;
+  if (options_.use_modal_start_token) ends.start_B = words.ids.select(1, 0);
+  if (options_.use_modal_end_token) ends.end_B = take_end_token(words);
+  return ends;
+}
+
+// Regions that are padding are left out; MMF counts them.
+at::Tensor Mmbt::present(const at::Tensor& regions_BR, const at::Tensor& text_BL) const {
+  const at::Tensor one_B1 = at::ones({text_BL.size(0), 1}, text_BL.options().dtype(at::kBool));
+  std::vector<at::Tensor> masks;
+  if (options_.use_modal_start_token) masks.push_back(one_B1);
+  masks.push_back(regions_BR.ne(0));
+  if (options_.use_modal_end_token) masks.push_back(one_B1);
+  masks.push_back(text_BL.ne(0));
+  return at::cat(masks, /*dim=*/1);
+}
+
+void Mmbt::on_before_batch_transfer(SampleList& batch) const {
+  if (options_.bert.attention != nn::AttentionKind::kPacked) return;
+  nn::BertWords words = nn::read_bert_words(batch);
+  static_cast<void>(take_ends(words));
+  const at::Tensor regions_BR =
+      nn::read_region_mask(batch, options_.image_encoder, options_.modal_hidden_size, kWidthKey);
+  nn::add_token_places(batch, present(regions_BR, words.mask));
+}
+
+void Mmbt::check_image(std::int64_t tokens) const {
+  const std::int64_t most = embeddings_->position_weight().size(0);
+  if (tokens <= most) return;
+  throw Error(ErrorKind::kData, "an image has ", tokens, " tokens, but there are ", most,
+              " positions; raise max_position_embeddings, or give fewer regions");
+}
+
+at::Tensor Mmbt::embed(const ImageEnds& ends, const at::Tensor& regions_BRD,
+                       const at::Tensor& modal_types, const nn::BertWords& words) {
   const auto embedded = [&](const at::Tensor& ids_B) {
     return at::embedding(embeddings_->word_weight(), ids_B, /*padding_idx=*/0).unsqueeze(1);
   };
   std::vector<at::Tensor> parts;
-  if (options_.use_modal_start_token) parts.push_back(embedded(words.ids.select(1, 0)));
-  parts.push_back(proj_embeddings_->forward(regions.features));
-  if (options_.use_modal_end_token) parts.push_back(embedded(take_end_token(words)));
+  if (ends.start_B.defined()) parts.push_back(embedded(ends.start_B));
+  parts.push_back(regions_BRD);
+  if (ends.end_B.defined()) parts.push_back(embedded(ends.end_B));
   const at::Tensor tokens_BMD = at::cat(parts, /*dim=*/1);
-  const std::int64_t most = embeddings_->position_weight().size(0);
-  if (tokens_BMD.size(1) > most) {
-    throw Error(ErrorKind::kData, "an image has ", tokens_BMD.size(1), " tokens, but there are ",
-                most, " positions; raise max_position_embeddings, or give fewer regions");
+  check_image(tokens_BMD.size(1));
+  const at::Tensor image_BMD = embeddings_->finish(
+      tokens_BMD + embeddings_->position_weight().narrow(0, 0, tokens_BMD.size(1)) +
+      at::embedding(embeddings_->type_weight(), modal_types));
+  return at::cat({image_BMD, embeddings_->forward(words.ids, words.types)}, /*dim=*/1);
+}
+
+at::Tensor Mmbt::embed_packed(const ImageEnds& ends, const at::Tensor& regions_BRD,
+                              const at::Tensor& modal_types, const nn::BertWords& words,
+                              const nn::TokenMask& mask) {
+  embeddings_->check(words.ids, words.types);
+  const std::int64_t samples = words.ids.size(0);
+  const std::int64_t length = words.ids.size(1);
+  const std::int64_t regions = regions_BRD.size(1);
+  const at::TensorOptions options = words.ids.options();
+  const auto none = [&](std::int64_t count) { return at::full({samples, count}, -1, options); };
+  std::vector<at::Tensor> ids = {none(regions), words.ids};
+  std::vector<at::Tensor> numbers = {
+      at::arange(samples * regions, options).view({samples, regions}), none(length)};
+  if (ends.end_B.defined()) {
+    ids.insert(ids.begin() + 1, ends.end_B.unsqueeze(1));
+    numbers.insert(numbers.begin() + 1, none(1));
   }
-  const at::Tensor types = modal_types(batch, words);
-  return embeddings_->finish(tokens_BMD +
-                             embeddings_->position_weight().narrow(0, 0, tokens_BMD.size(1)) +
-                             at::embedding(embeddings_->type_weight(), types));
+  if (ends.start_B.defined()) {
+    ids.insert(ids.begin(), ends.start_B.unsqueeze(1));
+    numbers.insert(numbers.begin(), none(1));
+  }
+  const std::int64_t image = mask.present().size(1) - length;
+  check_image(image);
+  const auto both = [&](const at::Tensor& of_image, const at::Tensor& of_text) {
+    return at::cat({of_image.expand({samples, image}), of_text.expand({samples, length})}, 1);
+  };
+  const at::Tensor types = words.types.defined() ? words.types : at::zeros({1, length}, options);
+  const std::vector<at::Tensor> rows_N = mask.pack_rows(
+      {at::cat(ids, 1), both(at::arange(image, options), at::arange(length, options)),
+       both(modal_types, types), at::cat(numbers, 1)});
+  return embeddings_->forward_rows({rows_N[0], rows_N[1], rows_N[2], rows_N[3]},
+                                   regions_BRD.flatten(0, 1));
 }
 
 ModelOutput Mmbt::forward(const SampleList& batch) {
   nn::BertWords words = nn::read_bert_words(batch);
-  const nn::Regions regions = nn::read_regions(batch, image_encoder_.get(),
-                                               options_.modal_hidden_size, "modal_hidden_size");
-  const at::Tensor image_BMD = embed_image(batch, regions, words);
-  const at::Tensor text_BLD = embeddings_->forward(words.ids, words.types);
-  // Regions that are padding are left out; MMF counts them.
-  const at::Tensor one_B1 = at::ones({words.ids.size(0), 1}, words.ids.options().dtype(at::kBool));
-  std::vector<at::Tensor> masks;
-  if (options_.use_modal_start_token) masks.push_back(one_B1);
-  masks.push_back(regions.mask.ne(0));
-  if (options_.use_modal_end_token) masks.push_back(one_B1);
-  masks.push_back(words.mask.ne(0));
-  const nn::TokenMask mask(at::cat(masks, /*dim=*/1));
-  const at::Tensor hidden = encoder_->forward(at::cat({image_BMD, text_BLD}, /*dim=*/1), mask);
+  const nn::Regions regions =
+      nn::read_regions(batch, image_encoder_.get(), options_.modal_hidden_size, kWidthKey);
+  const ImageEnds ends = take_ends(words);
+  const nn::TokenMask mask(present(regions.mask, words.mask), batch);
+  const at::Tensor regions_BRD = proj_embeddings_->forward(regions.features);
+  const at::Tensor types = modal_types(batch, words);
+  const bool packed = options_.bert.attention == nn::AttentionKind::kPacked;
+  const at::Tensor hidden =
+      packed ? encoder_->forward_packed(embed_packed(ends, regions_BRD, types, words, mask), mask)
+             : encoder_->forward(embed(ends, regions_BRD, types, words), mask);
   if (!pretraining_) {
+    const at::Tensor first_B = at::zeros({words.ids.size(0)}, words.ids.options());
     const at::Tensor pooled_BD =
-        at::dropout(pooler_->forward(hidden), options_.bert.hidden_dropout_prob, is_training());
-    return {.scores = answers_.forward(pooled_BD)};
+        pooler_->forward(packed ? mask.pick(hidden, first_B).unsqueeze(1) : hidden);
+    return {.scores = answers_.forward(
+                at::dropout(pooled_BD, options_.bert.hidden_dropout_prob, is_training()))};
   }
   at::Tensor labels_BL = nn::without_choices(batch.tensor("lm_label_ids"), /*dims=*/2);
   if (options_.use_modal_end_token) {  // as the words; MMF leaves them, beside the wrong words
     labels_BL = shifted(labels_BL, at::full_like(labels_BL.narrow(1, 0, 1), -1));
   }
-  const at::Tensor logits =
-      pretraining_->forward(hidden.narrow(1, image_BMD.size(1), labels_BL.size(1)));
+  const at::Tensor hidden_BTD = packed ? mask.unpack(hidden) : hidden;
+  const std::int64_t image = hidden_BTD.size(1) - words.ids.size(1);
+  const at::Tensor logits = pretraining_->forward(hidden_BTD.narrow(1, image, labels_BL.size(1)));
   ModelOutput output;
   output.losses =
       LossMap{{concat(batch.dataset_type(), "/", batch.dataset_name(), "/masked_lm_loss"),

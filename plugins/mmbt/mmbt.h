@@ -3,7 +3,7 @@
 // 2019), MMF's model of that name with its state-dict keys. Image regions are projected to words:
 // with positions and a segment of their own, between the text's first and last token, before the
 // text. Legend: B = batch, L = words, R = regions, F = width of a region, M = regions with their
-// start and end, D = hidden_size, C = answers.
+// start and end, D = hidden_size, C = answers, N = tokens of image and text without padding.
 #pragma once
 
 #include "mmbt_config.h"
@@ -23,6 +23,9 @@ class Mmbt final : public BaseModel {
 
   void build() override;
 
+  // With attention = "packed": where the tokens of the batch are, as `token_places`.
+  void on_before_batch_transfer(SampleList& batch) const override;
+
   // Reads the words as nn::read_bert_words does, the image as nn::read_regions, and with the head
   // pretraining `lm_label_ids` [B, L]. `modal_token_type_ids` [B, 1 or M]: when it is there.
   // Returns `scores` [B, C], or its own `masked_lm_loss`.
@@ -38,9 +41,22 @@ class Mmbt final : public BaseModel {
  private:
   void build_modal_encoder();
   void freeze();
-  // [B, M, D]; takes the end token from `words`, which lose their first one then.
-  [[nodiscard]] at::Tensor embed_image(const SampleList& batch, const nn::Regions& regions,
-                                       nn::BertWords& words);
+  // The words' own numbers at the begin and the end of the image, [B]; undefined where it has none.
+  struct ImageEnds {
+    at::Tensor start_B, end_B;
+  };
+  // Takes the end token from `words`, which lose their first one then.
+  [[nodiscard]] ImageEnds take_ends(nn::BertWords& words) const;
+  // bool [B, M + L]; `text_BL` as take_ends() leaves it.
+  [[nodiscard]] at::Tensor present(const at::Tensor& regions_BR, const at::Tensor& text_BL) const;
+  void check_image(std::int64_t tokens) const;
+  // [B, M + L, D]
+  [[nodiscard]] at::Tensor embed(const ImageEnds& ends, const at::Tensor& regions_BRD,
+                                 const at::Tensor& modal_types, const nn::BertWords& words);
+  // The same of the tokens that `mask` has: [N, D].
+  [[nodiscard]] at::Tensor embed_packed(const ImageEnds& ends, const at::Tensor& regions_BRD,
+                                        const at::Tensor& modal_types, const nn::BertWords& words,
+                                        const nn::TokenMask& mask);
   [[nodiscard]] at::Tensor modal_types(const SampleList& batch, const nn::BertWords& words) const;
 
   const MmbtConfig options_;

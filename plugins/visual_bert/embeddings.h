@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The input of VisualBERT's encoder: words and image regions in one sequence. Owns its weights;
 // used on one thread. Legend: B = batch, L = words, R = regions, F = width of a region, D =
-// hidden_size, K = words that a region is aligned with at most.
+// hidden_size, K = words that a region is aligned with at most, N = words and regions without
+// padding.
 #pragma once
 
 #include "visual_bert_config.h"
@@ -20,7 +21,14 @@ class VisualBertEmbeddings : public nn::BertEmbeddings {
   [[nodiscard]] at::Tensor forward(const at::Tensor& ids_BL, const at::Tensor& types_BL,
                                    const at::Tensor& regions_BRF, const at::Tensor& alignment_BRK);
 
+  // The same of the tokens that `mask` [B, L + R] has: [N, D].
+  [[nodiscard]] at::Tensor forward_packed(const at::Tensor& ids_BL, const at::Tensor& types_BL,
+                                          const at::Tensor& regions_BRF,
+                                          const at::Tensor& alignment_BRK,
+                                          const nn::TokenMask& mask);
+
  private:
+  [[nodiscard]] at::Tensor place_of_regions() const;
   [[nodiscard]] at::Tensor embed_regions(const at::Tensor& regions_BRF,
                                          const at::Tensor& alignment_BRK);
 

@@ -14,6 +14,8 @@ namespace {
 constexpr const char* kBase = "model.bert";
 constexpr const char* kImageEncoder = "image_encoder";
 constexpr const char* kAlignment = "image_text_alignment";
+constexpr const char* kWidthKey = "visual_embedding_dim";
+constexpr const char* kTextPlaces = "text_places";
 constexpr int kImages = 2;  // of nlvr2
 
 // [B, R, K], or undefined.
@@ -91,8 +93,7 @@ void VisualBert::build() {
 }
 
 nn::Regions VisualBert::read_regions(const SampleList& batch) {
-  return nn::read_regions(batch, image_encoder_.get(), options_.visual_embedding_dim,
-                          "visual_embedding_dim");
+  return nn::read_regions(batch, image_encoder_.get(), options_.visual_embedding_dim, kWidthKey);
 }
 
 // One after the other along the batch.
@@ -106,15 +107,55 @@ nn::Regions VisualBert::read_both_images(const SampleList& batch) {
   return {at::cat({first.features, second.features}), at::cat({first.mask, second.mask})};
 }
 
-at::Tensor VisualBert::encode(const nn::BertWords& words, const nn::Regions& regions,
-                              const at::Tensor& alignment, nn::BertTrace* trace) {
+void VisualBert::on_before_batch_transfer(SampleList& batch) const {
+  if (options_.bert.attention != nn::AttentionKind::kPacked) return;
+  const auto regions_of = [&](const SampleList& image) {
+    return nn::read_region_mask(image, options_.image_encoder, options_.visual_embedding_dim,
+                                kWidthKey)
+        .ne(0);
+  };
+  at::Tensor words_BL = nn::read_bert_words(batch).mask.ne(0);
+  at::Tensor regions_BR;
+  if (options_.head == Head::kNlvr2) {
+    const at::Tensor first = regions_of(batch.group("img0"));
+    const at::Tensor second = regions_of(batch.group("img1"));
+    if (first.sizes() != second.sizes()) return;  // forward() refuses them
+    regions_BR = at::cat({first, second});
+    words_BL = at::cat({words_BL, words_BL});
+  } else {
+    regions_BR = regions_of(batch);
+  }
+  nn::add_token_places(batch, at::cat({words_BL, regions_BR}, /*dim=*/1));
+  if (options_.bypass_transformer) nn::add_token_places(batch, words_BL, kTextPlaces);
+}
+
+bool VisualBert::is_packed() const {
+  return options_.bert.attention == nn::AttentionKind::kPacked && !additional_layer_;
+}
+
+at::Tensor VisualBert::encode(const SampleList& batch, const nn::BertWords& words,
+                              const nn::Regions& regions, const nn::TokenMask& all,
+                              nn::BertTrace* trace) {
+  const at::Tensor alignment =
+      options_.head == Head::kNlvr2 ? read_both_alignments(batch) : read_alignment(batch);
+  if (is_packed()) {
+    return encoder_->forward_packed(
+        embeddings_->forward_packed(words.ids, words.types, regions.features, alignment, all), all,
+        trace);
+  }
   const at::Tensor input_BTD =
       embeddings_->forward(words.ids, words.types, regions.features, alignment);
-  const nn::TokenMask all(at::cat({words.mask.ne(0), regions.mask.ne(0)}, /*dim=*/1));
-  if (!additional_layer_) return encoder_->forward(input_BTD, all, trace);
+  if (additional_layer_) return encode_bypassing(batch, input_BTD, words, all, trace);
+  return encoder_->forward(input_BTD, all, trace);
+}
+
+// Regions see the additional layer alone.
+at::Tensor VisualBert::encode_bypassing(const SampleList& batch, const at::Tensor& input_BTD,
+                                        const nn::BertWords& words, const nn::TokenMask& all,
+                                        nn::BertTrace* trace) {
   const std::int64_t length = words.ids.size(1);
-  const at::Tensor text_BLD =
-      encoder_->forward(input_BTD.narrow(1, 0, length), nn::TokenMask(words.mask), trace);
+  const nn::TokenMask text(words.mask, batch, kTextPlaces);
+  const at::Tensor text_BLD = encoder_->forward(input_BTD.narrow(1, 0, length), text, trace);
   const at::Tensor joined_BTD =
       at::cat({text_BLD, input_BTD.narrow(1, length, input_BTD.size(1) - length)}, /*dim=*/1);
   if (options_.bert.attention != nn::AttentionKind::kPacked) {
@@ -123,11 +164,16 @@ at::Tensor VisualBert::encode(const nn::BertWords& words, const nn::Regions& reg
   return all.unpack(additional_layer_->forward(all.pack(joined_BTD), all));
 }
 
-at::Tensor VisualBert::pool(const at::Tensor& hidden_BTD, const nn::BertWords& words) {
-  if (options_.pooler == PoolerStrategy::kDefault) return pooler_->forward(hidden_BTD);
+at::Tensor VisualBert::pool(const at::Tensor& hidden, const nn::BertWords& words,
+                            const nn::TokenMask& all) {
+  if (options_.pooler == PoolerStrategy::kDefault) {
+    if (!is_packed()) return pooler_->forward(hidden);
+    const at::Tensor first_B = at::zeros({words.ids.size(0)}, words.ids.options());
+    return pooler_->forward(all.pick(hidden, first_B).unsqueeze(1));
+  }
   const at::Tensor last_B = (words.mask.ne(0).sum(1) - 2).clamp_min(0);
-  return hidden_BTD.gather(1, last_B.view({-1, 1, 1}).expand({-1, 1, hidden_BTD.size(2)}))
-      .squeeze(1);
+  if (is_packed()) return all.pick(hidden, last_B);
+  return hidden.gather(1, last_B.view({-1, 1, 1}).expand({-1, 1, hidden.size(2)})).squeeze(1);
 }
 
 ModelOutput VisualBert::forward(const SampleList& batch) {
@@ -141,17 +187,18 @@ ModelOutput VisualBert::forward(const SampleList& batch) {
   }
   const bool traced = options_.output_attentions || options_.output_hidden_states;
   nn::BertTrace trace;
-  const at::Tensor alignment = two_images ? read_both_alignments(batch) : read_alignment(batch);
-  const at::Tensor hidden_BTD = encode(words, regions, alignment, traced ? &trace : nullptr);
+  const nn::TokenMask all(at::cat({words.mask.ne(0), regions.mask.ne(0)}, /*dim=*/1), batch);
+  const at::Tensor hidden = encode(batch, words, regions, all, traced ? &trace : nullptr);
   ModelOutput output;
   if (pretraining_) {
     const at::Tensor labels_BL = nn::without_choices(batch.tensor("lm_label_ids"), /*dims=*/2);
+    const at::Tensor hidden_BTD = is_packed() ? all.unpack(hidden) : hidden;
     const at::Tensor logits_BLV = pretraining_->forward(hidden_BTD.narrow(1, 0, words.ids.size(1)));
     const std::string key =
         concat(batch.dataset_type(), "/", batch.dataset_name(), "/masked_lm_loss");
     output.losses = LossMap{{key, nn::masked_lm_loss(logits_BLV, labels_BL)}};
   } else {
-    at::Tensor pooled_BD = pool(hidden_BTD, words);
+    at::Tensor pooled_BD = pool(hidden, words, all);
     if (two_images) pooled_BD = at::cat(pooled_BD.chunk(kImages), /*dim=*/1);
     output.scores =
         answers_.forward(at::dropout(pooled_BD, options_.bert.hidden_dropout_prob, is_training()));

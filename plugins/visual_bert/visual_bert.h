@@ -2,7 +2,8 @@
 // VisualBERT (Li et al., "VisualBERT: A Simple and Performant Baseline for Vision and Language",
 // 2019), MMF's model of that name with its state-dict keys, so that released weights load. Words
 // and image regions are one sequence of a BERT. Legend: B = batch (twice that of the data with
-// nlvr2), L = words, R = regions, F = width of a region, D = hidden_size, C = answers.
+// nlvr2), L = words, R = regions, F = width of a region, D = hidden_size, C = answers, N =
+// words and regions without padding.
 #pragma once
 
 #include "embeddings.h"
@@ -23,6 +24,10 @@ class VisualBert final : public BaseModel {
   explicit VisualBert(const Config& config);
 
   void build() override;
+
+  // With attention = "packed": where the words and regions of the batch are, as `token_places`, and
+  // with bypass_transformer where its words are, as `text_places`.
+  void on_before_batch_transfer(SampleList& batch) const override;
 
   // Reads the words as `input_ids` with `input_mask` and `segment_ids`, all int64 [B, L] (or
   // [B, k, L], which counts as B * k samples), or as `text` [B, L] with `text_len` [B]; the image
@@ -51,10 +56,16 @@ class VisualBert final : public BaseModel {
  private:
   [[nodiscard]] nn::Regions read_regions(const SampleList& batch);
   [[nodiscard]] nn::Regions read_both_images(const SampleList& batch);
-  // [B, L + R, D]
-  [[nodiscard]] at::Tensor encode(const nn::BertWords& words, const nn::Regions& regions,
-                                  const at::Tensor& alignment, nn::BertTrace* trace);
-  [[nodiscard]] at::Tensor pool(const at::Tensor& hidden, const nn::BertWords& words);
+  // Are hidden states [N, D] from their begin to the encoder's end, or [B, L + R, D]?
+  [[nodiscard]] bool is_packed() const;
+  [[nodiscard]] at::Tensor encode(const SampleList& batch, const nn::BertWords& words,
+                                  const nn::Regions& regions, const nn::TokenMask& all,
+                                  nn::BertTrace* trace);
+  [[nodiscard]] at::Tensor encode_bypassing(const SampleList& batch, const at::Tensor& input_BTD,
+                                            const nn::BertWords& words, const nn::TokenMask& all,
+                                            nn::BertTrace* trace);
+  [[nodiscard]] at::Tensor pool(const at::Tensor& hidden, const nn::BertWords& words,
+                                const nn::TokenMask& all);
 
   const VisualBertConfig options_;
   std::shared_ptr<nn::ImageEncoder> image_encoder_;  // null: the batch has region features

@@ -108,6 +108,8 @@ void BaseModel::init_losses(const Registry& registry) {
       register_module(kName, std::make_shared<Losses>(config_.typed_list("losses"), registry));
 }
 
+void BaseModel::on_before_batch_transfer(SampleList& /*batch*/) const {}
+
 bool BaseModel::makes_losses() const { return false; }
 
 bool BaseModel::enable_recompute() { return false; }

@@ -49,11 +49,12 @@ PackedTensor concat_packed(const std::vector<const Field*>& fields, const std::s
   std::vector<at::Tensor> offsets;
   std::int64_t rows = 0;
   for (const PackedTensor* part : parts_of<PackedTensor>(fields, name)) {
-    values.push_back(part->values);
+    const std::int64_t own = part->offsets[-1].item<std::int64_t>();  // rows behind are nobody's
+    values.push_back(part->values.narrow(0, 0, own));
     require_alike(values.front(), part->values,
                   concat("field '", name, "' of part ", values.size() - 1));
     offsets.push_back((offsets.empty() ? part->offsets : part->offsets.slice(0, 1)) + rows);
-    rows += part->values.size(0);
+    rows += own;
   }
   return {at::cat(values), at::cat(offsets)};
 }

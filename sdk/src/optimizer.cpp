@@ -21,4 +21,8 @@ void Optimizer::zero_grad() {
   }
 }
 
+bool Optimizer::scale_gradients(const at::Tensor& /*scale*/) { return false; }
+bool Optimizer::capturable() const { return false; }
+void Optimizer::before_replay() {}
+
 }  // namespace pergola

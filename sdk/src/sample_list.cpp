@@ -45,11 +45,12 @@ std::int64_t size_of(const std::string& name, const PackedTensor& packed) {
   // On another device it was checked before it was moved, and looking would wait for the device.
   const bool fits =
       !offsets.device().is_cpu() ||
-      (offsets[0].item<std::int64_t>() == 0 && offsets[-1].item<std::int64_t>() == values.size(0) &&
+      (offsets[0].item<std::int64_t>() == 0 && offsets[-1].item<std::int64_t>() <= values.size(0) &&
        offsets.diff().ge(0).all().item<bool>());
   if (!fits) {
     throw Error(ErrorKind::kData, "field '", name, "' is packed with offsets that do not fit ",
-                values.size(0), " rows; they begin with 0, ascend, and end with that number");
+                values.size(0),
+                " rows; they begin with 0, ascend, and end with at most that number");
   }
   return offsets.size(0) - 1;
 }
@@ -322,6 +323,21 @@ std::int64_t SampleList::batch_size() const {
 void SampleList::set_dataset(std::string name, std::string type) {
   dataset_name_ = std::move(name);
   dataset_type_ = std::move(type);
+}
+
+void SampleList::for_each_tensor(const std::function<void(const at::Tensor&)>& visit) const {
+  for (const auto& [name, field] : fields_) {
+    if (const auto* tensor = std::get_if<at::Tensor>(&field)) {
+      visit(*tensor);
+    } else if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
+      for (const at::Tensor& tensor : *list) visit(tensor);
+    } else if (const auto* packed = std::get_if<PackedTensor>(&field)) {
+      visit(packed->values);
+      visit(packed->offsets);
+    } else if (const auto* group = std::get_if<std::shared_ptr<const SampleList>>(&field)) {
+      (*group)->for_each_tensor(visit);
+    }
+  }
 }
 
 SampleList SampleList::copy() const {

@@ -6,17 +6,24 @@
 namespace pergola::test {
 namespace {
 
+using ::testing::HasSubstr;
+using ::testing::Not;
+
 class BenchOnGpu : public RunTest {
  protected:
   void SetUp() override {
     const host::CudaState state = host::probe_cuda();
     if (!state.problem.empty()) GTEST_SKIP() << state.problem;
   }
-  [[nodiscard]] Json bench(const std::string& config) const {
+  [[nodiscard]] Json bench(const std::string& config, const Words& more = {}) const {
     // No log line, at which the guard against NaN reads, is due in these updates.
-    const Result result =
-        pergola({"bench", config, "training.log_interval=100", "--device", "cuda", "--windows", "2",
-                 "--steps", "6", "--warm-up", "3", "--format", "json"});
+    Words words = {"bench",     config,    "training.log_interval=100",
+                   "--device",  "cuda",    "--windows",
+                   "2",         "--steps", "6",
+                   "--warm-up", "3",       "--format",
+                   "json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = pergola(words);
     expect_success(result);
     return Json::parse(result.out);
   }
@@ -32,6 +39,41 @@ TEST_F(BenchOnGpu, KernelsMemoryAndTimesAreTheDevices) {
 
 TEST_F(BenchOnGpu, AStepOfAModelThatNeverReadsHasNoSynchronisation) {
   EXPECT_EQ(bench("boring.toml").at("synchronisations_per_step"), 0.0);
+}
+
+// Places of tokens come with the batch, which is on the device before the step.
+TEST_F(BenchOnGpu, AStepWithoutPaddingHasNoSynchronisation) {
+  for (const std::string model : {"visual_bert", "mmbt"}) {
+    const Json json = bench(model + ".toml", {"training.precision=\"bf16\"",
+                                              "model_config." + model + ".attention=\"packed\""});
+    EXPECT_EQ(json.at("synchronisations_per_step"), 0.0) << model << json;
+  }
+}
+
+TEST_F(BenchOnGpu, APredictionHasALatencyAndKernels) {
+  const Json json = bench("visual_bert.toml", {"--predict", "training.batch_size=1"});
+  EXPECT_GT(json.at("step_ms").at("p10"), 0.0);
+  EXPECT_GT(json.at("kernels_per_step"), 5.0);
+  EXPECT_GT(json.at("peak_device_bytes"), 0);
+}
+
+TEST_F(BenchOnGpu, ATraceHasKernelsAndTheUpdatesTheyAreOf) {
+  static_cast<void>(bench("visual_bert.toml", {"--profile", "trace.json"}));
+  const std::string trace = text("trace.json");
+  EXPECT_TRUE(Json::accept(trace));
+  EXPECT_THAT(trace, HasSubstr("\"cat\": \"kernel\""));
+  EXPECT_THAT(trace, HasSubstr("\"update 16\""));
+}
+
+// What the ranges are can be seen in NVIDIA's tools alone; that they stop nothing, here.
+TEST_F(BenchOnGpu, RangesForNsightChangeNoNumber) {
+  const std::string same = "training.deterministic=true";
+  expect_success(train({"--device", "cuda", same}));
+  std::filesystem::rename(path("run"), path("plain"));
+  expect_success(train({"--device", "cuda", same, "--nvtx", "training.profile.start_update=2"}));
+  EXPECT_THAT(text("run/log.txt"), Not(HasSubstr("trace.json")));
+  EXPECT_FALSE(std::filesystem::exists(path("run/trace.json")));
+  EXPECT_TRUE(same_bytes(weights("run"), weights("plain")));
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ class GpuGuardsTest : public RunTest {
                                  fixture_folder("goes_wrong").string() + "\"]\n");
   }
   [[nodiscard]] Result on_gpu(const std::string& model, Words more) const {
-    more.insert(more.begin(), {"--device", "cuda"});
+    // goes_wrong counts batches on the CPU, which a replay does not see.
+    more.insert(more.begin(), {"--device", "cuda", "training.cuda_graphs=false"});
     return train(more, model);
   }
 };
@@ -80,6 +81,22 @@ TEST_F(GpuGuardsTest, AModelThatDrawsOnTheCpuResumesExactly) {
   EXPECT_THAT(run_to("12", {"--resume"}),
               HasSubstr("random numbers (cpu), random numbers (cuda)\n"));
   EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+}
+
+// The first shortage is met without CUDA graphs, which hold memory of their own; then batches are
+// halved.
+TEST_F(GpuGuardsTest, BatchesThatAreTooLargeAreHalvedAndTheRunGoesOn) {
+  for (const char* precision : {"fp32", "fp16"}) {
+    const Result result = on_gpu("goes_wrong", {"--overwrite", "training.on_out_of_memory=halve",
+                                                "model_config.goes_wrong.fits=4",
+                                                "model_config.goes_wrong.fits_in_evaluation=4",
+                                                std::string("training.precision=") + precision});
+    expect_success(result);
+    EXPECT_THAT(result.err, HasSubstr("ran out of memory at update 1: 2.00 GiB were asked for"));
+    EXPECT_THAT(result.err, HasSubstr("training goes on, with 4 samples at a time"));
+    EXPECT_THAT(result.err, HasSubstr("[memory] cuda:0: at most "));
+    EXPECT_EQ(json("run/checkpoints/last/state.json").at("samples_at_a_time"), 4);
+  }
 }
 
 TEST_F(GpuGuardsTest, TuneFindsARateAndABatchSize) {

@@ -34,7 +34,8 @@ class BenchTest : public RunTest {
     Json baseline = {{"samples_per_second", samples_per_second}};
     baseline["conditions"] = {
         {"model", "boring"},   {"dataset", "easy_vqa"}, {"device", "cpu (1 thread)"},
-        {"precision", "fp32"}, {"batch_size", 8},       {"update_frequency", 1}};
+        {"precision", "fp32"}, {"batch_size", 8},       {"update_frequency", 1},
+        {"work", "training"}};
     write("old.json", baseline.dump());
   }
 };
@@ -123,6 +124,45 @@ TEST_F(BenchTest, ABaselineThatIsNoneIsRefusedBeforeTheWork) {
                {"--baseline old.json is no report of a bench", "--format json --output FILE"});
 }
 
+// The split test has 22 samples or so: 6 + 12 + 8 batches of 8 are several passes over it.
+TEST_F(BenchTest, PredictionsAreMeasuredInPlaceOfUpdates) {
+  const auto before = listing(".");
+  const Json json = bench_json({"--predict"});
+  EXPECT_EQ(json.at("conditions").at("work"), "prediction");
+  EXPECT_EQ(json.at("windows").size(), 2U);
+  EXPECT_LE(json.at("step_ms").at("p10"), json.at("step_ms").at("p90"));
+  EXPECT_GT(json.at("step_ms").at("p10"), 0.0);
+  EXPECT_FALSE(json.contains("data_wait_share"));
+  // Forward alone, a third of an update's (JsonHasTheNumbers).
+  EXPECT_EQ(json.at("flops_per_sample"), 2 * (3 + 16) * (5 + 1));
+  EXPECT_EQ(listing("."), before);
+}
+
+// Of three steps after the windows, which are not slowed down by it.
+TEST_F(BenchTest, ProfileWritesATraceOfAFewSteps) {
+  expect_success(bench({"--profile", "update.json"}));
+  const std::string updates = text("update.json");
+  ASSERT_TRUE(Json::accept(updates));
+  for (const char* name : {"\"update 19\"", "\"update 21\"", "\"forward\"", "\"data\""}) {
+    EXPECT_THAT(updates, HasSubstr(name));
+  }
+  EXPECT_THAT(updates, Not(HasSubstr("\"update 18\"")));
+  expect_success(bench({"--profile", "prediction.json", "--predict"}));
+  ASSERT_TRUE(Json::accept(text("prediction.json")));
+  EXPECT_THAT(text("prediction.json"), HasSubstr("\"prediction 20\""));
+  expect_error(bench({"--profile", "none/trace.json"}), kConfig, {"none/trace.json"});
+}
+
+TEST_F(BenchTest, ProfileOfATrainingIsInItsFolder) {
+  expect_success(train({"--profile", "training.profile.start_update=2"}));
+  EXPECT_THAT(text("run/trace.json"), HasSubstr("\"update 3\""));
+  EXPECT_THAT(text("run/log.txt"), HasSubstr("[profile] 5 updates after update 2 in "));
+  expect_success(train({"--overwrite"}));
+  EXPECT_FALSE(std::filesystem::exists(path("run/trace.json"))) << "the old run's";
+  expect_error(train({"--profile", "--nvtx"}), kConfig,
+               {"--profile and --nvtx exclude each other"});
+}
+
 TEST_F(BenchTest, NumbersThatAreNoneAreRefused) {
   expect_error(pergola({"bench", "boring.toml", "--steps", "0"}), kConfig,
                {"--steps 0 is not a number of steps; expected a whole number from 1"});
@@ -190,6 +230,88 @@ TEST_F(BenchTest, AStopSignalEndsItAndLeavesNothing) {
   EXPECT_EQ(result.exit_code, 128 + SIGINT) << result;
   EXPECT_EQ(result.out, "");
   EXPECT_EQ(listing("."), before);
+}
+
+// tools/bench/configs: each is measured here with tiny sizes, so that it still runs where it
+// counts.
+class BenchConfigTest : public RunTest {
+ protected:
+  [[nodiscard]] Json bench(const std::string& config, const Words& more) const {
+    Words words = {"bench",     PERGOLA_BENCH_CONFIGS "/" + config + ".toml",
+                   "--steps",   "1",
+                   "--windows", "1",
+                   "--warm-up", "0",
+                   "--device",  "cpu",
+                   "--format",  "json"};
+    words.insert(words.end(), {"--plugin-path", PERGOLA_BENCH_PLUGINS, "training.batch_size=2",
+                               "training.num_workers=1", "training.num_threads=1"});
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = pergola(words);
+    expect_success(result);
+    return Json::parse(result.out);
+  }
+  static Words small_bert(const Words& more) {
+    const std::string model = "model_config.visual_bert.";
+    Words words = {model + "hidden_size=16", model + "num_hidden_layers=1",
+                   model + "num_attention_heads=2", model + "intermediate_size=16"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+};
+
+TEST_F(BenchConfigTest, TinyMlp) {
+  // Forward and backward of three layers of 256 x 256 and one of 256 x 16; none is needed of the
+  // first one's input.
+  EXPECT_EQ(bench("tiny_mlp", {}).at("flops_per_sample"),
+            2 * (3 * (3 * 256 * 256 + 256 * 16) - 256 * 256));
+}
+
+TEST_F(BenchConfigTest, VisualBertFromMemory) {
+  const Words sizes = small_bert({"dataset_config.synthetic_vqa.pool=2"});
+  const Json json = bench("visual_bert_base", sizes);
+  EXPECT_EQ(json.at("conditions").at("precision"), "bf16");
+  // A question has 5 to 23 word pieces.
+  const double tokens =
+      json.at("tokens_per_second").get<double>() / json.at("samples_per_second").get<double>();
+  EXPECT_GE(tokens, 5.0);
+  EXPECT_LE(tokens, 23.0);
+  Words predict = sizes;
+  predict.emplace_back("--predict");
+  EXPECT_EQ(bench("visual_bert_base", predict).at("conditions").at("work"), "prediction");
+}
+
+TEST_F(BenchConfigTest, VisualBertFromFiles) {
+  Launch make;
+  make.command = {PERGOLA_TOOLS "/bench/make_vqa_files",
+                  path("files").string(),
+                  "--images",
+                  "2",
+                  "--questions",
+                  "40",
+                  "--width",
+                  "3"};
+  expect_success(test::run(make));
+  const Json json =
+      bench("visual_bert_files",
+            small_bert({"dataset_config.image_text.data_dir=" + path("files").string(),
+                        "dataset_config.image_text.feature_dim=3",
+                        "model_config.visual_bert.visual_embedding_dim=3"}));
+  EXPECT_GE(
+      json.at("tokens_per_second").get<double>() / json.at("samples_per_second").get<double>(),
+      5.0);
+}
+
+TEST_F(BenchConfigTest, Pythia) {
+  const std::string data = "dataset_config.synthetic_vqa.";
+  const std::string model = "model_config.pythia.";
+  const Json json =
+      bench("pythia_vqa2",
+            {data + "pool=2", data + "feature_dim=6", data + "vocabulary=30",
+             model + "image_feature_dim=6", model + "image_text_modal_combine.params.hidden_dim=8",
+             model + "classifier.params.img_hidden_dim=8",
+             model + "image_feature_embeddings[0].modal_combine.params.hidden_dim=8",
+             model + "text_embeddings[0].params.hidden_dim=8"});
+  EXPECT_GT(json.at("samples_per_second"), 0.0);
 }
 
 }  // namespace

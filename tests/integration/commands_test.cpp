@@ -199,7 +199,7 @@ TEST_F(CommandsTest, ConfigShowSaysWhereEachValueComesFrom) {
   EXPECT_THAT(result.out, ContainsRegex("seed = 5 +# base.toml:1:17\n"));
   EXPECT_THAT(result.out, ContainsRegex("batch_size = 8 +# boring.toml:[0-9]+:[0-9]+\n"));
   EXPECT_THAT(result.out, ContainsRegex("max_updates = 9 +# command line\n"));
-  EXPECT_THAT(result.out, ContainsRegex("pin_memory = false +# defaults\n"));
+  EXPECT_THAT(result.out, ContainsRegex("pin_memory = true +# defaults\n"));
   EXPECT_THAT(result.out, ContainsRegex("hidden_dim = 16 +# .*good"));
   write("shown.toml", result.out);  // and is a config itself
   expect_success(pergola({"config", "show", "shown.toml"}));

@@ -251,5 +251,69 @@ TEST_F(GuardsTest, AnUnfreezePatternThatMatchesNothingNamesTheClosest) {
       {"training.unfreeze[0]", "matches no parameter of the model", "did you mean 'encoder.*'?"});
 }
 
+constexpr const char* kShortage =
+    "2.00 GiB were asked for, and of the 80.00 GiB of GPU 0 1.50 GiB were free; this process holds "
+    "78.00 GiB: 77.00 GiB in tensors, 512.00 MiB kept unused; set training.batch_size = 4";
+
+TEST_F(GuardsTest, MemoryThatRanOutIsToldWithWhatToChange) {
+  const Result result = run({"model_config.goes_wrong.fits=4"});
+  EXPECT_EQ(result.exit_code, kUnexpected) << result;
+  EXPECT_THAT(result.err,
+              HasSubstr(std::string("error: training_step() of model 'goes_wrong' (plugin "
+                                    "goes_wrong 0.1.0) ran out of memory at update 1: ") +
+                        kShortage +
+                        " and training.update_frequency = 2, which makes the same "
+                        "updates, or training.on_out_of_memory = \"halve\""));
+  EXPECT_EQ(json("run/summary.json").at("status"), "failed");
+}
+
+TEST_F(GuardsTest, BatchesThatAreTooLargeAreHalvedAndTheRunResumesWithThat) {
+  const Words halve = {"training.on_out_of_memory=halve", "model_config.goes_wrong.fits=3"};
+  const Result result = run(halve);
+  expect_success(result);
+  for (const char* line : {"ran out of memory at update 1: 2.00 GiB were asked for",
+                           "goes on, with 4 samples at a time", "goes on, with 2 samples at a"}) {
+    EXPECT_THAT(result.err, HasSubstr(line));
+  }
+  EXPECT_THAT(result.err, Not(HasSubstr("goes on, with 1 sample")));
+  EXPECT_EQ(json("run/checkpoints/last/state.json").at("samples_at_a_time"), 2);
+  expect_resumes(halve, 5);
+}
+
+// A checkpoint every three updates; none of a GPU that answers no more.
+TEST_F(GuardsTest, AGpuThatFailsEndsTheRunWithTheWayToGoOn) {
+  const Result result = train({"model_config.goes_wrong.gpu_fails_at=5"}, "goes_wrong");
+  EXPECT_EQ(result.exit_code, kPlugin) << result;
+  EXPECT_THAT(result.err,
+              HasSubstr("error: training_step() of model 'goes_wrong' (plugin goes_wrong 0.1.0) "
+                        "failed at update 5: the GPU reports 'device-side assert triggered', which "
+                        "CUDA tells late, so that work of before may be the cause: run again with "
+                        "the variable CUDA_LAUNCH_BLOCKING=1, or with training.detect_anomaly = "
+                        "true, to see where it happens; this process can use the GPU no more; the "
+                        "last checkpoint is run/checkpoints/last: go on with --resume"));
+  EXPECT_EQ(json("run/summary.json").at("status"), "failed");
+  EXPECT_LT(json("run/checkpoints/last/state.json").at("progress").at("update"), 5);
+}
+
+TEST_F(GuardsTest, AnEvaluationThatIsTooLargeIsHalvedToo) {
+  expect_success(run({}));
+  const Words validate = {"validate", "goes_wrong.toml", "--run-dir", "run"};
+  const Result whole = pergola(validate);
+  expect_success(whole);
+  Words small = validate;
+  small.emplace_back("model_config.goes_wrong.fits_in_evaluation=3");
+  const Result stopped = pergola(small);
+  EXPECT_EQ(stopped.exit_code, kUnexpected) << stopped;
+  EXPECT_THAT(stopped.err, HasSubstr(std::string("error: validation_step() of model 'goes_wrong' "
+                                                 "(plugin goes_wrong 0.1.0) ran out of memory at "
+                                                 "batch 0: ") +
+                                     kShortage));
+  small.emplace_back("training.on_out_of_memory=halve");
+  const Result halved = pergola(small);
+  expect_success(halved);
+  EXPECT_THAT(halved.err, HasSubstr("it is done again, and goes on, with 2 samples at a time"));
+  EXPECT_EQ(halved.out, whole.out);
+}
+
 }  // namespace
 }  // namespace pergola::test

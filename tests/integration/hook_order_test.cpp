@@ -103,6 +103,24 @@ INSTANTIATE_TEST_SUITE_P(
                                   "on_test_batch_start test_step"}),
     [](const auto& param) { return std::string(param.param.name); });
 
+// It is another's than the data set's, whose thread it is called on.
+TEST_F(HookOrderTest, WhatPreparingABatchThrowsNamesTheModel) {
+  const std::string in = "model_config.records_hooks.throws_in=on_before_batch_transfer";
+  const Result result = record({in, "run_type=train", "training.num_workers=2"});
+  expect_error(result, kPlugin,
+               {"on_before_batch_transfer() of model 'records_hooks' (plugin records_hooks 0.1.0) "
+                "failed",
+                "the model is broken"});
+}
+
+// The model reads what it adds to each batch itself: a sample of its own is in one, too.
+TEST_F(HookOrderTest, ASampleThatIsAskedAboutIsPreparedAsABatch) {
+  expect_success(record({"run_type=train"}));
+  expect_success(pergola({"predict", "--checkpoint", "run", "--text", "what?", "--image",
+                          "data/easy_vqa/test/images/1.png", "--plugin-path",
+                          fixture_folder("records_hooks").string()}));
+}
+
 TEST_F(HookOrderTest, OfACheckpointThatCannotBeLoadedEndsAfterItsStart) {
   expect_success(record({"run_type=train"}));
   const std::string in = "model_config.records_hooks.throws_in=";

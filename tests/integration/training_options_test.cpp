@@ -175,7 +175,7 @@ TEST_F(TrainingOptionsTest, AveragedWeightsAreWhatIsSavedAndEvaluated) {
 
 TEST_F(TrainingOptionsTest, WhatHelpsAGpuChangesNothingOnACpu) {
   expect_success(train());
-  expect_success(pergola({"train", "boring.toml", "--run-dir", "other", "training.pin_memory=true",
+  expect_success(pergola({"train", "boring.toml", "--run-dir", "other", "training.pin_memory=false",
                           "training.cudnn_benchmark=true", "evaluation.use_cpu=true"}));
   EXPECT_TRUE(same_bytes(weights("other"), weights("run")));
   EXPECT_EQ(metrics("other"), metrics("run"));
@@ -201,6 +201,15 @@ TEST_F(TrainingOptionsTest, TheLossScalerIsLeftOutByItsOwnReset) {
                 "loss scaler\n"));
   // The scale grows after 2000 updates without an overflow; of them it has counted its own one.
   EXPECT_EQ(state().at("scaler").at("growth_tracker"), 1);
+}
+
+TEST_F(TrainingOptionsTest, CudaGraphsAreRefusedOnACpu) {
+  expect_error(train({"training.cuda_graphs=true"}), kConfig,
+               {"training.cuda_graphs = true, but model 'boring' is not recorded: the device is a "
+                "CPU, and CUDA graphs are for GPUs; set it to \"auto\" or false"});
+  const Result automatic = train({"training.cuda_graphs=auto", "training.max_updates=1"});
+  expect_success(automatic);
+  EXPECT_THAT(automatic.err, Not(HasSubstr("[graph]")));
 }
 
 TEST_F(TrainingOptionsTest, RecomputeIsRefusedForAModelWithoutIt) {

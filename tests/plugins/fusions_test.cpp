@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plugins/fusions/fusions.h"
 
+#include "host/device/waiting_operations.h"
 #include "pergola/registry.h"
 #include "plugins/model_testing.h"
 #include "plugins/recompute.h"
@@ -353,6 +354,24 @@ TEST(FusionsTest, NamesOfBertsFirstReleaseAreRenamed) {
   EXPECT_EQ(renamed("base.text.encoder.layer.1.output.LayerNorm.beta"),
             "base.text.encoder.layer.1.output.LayerNorm.bias");
   EXPECT_EQ(renamed("classifier.layers.0.bias"), "classifier.layers.0.bias");
+}
+
+// Counted on the CPU: what would wait for a GPU. Scores are those of "sdpa".
+TEST(FusionsPacked, NobodyWaitsForAGpuWithAPreparedBatch) {
+  for (const char* name : {"concat_bert", "late_fusion"}) {
+    const auto reference = build_mini(name);
+    const auto model = build_mini(name, "attention = \"packed\"");
+    reference->eval();
+    model->eval();
+    const SampleList batch = test::prepared(*model, mini_batch());
+    EXPECT_TRUE(batch.has("token_places"));
+    EXPECT_FALSE(test::prepared(*reference, mini_batch()).has("token_places"));
+    const host::WaitingOperations waiting;
+    const at::Tensor scores = model->forward(batch).scores;
+    scores.sum().backward();
+    EXPECT_TRUE(waiting.counts().empty()) << name;
+    EXPECT_TRUE(close(scores, reference->forward(mini_batch()).scores, 1e-5)) << name;
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plugins/mmbt/mmbt.h"
 
+#include "host/device/waiting_operations.h"
 #include "pergola/registry.h"
 #include "plugins/bert_shapes.h"
 #include "plugins/model_testing.h"
@@ -100,8 +101,11 @@ TEST(MmbtTest, AnnouncesItselfUnderItsKey) {
 
 class MmbtPaths : public ::testing::TestWithParam<const char*> {
  protected:
-  [[nodiscard]] static std::shared_ptr<Mmbt> build() {
-    return build_mini({concat("attention = \"", GetParam(), "\"")});
+  [[nodiscard]] static std::shared_ptr<Mmbt> build(const std::string& more = "") {
+    return build_mini({test::attention_key(GetParam()), more});
+  }
+  [[nodiscard]] static ModelOutput forward(Mmbt& model, const SampleList& batch) {
+    return model.forward(test::as_wanted(GetParam(), model, batch));
   }
 };
 
@@ -109,33 +113,90 @@ TEST_P(MmbtPaths, ScoresAreThoseOfTheReference) {
   const auto model = build();
   fill_by_reference(*model);
   SampleList batch = mini_batch();
-  EXPECT_TRUE(close(model->forward(batch).scores, golden("one_segment"), 1e-5));
+  EXPECT_TRUE(close(forward(*model, batch).scores, golden("one_segment"), 1e-5));
   batch.set_field("segment_ids", torch::arange(5).gt(2).to(torch::kLong).repeat({2, 1}));
-  EXPECT_TRUE(close(model->forward(batch).scores, golden("two_segments"), 1e-5));
+  EXPECT_TRUE(close(forward(*model, batch).scores, golden("two_segments"), 1e-5));
 }
 
 TEST_P(MmbtPaths, RecomputeChangesNothing) {
   test::expect_recompute_changes_nothing<Mmbt>(
       [] {
-        return build_mini({concat("attention = \"", GetParam(), "\""),
+        return build_mini({test::attention_key(GetParam()),
                            "hidden_dropout_prob = 0.2\nattention_probs_dropout_prob = 0.1"});
       },
-      [](Mmbt& model) { return model.forward(mini_batch()).scores.square().sum(); });
+      [](Mmbt& model) { return forward(model, mini_batch()).scores.square().sum(); });
 }
 
 // The second text alone, without the words that it does not have; the first image with a region
 // that is not there.
 TEST_P(MmbtPaths, PaddingChangesNothing) {
   const auto model = build();
-  const at::Tensor together_BC = model->forward(mini_batch()).scores;
+  const at::Tensor together_BC = forward(*model, mini_batch()).scores;
   SampleList alone;
   alone.add_field("input_ids", mini_batch().tensor("input_ids").slice(0, 1, 2).slice(1, 0, 3));
   alone.add_field("segment_ids", torch::zeros({1, 3}, torch::kLong));
   alone.add_field("image_feature_0", mini_batch().tensor("image_feature_0").slice(0, 1, 2));
-  EXPECT_TRUE(close(model->forward(alone).scores[0], together_BC[1], 1e-6));
+  EXPECT_TRUE(close(forward(*model, alone).scores[0], together_BC[1], 1e-6));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, MmbtPaths, ::testing::Values("sdpa", "plain", "packed"));
+// Against "sdpa", with the options that change what a token is made of: the outcome and all
+// gradients. One text has segments, and a word that is padding's; an image has no region at all.
+TEST_P(MmbtPaths, AgreesWithSdpa) {
+  for (const char* head : {"classification", "pretraining"}) {
+    for (const char* ends : {"", "use_modal_start_token = false", "use_modal_end_token = false",
+                             "use_modal_start_token = false\nuse_modal_end_token = false"}) {
+      const std::string change = concat("training_head_type = \"", head, "\"\n", ends);
+      SCOPED_TRACE(change);
+      SampleList batch = mini_batch();
+      at::Tensor ids = batch.tensor("input_ids").clone();
+      ids[0][2] = 0;
+      batch.set_field("input_ids", ids);
+      batch.set_field("segment_ids", torch::arange(5).gt(2).to(torch::kLong).repeat({2, 1}));
+      batch.add_field("lm_label_ids", batch.tensor("input_mask") * 8 - 1);  // 7, or none
+      SampleList info;
+      // Of the image without regions the pooled token would be one that is not there.
+      const std::int64_t least = std::string_view(ends).starts_with("use_modal_start") ? 1 : 0;
+      info.add_field("max_features", torch::tensor(std::vector<std::int64_t>{3, least}));
+      batch.add_field("image_info_0", std::make_shared<const SampleList>(std::move(info)));
+      const auto outcome = [](const ModelOutput& output) {
+        return output.losses ? output.losses->begin()->second : output.scores;
+      };
+      const auto reference = build_mini({change});
+      const auto model = build(change);
+      const at::Tensor expected = outcome(reference->forward(batch));
+      const at::Tensor found = outcome(forward(*model, batch));
+      EXPECT_TRUE(close(found, expected, 1e-5)) << found << expected;
+      expected.square().sum().backward();
+      found.square().sum().backward();
+      const auto parameters = reference->named_parameters();
+      for (const auto& item : model->named_parameters()) {
+        const at::Tensor& gradient = parameters[item.key()].grad();
+        ASSERT_EQ(item.value().grad().defined(), gradient.defined()) << item.key();
+        if (!gradient.defined()) continue;
+        const double largest = gradient.abs().max().item<double>();
+        EXPECT_TRUE(close(item.value().grad(), gradient, 5e-5 * std::max(largest, 1.0)))
+            << item.key() << largest;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MmbtPaths, ::testing::ValuesIn(test::kAttentions));
+
+// Counted on the CPU: what would wait for a GPU.
+TEST(MmbtTest, NobodyWaitsForAGpuWithAPreparedBatch) {
+  for (const char* head : {"classification", "pretraining"}) {
+    const auto model =
+        build_mini({"attention = \"packed\"", concat("training_head_type = \"", head, "\"")});
+    SampleList batch = mini_batch();
+    batch.add_field("lm_label_ids", torch::full({2, 5}, 7, torch::kLong));
+    batch = test::prepared(*model, batch);
+    const host::WaitingOperations waiting;
+    const ModelOutput output = model->forward(batch);
+    (output.losses ? output.losses->begin()->second : output.scores.sum()).backward();
+    EXPECT_TRUE(waiting.counts().empty()) << head;
+  }
+}
 
 TEST(MmbtTest, RegionsThatAreNotThereAreLeftOut) {
   const auto model = build_mini({"use_modal_end_token = false"});

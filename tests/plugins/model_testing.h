@@ -65,6 +65,27 @@ inline void expect_state_dict_is_identity(BaseModel& from, BaseModel& into) {
   }
 }
 
+// The ways to attend, and "prepared": packed with what the host lets the model add to each batch.
+inline constexpr const char* kAttentions[] = {"sdpa", "plain", "packed", "prepared"};
+
+// Its line in the model's config.
+[[nodiscard]] inline std::string attention_key(const std::string& way) {
+  return "attention = \"" + (way == "prepared" ? "packed" : way) + "\"";
+}
+
+// The batch with what the model adds to it before it goes to a device.
+[[nodiscard]] inline SampleList prepared(const BaseModel& model, const SampleList& batch) {
+  SampleList copy = batch.get_fields(batch.fields());
+  model.on_before_batch_transfer(copy);
+  return copy;
+}
+
+// That, where `way` says so.
+[[nodiscard]] inline SampleList as_wanted(const std::string& way, const BaseModel& model,
+                                          const SampleList& batch) {
+  return way == "prepared" ? prepared(model, batch) : batch.get_fields(batch.fields());
+}
+
 // Element i is cos(a i + b).
 [[nodiscard]] inline at::Tensor ramp(at::IntArrayRef shape, double a, double b) {
   const std::int64_t size = c10::multiply_integers(shape);

@@ -34,8 +34,8 @@ class VisualBertGolden : public ::testing::TestWithParam<const char*> {
   }
 
   std::shared_ptr<VisualBert> model_ =
-      build_golden({"pooler_strategy = \"vqa\"", concat("attention = \"", GetParam(), "\"")});
-  SampleList batch_ = golden_batch();
+      build_golden({"pooler_strategy = \"vqa\"", test::attention_key(GetParam())});
+  SampleList batch_ = test::as_wanted(GetParam(), *model_, golden_batch());
 };
 
 // The hidden states of all layers, in places with a word or a region (what stands in the padding
@@ -78,7 +78,7 @@ TEST_P(VisualBertGolden, TenStepsOfAdamW) {
   expect_tensors(*model_, golden().at("trained"), What::kParameters);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VisualBertGolden, ::testing::Values("sdpa", "plain", "packed"));
+INSTANTIATE_TEST_SUITE_P(All, VisualBertGolden, ::testing::ValuesIn(test::kAttentions));
 
 }  // namespace
 }  // namespace pergola::visual_bert

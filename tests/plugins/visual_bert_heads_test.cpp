@@ -18,13 +18,13 @@ at::Tensor golden_alignment() {
 class VisualBertHeads : public ::testing::TestWithParam<const char*> {
  protected:
   void build(const std::string& change) {
-    model_ = build_golden({concat("attention = \"", GetParam(), "\""), change});
+    model_ = build_golden({test::attention_key(GetParam()), change});
   }
 
   // Scores, their loss and all gradients.
   void expect_case(const char* name, const SampleList& batch) {
     const nlohmann::json& expected = golden().at("cases").at(name);
-    const at::Tensor scores = model_->forward(batch).scores;
+    const at::Tensor scores = model_->forward(test::as_wanted(GetParam(), *model_, batch)).scores;
     EXPECT_TRUE(close(scores.flatten().to(torch::kDouble), numbers(expected.at("scores")), 1e-5));
     expect_loss(expected, golden_loss(scores));
   }
@@ -45,7 +45,7 @@ TEST_P(VisualBertHeads, Pretraining) {
   const at::Tensor mask = batch.tensor("input_mask").to(torch::kBool);
   const at::Tensor masked = torch::arange(21).view({3, 7}).remainder(3).eq(1).logical_and(mask);
   batch.add_field("lm_label_ids", torch::where(masked, batch.tensor("input_ids"), -1));
-  const ModelOutput output = model_->forward(batch);
+  const ModelOutput output = model_->forward(test::as_wanted(GetParam(), *model_, batch));
   const nlohmann::json& expected = golden().at("cases").at("pretraining");
   const auto modules = model_->named_modules();
   auto* heads = modules["model.cls"]->as<nn::BertPretrainingHeads>();
@@ -87,7 +87,7 @@ TEST_P(VisualBertHeads, BypassTransformer) {
   expect_case("bypass", golden_batch());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VisualBertHeads, ::testing::Values("sdpa", "plain", "packed"));
+INSTANTIATE_TEST_SUITE_P(All, VisualBertHeads, ::testing::ValuesIn(test::kAttentions));
 
 }  // namespace
 }  // namespace pergola::visual_bert

@@ -11,11 +11,10 @@ using test::logit_bce;
 
 class VisualBertPrecision : public ::testing::TestWithParam<const char*> {
  protected:
-  [[nodiscard]] static std::string attention() {
-    return concat("attention = \"", GetParam(), "\"");
-  }
+  [[nodiscard]] static std::string attention() { return test::attention_key(GetParam()); }
   [[nodiscard]] static at::Tensor loss(VisualBert& model) {
-    return logit_bce(model.forward(mini_batch()).scores, torch::ones({2, 5}));
+    const SampleList batch = test::as_wanted(GetParam(), model, mini_batch());
+    return logit_bce(model.forward(batch).scores, torch::ones({2, 5}));
   }
 };
 
@@ -40,7 +39,7 @@ TEST_P(VisualBertPrecision, RecomputeChangesNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VisualBertPrecision, ::testing::Values("sdpa", "plain", "packed"),
+INSTANTIATE_TEST_SUITE_P(All, VisualBertPrecision, ::testing::ValuesIn(test::kAttentions),
                          [](const auto& param) { return std::string(param.param); });
 
 // What is frozen is run once: nobody wants a gradient of it.

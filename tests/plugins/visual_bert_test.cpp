@@ -168,14 +168,17 @@ class VisualBertPaths : public ::testing::TestWithParam<const char*> {
  protected:
   // `mini` with that way to attend.
   [[nodiscard]] static std::shared_ptr<VisualBert> build(const std::string& more = "") {
-    return build_mini({concat("attention = \"", GetParam(), "\""), more});
+    return build_mini({test::attention_key(GetParam()), more});
+  }
+  [[nodiscard]] static at::Tensor outcome_of(VisualBert& model, const SampleList& batch) {
+    return outcome(model, test::as_wanted(GetParam(), model, batch));
   }
 
   static void expect_as_plain(const std::string& change, const SampleList& batch) {
     const auto plain = build_mini({"attention = \"plain\"", change});
     const auto model = build(change);
     const at::Tensor expected = outcome(*plain, batch);
-    const at::Tensor found = outcome(*model, batch);
+    const at::Tensor found = outcome_of(*model, batch);
     EXPECT_TRUE(close(found, expected, 1e-5)) << found << expected;
     expected.square().sum().backward();
     found.square().sum().backward();
@@ -208,19 +211,19 @@ TEST_P(VisualBertPaths, PaddingChangesNothing) {
         "training_head_type = \"nlvr2\"", "training_head_type = \"pretraining\""}) {
     SCOPED_TRACE(change);
     const auto model =
-        build_random(concat("attention = \"", GetParam(), "\"\ninitializer_range = 0.2\n", change));
+        build_random(test::attention_key(GetParam()) + "\ninitializer_range = 0.2\n" + change);
     std::vector<at::Tensor> outcomes;
     for (const std::int64_t i : {0, 1}) {
-      at::Tensor together = outcome(*model, padded_batch(/*labelled=*/i));
+      at::Tensor together = outcome_of(*model, padded_batch(/*labelled=*/i));
       if (!model->makes_losses()) together = together[i];
-      outcomes.push_back(outcome(*model, without_padding(i)).view_as(together));
+      outcomes.push_back(outcome_of(*model, without_padding(i)).view_as(together));
       EXPECT_TRUE(close(outcomes.back(), together, 1e-6)) << outcomes.back() - together;
     }
     EXPECT_FALSE(close(outcomes[0], outcomes[1], .05));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, VisualBertPaths, ::testing::Values("sdpa", "plain", "packed"));
+INSTANTIATE_TEST_SUITE_P(All, VisualBertPaths, ::testing::ValuesIn(test::kAttentions));
 
 TEST(VisualBertTest, EveryParameterGetsAGradient) {
   const auto model = build_random();

@@ -2,6 +2,7 @@
 #include "host/model/losses/binary.h"
 
 #include "host/model/losses/loss_inputs.h"
+#include "pergola/ops.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -50,9 +51,9 @@ ComponentSpec LogitBce::spec() {
 
 LossMap LogitBce::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("logit_bce", batch, output);
-  const at::Tensor scores = in.scores();
-  const at::Tensor targets = in.soft_targets(scores, LossInputs::Dimensions::kTwoOrMore);
-  return {{"", at::binary_cross_entropy_with_logits(scores, targets) * targets.size(1)}};
+  const at::Tensor logits = in.logits();
+  const at::Tensor targets = in.soft_targets(logits, LossInputs::Dimensions::kTwoOrMore);
+  return {{"", ops::bce_with_logits(logits, targets) * targets.size(1)}};
 }
 
 ComponentSpec TripleLogitBce::spec() {
@@ -61,7 +62,7 @@ ComponentSpec TripleLogitBce::spec() {
 
 LossMap TripleLogitBce::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("triple_logit_bce", batch, output);
-  const at::Tensor scores = in.scores();
+  const at::Tensor scores = in.logits();
   constexpr std::int64_t kBranches = 3;
   const bool branched = scores.dim() == 3 && scores.size(1) == kBranches;
   const at::Tensor branch = branched ? scores.select(1, 0) : scores;
@@ -70,12 +71,11 @@ LossMap TripleLogitBce::compute(const SampleList& batch, const ModelOutput& outp
                     "scores [batch, 3, classes] or [batch, classes], and targets "
                     "[batch, classes]");
   }
-  const at::Tensor targets = in.targets().to(scores.scalar_type());
+  const at::Tensor& targets = in.targets();
   const std::int64_t classes = targets.size(1);
-  if (!branched) return {{"", at::binary_cross_entropy_with_logits(scores, targets) * classes}};
+  if (!branched) return {{"", ops::bce_with_logits(scores, targets) * classes}};
   // The sum of three means is the mean over all, times three.
-  const at::Tensor mean =
-      at::binary_cross_entropy_with_logits(scores, targets.unsqueeze(1).expand_as(scores));
+  const at::Tensor mean = ops::bce_with_logits(scores, targets.unsqueeze(1).expand_as(scores));
   return {{"", mean * (kBranches * classes)}};
 }
 

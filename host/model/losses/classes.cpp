@@ -3,6 +3,7 @@
 
 #include "host/model/losses/log_softmax.h"
 #include "host/model/losses/loss_inputs.h"
+#include "pergola/ops.h"
 
 #include <ATen/ATen.h>
 
@@ -88,8 +89,16 @@ CrossEntropy::CrossEntropy(const Config& params)
 
 LossMap CrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("cross_entropy", batch, output);
-  const at::Tensor scores = in.scores();
+  const at::Tensor logits = in.logits();
   const bool probabilities = in.targets().is_floating_point();
+  if (!probabilities && !weight_.defined() && label_smoothing_ == 0 &&
+      reduction_ == at::Reduction::Mean) {
+    const at::Tensor classes = in.class_numbers(logits);
+    return {{"", in.of_class_numbers(logits, [&] {
+               return ops::cross_entropy(logits, classes, ignore_index_, ops::EmptyMean::kNan);
+             })}};
+  }
+  const at::Tensor scores = at_least_single(logits);
   const at::Tensor targets = probabilities
                                  ? in.soft_targets(scores, LossInputs::Dimensions::kTwoOrMore)
                                  : in.class_numbers(scores);
@@ -217,7 +226,7 @@ ComponentSpec CaptionCrossEntropy::spec() {
 
 LossMap CaptionCrossEntropy::compute(const SampleList& batch, const ModelOutput& output) {
   const LossInputs in("caption_cross_entropy", batch, output);
-  const at::Tensor scores = in.scores();
+  const at::Tensor scores = in.logits();
   const at::Tensor& words = in.targets();
   const bool has_lengths = batch.has("caption_len");
   if (scores.dim() != 3 || words.dim() != 2 || words.size(0) != scores.size(0) ||
@@ -244,8 +253,9 @@ LossMap CaptionCrossEntropy::compute(const SampleList& batch, const ModelOutput&
     if (steps < words.size(1)) too_long = caption_len.gt(steps + 1).any();
   }
   const at::Tensor scores_RV = scores_BTV.flatten(0, 1);  // R = B * T
-  const at::Tensor mean = in.of_class_numbers(
-      scores_RV, [&] { return class_cross_entropy(scores_RV, words_BT.flatten(), kIgnored); });
+  const at::Tensor mean = in.of_class_numbers(scores_RV, [&] {
+    return ops::cross_entropy(scores_RV, words_BT.flatten(), kIgnored, ops::EmptyMean::kZero);
+  });
   if (!too_long.defined()) return {{"", mean}};
   // Rather no number than one without the steps that the model did not score.
   return {{"", mean.masked_fill(too_long, std::numeric_limits<double>::quiet_NaN())}};

@@ -42,38 +42,11 @@ class LogSoftmaxSum final : public Function<LogSoftmaxSum> {
   }
 };
 
-class ClassCrossEntropy final : public Function<ClassCrossEntropy> {
- public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& scores,
-                            const at::Tensor& classes, std::int64_t ignored) {
-    const at::Tensor log_q = at::log_softmax(scores, 1);
-    const auto [sum, count] = at::nll_loss_forward(log_q, classes, {}, at::Reduction::Sum, ignored);
-    const at::Tensor divisor = at::clamp_min(count, 1);
-    context->save_for_backward({scores, classes, divisor, log_q});
-    context->saved_data["ignored"] = ignored;
-    return at::div(sum, divisor);
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    // The mean divides by the weight that it is given.
-    const at::Tensor of_log_q =
-        at::nll_loss_backward(gradients[0], saved[3], saved[1], {}, at::Reduction::Mean,
-                              context->saved_data["ignored"].toInt(), saved[2]);
-    return {to_scores(of_log_q, saved[0], saved[3]), {}, {}};
-  }
-};
-
 }  // namespace
 
 at::Tensor log_softmax_sum(const at::Tensor& scores, const at::Tensor& weights,
                            const std::optional<at::Tensor>& offset, const at::Tensor& divisor) {
   return LogSoftmaxSum::apply(scores, weights, offset, divisor);
-}
-
-at::Tensor class_cross_entropy(const at::Tensor& scores, const at::Tensor& classes,
-                               std::int64_t ignored) {
-  return ClassCrossEntropy::apply(scores, classes, ignored);
 }
 
 }  // namespace pergola::host

@@ -22,11 +22,4 @@ namespace pergola::host {
                                          const std::optional<at::Tensor>& offset,
                                          const at::Tensor& divisor);
 
-// The mean of -log_softmax(scores, 1) at each row's class, over the rows whose class is not
-// `ignored`; a scalar, and 0 where no row is left. torch's mean is NaN there.
-//   scores   [B, C], float32 or float64
-//   classes  [B], int64. One beyond C throws c10::IndexError on the CPU and stops a GPU.
-[[nodiscard]] at::Tensor class_cross_entropy(const at::Tensor& scores, const at::Tensor& classes,
-                                             std::int64_t ignored);
-
 }  // namespace pergola::host

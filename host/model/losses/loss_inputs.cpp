@@ -16,7 +16,9 @@ at::Tensor row_products(const at::Tensor& a, const at::Tensor& b) {
   return a.matmul(b.t());
 }
 
-at::Tensor LossInputs::scores() const {
+at::Tensor LossInputs::scores() const { return at_least_single(logits()); }
+
+at::Tensor LossInputs::logits() const {
   if (output_.scores.defined()) return checked("scores", output_.scores);
   throw Error(ErrorKind::kData, "loss ", loss_,
               ": the model returned no scores; set ModelOutput::scores in forward()");
@@ -25,7 +27,7 @@ at::Tensor LossInputs::scores() const {
 at::Tensor LossInputs::field(const char* name) const {
   const auto found = output_.fields.find(name);
   if (found != output_.fields.end() && found->second.defined()) {
-    return checked(name, found->second);
+    return at_least_single(checked(name, found->second));
   }
   std::string others;
   for (const auto& [other, tensor] : output_.fields) {
@@ -37,7 +39,7 @@ at::Tensor LossInputs::field(const char* name) const {
 }
 
 at::Tensor LossInputs::checked(const char* name, const at::Tensor& tensor) const {
-  if (tensor.dim() == 0 || tensor.size(0) > 0) return at_least_single(tensor);
+  if (tensor.dim() == 0 || tensor.size(0) > 0) return tensor;
   throw misfit({{concat("the model's ", name).c_str(), tensor}}, "at least one sample");
 }
 
@@ -45,7 +47,7 @@ at::Tensor LossInputs::soft_targets(const at::Tensor& scores, Dimensions dimensi
   const bool may_be_more = dimensions == Dimensions::kTwoOrMore;
   if (scores.sizes() == targets().sizes() && scores.dim() >= 2 &&
       (may_be_more || scores.dim() == 2)) {
-    return targets().to(scores.scalar_type());
+    return targets().to(scores.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   }
   throw misfit({{"scores", scores}, {"targets", targets()}},
                may_be_more ? "one shape [batch, classes, ...]; for class numbers use cross_entropy"

@@ -27,12 +27,15 @@ class LossInputs {
   // Throw Error{kData} when the model did not return it, or for no sample at all: there is no mean
   // then, and several operators end in errors of their own.
   [[nodiscard]] at::Tensor scores() const;
+  // The scores in the type in which the model made them, for operators that sum in float32.
+  [[nodiscard]] at::Tensor logits() const;
   [[nodiscard]] at::Tensor field(const char* name) const;
 
   // The batch's targets as they are. Throws Error{kData} when there are none.
   [[nodiscard]] const at::Tensor& targets() const { return batch_.tensor("targets"); }
-  // The targets in the type of `scores`. Throws Error{kData} unless they have its shape, of at
-  // least two dimensions; a loss that needs just two says so in `dimensions`.
+  // The targets in the type of `scores`, or single where that is half. Throws Error{kData} unless
+  // they have its shape, of at least two dimensions; a loss that needs just two says so in
+  // `dimensions`.
   enum class Dimensions { kTwo, kTwoOrMore };
   [[nodiscard]] at::Tensor soft_targets(const at::Tensor& scores,
                                         Dimensions dimensions = Dimensions::kTwo) const;

@@ -17,6 +17,16 @@ ParamSpec amsgrad_param() {
           .meaning = "divide by the largest average square so far"};
 }
 
+// amsgrad and maximize have no kernel.
+std::vector<FusedOptimizer::Group> fused_groups(const std::vector<AdamOptions>& groups) {
+  std::vector<FusedOptimizer::Group> fused;
+  for (const AdamOptions& own : groups) {
+    fused.push_back({{own.betas.first, own.betas.second, own.eps, own.weight_decay},
+                     !own.amsgrad && !own.maximize});
+  }
+  return fused;
+}
+
 }  // namespace
 
 AdamOptions AdamOptions::parse(const Config& options) {
@@ -25,7 +35,8 @@ AdamOptions AdamOptions::parse(const Config& options) {
           options.get<double>("weight_decay"),
           options.get<bool>("amsgrad", false),
           options.get<double>("momentum_decay", 0.0),
-          options.get<bool>("decoupled_weight_decay", false)};
+          options.get<bool>("decoupled_weight_decay", false),
+          options.get<bool>("maximize", false)};
 }
 
 void update_moments(const std::vector<at::Tensor>& m, const std::vector<at::Tensor>& v,
@@ -46,10 +57,12 @@ Adam::Adam(const std::vector<ParameterGroup>& groups, const Config& params)
 
 Adam::Adam(const std::vector<ParameterGroup>& groups, const Config& params,
            const ComponentSpec& spec, Decay decay)
-    : MultiTensorOptimizer(groups, params, spec,
-                           {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}),
+    : FusedOptimizer(groups, params, spec, {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}),
       decay_(decay),
-      options_(parse_options(AdamOptions::parse)) {}
+      options_(parse_options(AdamOptions::parse)) {
+  use_kernels(decay == Decay::kDecoupled ? FusedAdam::Rule::kAdamW : FusedAdam::Rule::kAdam,
+              fused_groups(options_));
+}
 
 std::vector<at::Tensor> Adam::initial_state(const at::Tensor& parameter, std::size_t group) const {
   // The fused kernels count steps in a float on the parameter's device.
@@ -85,8 +98,10 @@ ComponentSpec Adamax::spec() {
 }
 
 Adamax::Adamax(const std::vector<ParameterGroup>& groups, const Config& params)
-    : MultiTensorOptimizer(groups, params, spec(), {"step", "exp_avg", "exp_inf"}),
-      options_(parse_options(AdamOptions::parse)) {}
+    : FusedOptimizer(groups, params, spec(), {"step", "exp_avg", "exp_inf"}),
+      options_(parse_options(AdamOptions::parse)) {
+  use_kernels(FusedAdam::Rule::kAdamax, fused_groups(options_));
+}
 
 void Adamax::update(Batch& batch, double lr, std::size_t group) {
   const AdamOptions& options = options_[group];
@@ -98,7 +113,7 @@ void Adamax::update(Batch& batch, double lr, std::size_t group) {
   at::_foreach_add_(sizes, options.eps);
   at::_foreach_mul_(maxima, options.betas.second);
   at::_foreach_maximum_(maxima, sizes);
-  const std::vector<at::Scalar> rates = counted(
+  const std::vector<at::Scalar> rates = counted_anywhere(
       batch.state[0], [&](double t) { return -lr / (1 - std::pow(options.betas.first, t)); });
   at::_foreach_addcdiv_(batch.parameters, averages, maxima, rates);
 }

@@ -3,6 +3,7 @@
 // (decay betas), and t updates: m' = m / (1 - b1^t), v' = v / (1 - b2^t), w -= lr m' / (√v' + eps).
 #pragma once
 
+#include "host/model/optimizers/fused_optimizer.h"
 #include "host/model/optimizers/multi_tensor.h"
 #include "host/model/optimizers/options.h"
 
@@ -16,6 +17,7 @@ struct AdamOptions {
   bool amsgrad;
   double momentum_decay;
   bool decoupled_weight_decay;
+  bool maximize;
   static AdamOptions parse(const Config& options);
 };
 
@@ -24,7 +26,7 @@ void update_moments(const std::vector<at::Tensor>& m, const std::vector<at::Tens
                     const std::vector<at::Tensor>& gradients, const Betas& betas);
 
 // adam: weight decay is added to the gradient. Kingma, Ba, "Adam", 2015.
-class Adam : public MultiTensorOptimizer {
+class Adam : public FusedOptimizer {
  public:
   static ComponentSpec spec();
   Adam(const std::vector<ParameterGroup>& groups, const Config& params);
@@ -51,7 +53,7 @@ class AdamW final : public Adam {
 };
 
 // adamax: with u = max(b2 u, |g| + eps) instead of √v', w -= lr m' / u.
-class Adamax final : public MultiTensorOptimizer {
+class Adamax final : public FusedOptimizer {
  public:
   static ComponentSpec spec();
   Adamax(const std::vector<ParameterGroup>& groups, const Config& params);

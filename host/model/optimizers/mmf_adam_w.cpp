@@ -30,8 +30,15 @@ MmfAdamW::MmfAdamW(const std::vector<ParameterGroup>& groups, const Config& para
 
 MmfAdamW::MmfAdamW(const std::vector<ParameterGroup>& groups, const Config& params,
                    const ComponentSpec& spec)
-    : MultiTensorOptimizer(groups, params, spec, {"step", "exp_avg", "exp_avg_sq"}),
-      options_(parse_options(MmfAdamWOptions::parse)) {}
+    : FusedOptimizer(groups, params, spec, {"step", "exp_avg", "exp_avg_sq"}),
+      options_(parse_options(MmfAdamWOptions::parse)) {
+  std::vector<Group> fused;
+  for (const MmfAdamWOptions& own : options_) {
+    fused.push_back({{own.betas.first, own.betas.second, own.eps, own.weight_decay},
+                     /*has_kernel=*/own.correct_bias});
+  }
+  use_kernels(FusedAdam::Rule::kMmfAdamW, fused);
+}
 
 void MmfAdamW::update(Batch& batch, double lr, std::size_t group) {
   const MmfAdamWOptions& options = options_[group];
@@ -42,7 +49,7 @@ void MmfAdamW::update(Batch& batch, double lr, std::size_t group) {
   update_moments(averages, squares, batch.gradients, options.betas);
   const Tensors roots = at::_foreach_sqrt(squares);
   at::_foreach_add_(roots, options.eps);
-  const std::vector<at::Scalar> rates = counted(batch.state[0], [&](double t) {
+  const std::vector<at::Scalar> rates = counted_anywhere(batch.state[0], [&](double t) {
     if (!options.correct_bias) return -lr;
     return -lr * std::sqrt(1 - std::pow(beta2, t)) / (1 - std::pow(beta1, t));
   });

@@ -2,7 +2,7 @@
 // The two optimizers that MMF registers itself.
 #pragma once
 
-#include "host/model/optimizers/multi_tensor.h"
+#include "host/model/optimizers/fused_optimizer.h"
 #include "host/model/optimizers/options.h"
 
 namespace pergola::host {
@@ -18,7 +18,7 @@ struct MmfAdamWOptions {
 // adam_w: MMF's, which is that of transformers until its release 4. With adam's m and v,
 // w -= lr √(1 - b2^t) / (1 - b1^t) m / (√v + eps), the fraction only with correct_bias: eps is not
 // corrected with v, as it is in adamw; then, after that step, w -= lr weight_decay w.
-class MmfAdamW : public MultiTensorOptimizer {
+class MmfAdamW : public FusedOptimizer {
  public:
   static ComponentSpec spec();
   MmfAdamW(const std::vector<ParameterGroup>& groups, const Config& params);
@@ -39,6 +39,7 @@ class MmfAdamWSkip final : public MmfAdamW {
  public:
   static ComponentSpec spec();
   MmfAdamWSkip(const std::vector<ParameterGroup>& groups, const Config& params);
+  [[nodiscard]] bool capturable() const override { return false; }
 
  protected:
   [[nodiscard]] std::vector<bool> used(const Tensors& gradients) const override;

@@ -89,6 +89,12 @@ std::vector<bool> MultiTensorOptimizer::used(const Tensors& gradients) const {
   return std::vector<bool>(gradients.size(), true);
 }
 
+bool MultiTensorOptimizer::joins(const at::Tensor& /*parameter*/, std::size_t /*group*/) const {
+  return false;
+}
+
+void MultiTensorOptimizer::update_joined(Batch& /*batch*/) { PERGOLA_ASSERT(false); }
+
 void MultiTensorOptimizer::step() {
   const at::NoGradGuard no_grad;
   std::vector<std::pair<std::size_t, std::size_t>> places;  // group and index of each gradient
@@ -105,11 +111,15 @@ void MultiTensorOptimizer::step() {
   const std::vector<bool> is_used = used(gradients);
   // The fused operators take tensors of one type.
   std::map<std::pair<std::size_t, at::ScalarType>, Batch> batches;
+  Batch joined;
   for (std::size_t k = 0; k < places.size(); ++k) {
     if (!is_used[k]) continue;
     const auto [g, i] = places[k];
-    add_to(batches[{g, groups()[g].parameters[i].scalar_type()}], g, i);
+    const at::Tensor& parameter = groups()[g].parameters[i];
+    const bool joining = !maximize_[g] && joins(parameter, g);
+    add_to(joining ? joined : batches[{g, parameter.scalar_type()}], g, i);
   }
+  if (!joined.parameters.empty()) update_joined(joined);
   for (auto& [key, batch] : batches) {
     const std::size_t group = key.first;
     if (maximize_[group]) batch.gradients = at::_foreach_neg(batch.gradients);
@@ -120,6 +130,7 @@ void MultiTensorOptimizer::step() {
 void MultiTensorOptimizer::add_to(Batch& batch, std::size_t group, std::size_t index) {
   const at::Tensor& parameter = groups()[group].parameters[index];
   Slot& slot = slots_[group][index];
+  batch.groups.push_back(group);
   batch.first.push_back(slot.state.empty());
   if (slot.state.empty()) slot.state = initial_state(parameter, group);
   PERGOLA_ASSERT(slot.state.size() == state_names_.size());
@@ -176,8 +187,7 @@ std::size_t MultiTensorOptimizer::load_slot(Slot& slot,
                   tensor->second.sizes(), ", expected ", slot.state[k].sizes(),
                   "; the checkpoint is of another model or config");
     }
-    slot.state[k] =
-        tensor->second.to(slot.state[k].options(), /*non_blocking=*/false, /*copy=*/true);
+    slot.state[k].copy_(tensor->second);  // keeps the order in which the parameter lies in memory
     ++found;
   }
   // A parameter that never had a gradient has no state; half of one is damage.

@@ -34,7 +34,8 @@ class MultiTensorOptimizer : public Optimizer {
     Tensors parameters;
     Tensors gradients;
     std::vector<Tensors> state;
-    std::vector<bool> first;  // whether this is the first update of parameter i
+    std::vector<bool> first;          // whether this is the first update of parameter i
+    std::vector<std::size_t> groups;  // of parameter i
   };
 
   // `spec`: that of the class. `state_names`: what a parameter's state is, at most.
@@ -55,6 +56,10 @@ class MultiTensorOptimizer : public Optimizer {
   [[nodiscard]] virtual Tensors initial_state(const at::Tensor& parameter, std::size_t group) const;
   // One update of parameters of group `group`.
   virtual void update(Batch& batch, double lr, std::size_t group) = 0;
+  // Whether a parameter of group `group` is updated with others of all groups, by update_joined();
+  // the default says no.
+  [[nodiscard]] virtual bool joins(const at::Tensor& parameter, std::size_t group) const;
+  virtual void update_joined(Batch& batch);
   // Which of all gradients of a step are used; the default uses all. Called once a step.
   [[nodiscard]] virtual std::vector<bool> used(const Tensors& gradients) const;
 

@@ -36,6 +36,13 @@ class PERGOLA_API BaseModel : public torch::nn::Module {
   // has a submodule of that name.  [main-thread & built & once]
   void init_losses(const Registry& registry);
 
+  // Adds to a batch what forward() would otherwise have to ask the device for: how many tokens
+  // there are, where they are (nn/attention.h: add_token_places). Called with each batch as it was
+  // collated, on the CPU, before it is copied to the device; by worker threads, several at a time,
+  // so it reads neither weights nor anything that changes. What it may not do is take a field away,
+  // or change one. The default does nothing.  [any-thread & built]
+  virtual void on_before_batch_transfer(SampleList& batch) const;
+
   // Scores one batch. Returns `scores`, `fields` that the config's losses read (embeddings,
   // attentions), or its own `losses`; or several of them.
   // Throws Error{kData} when a required field is missing.  [train-thread & built]

@@ -38,6 +38,19 @@ class PERGOLA_API Optimizer {
   // stay as they are.  [train-thread]
   virtual void step() = 0;
 
+  // The next step() multiplies each gradient by `scale`, a float32 number (0-d) on the parameters'
+  // device: clipping without a pass over the gradients of its own, and without a wait. Returns
+  // whether it will; the default does not, and the host scales the gradients itself then.
+  // [train-thread]
+  [[nodiscard]] virtual bool scale_gradients(const at::Tensor& scale);
+
+  // Can step() be recorded in a CUDA graph? It can where all that changes from one step to the next
+  // (rates, counts) is read from memory of the device. The default says no.
+  [[nodiscard]] virtual bool capturable() const;
+  // Before each replay of a recorded step(): writes the rates of that step into the memory that it
+  // reads.  REQUIRES: capturable().  [train-thread]
+  virtual void before_replay();
+
   // Every group's rate becomes its base rate times `factor`.
   void set_lr_factor(double factor) noexcept { lr_factor_ = factor; }
   [[nodiscard]] double lr(std::size_t group = 0) const { return base_lr_.at(group) * lr_factor_; }

@@ -27,7 +27,7 @@ using Strings = std::vector<std::string>;
 // Tensors [n_i, ...] of different length n_i, one after the other: row i is
 // values[offsets[i] : offsets[i + 1]]. What kernels for sequences without padding read.
 struct PackedTensor {
-  at::Tensor values;   // [sum of n_i, ...]
+  at::Tensor values;   // [sum of n_i, ...]; more rows behind them belong to no sample
   at::Tensor offsets;  // int64 [B + 1]; begins with 0, ascends, ends with the sum of n_i
 
   // Copies each row once. Throws Error{kData} for a 0-d row, or one of another dtype, device or
@@ -131,6 +131,9 @@ class PERGOLA_API SampleList {
   [[nodiscard]] const std::string& dataset_name() const noexcept { return dataset_name_; }
   [[nodiscard]] const std::string& dataset_type() const noexcept { return dataset_type_; }
   void set_dataset(std::string name, std::string type);
+
+  // Calls `visit` with every tensor, those of lists, packed rows and groups included.
+  void for_each_tensor(const std::function<void(const at::Tensor&)>& visit) const;
 
   // All tensors on `device`; what is there already is shared, not copied. A tensor that is in two
   // fields is moved once, here and below.

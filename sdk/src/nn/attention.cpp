@@ -2,17 +2,38 @@
 #include "pergola/nn/attention.h"
 
 #include "pergola/error.h"
+#include "pergola/ops.h"
 
 #include <ATen/ATen.h>
 #include <ATen/SDPBackend.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <string>
 
 namespace pergola::nn {
 namespace {
+
+constexpr std::int64_t kPlacesMultiple = 128;
+constexpr std::int64_t kLengthMultiple = 32;
+
+std::int64_t round_up(std::int64_t count, std::int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// At least one multiple: kernels are spared a batch without tokens.
+std::int64_t count_with_surplus(std::int64_t tokens) {
+  return round_up(std::max<std::int64_t>(tokens, 1), kPlacesMultiple);
+}
+
+void check_mask(const at::Tensor& present) {
+  if (present.dim() == 2) return;
+  throw Error(ErrorKind::kData, "a mask of tokens has the shape ", present.sizes(),
+              "; expected [batch, tokens]");
+}
 
 // 0 where no token is. In the type of the scores: under autocast the operator's inside would be in
 // another, which its backward pass refuses on a GPU.
@@ -52,8 +73,8 @@ bool has_varlen(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, d
 at::Tensor packed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                   const TokenMask& mask, double dropout) {
   if (has_varlen(q, k, v, dropout)) {
-    const at::Tensor offsets = mask.offsets();
-    const std::int64_t longest = mask.present().size(1);  // at most: exact would be a wait
+    const at::Tensor& offsets = mask.offsets();
+    const std::int64_t longest = mask.longest();
     return std::get<0>(at::_flash_attention_forward(q, k, v, offsets, offsets, longest, longest,
                                                     dropout, /*is_causal=*/false,
                                                     /*return_debug_mask=*/false));
@@ -68,10 +89,38 @@ at::Tensor packed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
 
 }  // namespace
 
+void add_token_places(SampleList& batch, const at::Tensor& present, std::string_view name) {
+  check_mask(present);
+  const std::int64_t samples = batch.batch_size();
+  if (samples == 0 || present.size(0) % samples != 0) {
+    throw Error(ErrorKind::kData, "a mask of tokens has the shape ", present.sizes(),
+                " for a batch of ", samples, "; expected [batch, tokens], or a multiple of batch");
+  }
+  const at::Tensor there = present.ne(0).reshape({samples, present.numel() / samples});
+  const at::Tensor places_N = there.flatten().nonzero().squeeze(1);
+  const std::int64_t count = places_N.size(0);
+  PackedTensor field;
+  field.values = at::constant_pad_nd(places_N, {0, count_with_surplus(count) - count}, -1);
+  field.offsets = at::constant_pad_nd(there.sum(1).cumsum(0), {1, 0});
+  batch.set_field(std::string(name), std::move(field));
+}
+
 TokenMask::TokenMask(const at::Tensor& present) : present_BT_(present.ne(0)) {
-  if (present.dim() == 2) return;
-  throw Error(ErrorKind::kData, "a mask of tokens has the shape ", present.sizes(),
-              "; expected [batch, tokens]");
+  check_mask(present);
+}
+
+TokenMask::TokenMask(const at::Tensor& present, const SampleList& batch, std::string_view name)
+    : TokenMask(present) {
+  if (!batch.has(name)) return;
+  places_N_ = batch.packed(name).values;
+  has_surplus_ = true;
+  if (places_N_.dim() == 1 && places_N_.scalar_type() == at::kLong &&
+      places_N_.size(0) <= count_with_surplus(present_BT_.numel())) {
+    return;
+  }
+  throw Error(ErrorKind::kData, "field '", name, "' has ", places_N_.dtype(), " values ",
+              places_N_.sizes(), " for a mask of tokens ", present.sizes(),
+              "; expected what add_token_places() makes of this mask");
 }
 
 at::Tensor TokenMask::for_attention() const { return present_BT_.unsqueeze(1).unsqueeze(1); }
@@ -82,19 +131,36 @@ const at::Tensor& TokenMask::places() const {
 }
 
 at::Tensor TokenMask::pack(const at::Tensor& padded) const {
-  return padded.flatten(0, 1).index_select(0, places());
+  return ops::gather_rows(padded.flatten(0, 1), places());
 }
 
 at::Tensor TokenMask::unpack(const at::Tensor& packed) const {
-  std::vector<std::int64_t> sizes = packed.sizes().vec();
-  sizes.front() = present_BT_.numel();
-  const at::Tensor flat = at::zeros(sizes, packed.options()).index_copy(0, places(), packed);
-  return flat.unflatten(0, present_BT_.sizes());
+  return ops::scatter_rows(packed, places(), present_BT_.numel()).unflatten(0, present_BT_.sizes());
 }
 
-at::Tensor TokenMask::offsets() const {
+std::vector<at::Tensor> TokenMask::pack_rows(at::TensorList rows_BT) const {
+  const at::Tensor rows_NK = pack(at::stack(rows_BT, -1) + 1) - 1;  // surplus is packed as 0
+  return rows_NK.t().contiguous().unbind(0);
+}
+
+at::Tensor TokenMask::pick(const at::Tensor& packed, const at::Tensor& token_B) const {
+  const at::Tensor numbers_BT = (present_BT_.flatten().cumsum(0) - 1).view_as(present_BT_);
+  const at::Tensor rows_BT = numbers_BT.masked_fill(present_BT_.logical_not(), -1);
+  return ops::gather_rows(packed, rows_BT.gather(1, token_B.unsqueeze(1)).squeeze(1));
+}
+
+const at::Tensor& TokenMask::offsets() const {
+  if (offsets_.defined()) return offsets_;
   const at::Tensor ends_B = present_BT_.sum(1).cumsum(0, at::kInt);
-  return at::constant_pad_nd(ends_B, {1, 0});
+  offsets_ = at::constant_pad_nd(ends_B, {1, 0});
+  if (has_surplus_) offsets_ = at::constant_pad_nd(offsets_, {0, 1}, places_N_.size(0));
+  return offsets_;
+}
+
+// Few numbers, as they are part of what a kernel is made for.
+std::int64_t TokenMask::longest() const {
+  const std::int64_t most = present_BT_.size(1);
+  return has_surplus_ ? round_up(std::max(most, kPlacesMultiple), kLengthMultiple) : most;
 }
 
 at::Tensor attention(AttentionKind kind, const at::Tensor& q, const at::Tensor& k,

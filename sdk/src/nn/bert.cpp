@@ -4,8 +4,10 @@
 #include "pergola/error.h"
 #include "pergola/nn/module.h"
 #include "pergola/nn/recompute.h"
+#include "pergola/ops.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <torch/nn/init.h>
 
 #include <map>
@@ -17,6 +19,10 @@ namespace {
 
 torch::nn::LayerNorm layer_norm(std::int64_t width, const BertConfig& config) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(config.layer_norm_eps));
+}
+
+at::Tensor project(const torch::nn::Linear& linear, const at::Tensor& x) {
+  return ops::projections(x, {linear->weight}, {linear->bias}).front();
 }
 
 }  // namespace
@@ -66,7 +72,7 @@ BertEmbeddings::BertEmbeddings(const BertConfig& config) : dropout_(config.hidde
       "position_ids", at::arange(config.max_position_embeddings, at::kLong).unsqueeze(0));
 }
 
-at::Tensor BertEmbeddings::sum(const at::Tensor& ids_BT, const at::Tensor& types_BT) const {
+void BertEmbeddings::check(const at::Tensor& ids_BT, const at::Tensor& types_BT) const {
   const std::int64_t most = position_ids_.size(1);
   const bool types_fit = !types_BT.defined() || types_BT.sizes() == ids_BT.sizes();
   if (ids_BT.dim() != 2 || ids_BT.scalar_type() != at::kLong || !types_fit) {
@@ -79,6 +85,10 @@ at::Tensor BertEmbeddings::sum(const at::Tensor& ids_BT, const at::Tensor& types
                 " positions; set the processor's max_seq_length to at most that, or "
                 "max_position_embeddings to more");
   }
+}
+
+at::Tensor BertEmbeddings::sum(const at::Tensor& ids_BT, const at::Tensor& types_BT) const {
+  check(ids_BT, types_BT);
   const at::Tensor words_BTD = at::embedding(word_weight(), ids_BT, /*padding_idx=*/0);
   const at::Tensor positions_TD = position_weight().narrow(0, 0, ids_BT.size(1));
   if (!types_BT.defined()) return words_BTD + positions_TD + type_weight().select(0, 0);
@@ -87,6 +97,22 @@ at::Tensor BertEmbeddings::sum(const at::Tensor& ids_BT, const at::Tensor& types
 
 at::Tensor BertEmbeddings::finish(const at::Tensor& sum_BTD) {
   return at::dropout(layer_norm_->forward(sum_BTD), dropout_, is_training());
+}
+
+at::Tensor BertEmbeddings::forward_rows(const Rows& rows, const at::Tensor& table) {
+  // Word 0 is the padding's, which learns nothing, as at::embedding has it.
+  const at::Tensor is_padding_N = rows.words_N.eq(0);
+  std::vector<at::Tensor> tables = {word_weight(), word_weight().narrow(0, 0, 1).detach(),
+                                    position_weight(), type_weight()};
+  std::vector<at::Tensor> rows_of = {rows.words_N.masked_fill(is_padding_N, -1),
+                                     is_padding_N.to(at::kLong) - 1, rows.positions_N,
+                                     rows.types_N};
+  if (table.size(0) > 0) {
+    tables.push_back(table);
+    rows_of.push_back(rows.table_N);
+  }
+  return ops::embedding_layer_norm(tables, rows_of, layer_norm_->weight, layer_norm_->bias,
+                                   is_training() ? dropout_ : 0, layer_norm_->options.eps());
 }
 
 BertLayer::BertLayer(const BertConfig& config) : config_(config) {
@@ -106,26 +132,41 @@ BertLayer::BertLayer(const BertConfig& config) : config_(config) {
 
 at::Tensor BertLayer::attend(const at::Tensor& hidden, const TokenMask& mask, at::Tensor* weights) {
   const bool packed = config_.attention == AttentionKind::kPacked;
-  const auto heads = [&](torch::nn::Linear& linear) {
-    const at::Tensor x = linear->forward(hidden).unflatten(
+  const auto heads = [&](const at::Tensor& projected) {
+    const at::Tensor x = projected.unflatten(
         -1, {config_.num_attention_heads, config_.hidden_size / config_.num_attention_heads});
     return packed ? x : x.transpose(1, 2);
   };
+  const std::vector<at::Tensor> qkv =
+      ops::projections(hidden, {query_->weight, key_->weight, value_->weight},
+                       {query_->bias, key_->bias, value_->bias});
   const double dropout = is_training() ? config_.attention_probs_dropout_prob : 0;
-  const at::Tensor result = attention(config_.attention, heads(query_), heads(key_), heads(value_),
-                                      mask, dropout, weights);
-  return (packed ? result : result.transpose(1, 2)).flatten(-2);
+  const at::Tensor result = attention(config_.attention, heads(qkv[0]), heads(qkv[1]),
+                                      heads(qkv[2]), mask, dropout, weights);
+  return project(attention_dense_, (packed ? result : result.transpose(1, 2)).flatten(-2));
+}
+
+at::Tensor BertLayer::feed_forward(const at::Tensor& x) {
+  const bool gelu = config_.hidden_act == Activation::kGelu;
+  if (gelu || config_.hidden_act == Activation::kGeluTanh) {
+    return ops::feed_forward(x, intermediate_dense_->weight, intermediate_dense_->bias,
+                             dense_->weight, dense_->bias,
+                             gelu ? ops::Gelu::kErf : ops::Gelu::kTanh);
+  }
+  return project(dense_, activate(config_.hidden_act, project(intermediate_dense_, x)));
 }
 
 at::Tensor BertLayer::forward(const at::Tensor& hidden, const TokenMask& mask,
                               at::Tensor* weights) {
-  const auto dropped = [&](const at::Tensor& x) {
-    return at::dropout(x, config_.hidden_dropout_prob, is_training());
+  const double dropout = is_training() ? config_.hidden_dropout_prob : 0;
+  const auto add_and_normalize = [&](const at::Tensor& x, const at::Tensor& residual,
+                                     const torch::nn::LayerNorm& norm) {
+    return ops::dropout_add_layer_norm(x, residual, norm->weight, norm->bias, dropout,
+                                       config_.layer_norm_eps);
   };
-  const at::Tensor attended = attention_norm_->forward(
-      hidden + dropped(attention_dense_->forward(attend(hidden, mask, weights))));
-  const at::Tensor inner = activate(config_.hidden_act, intermediate_dense_->forward(attended));
-  return norm_->forward(attended + dropped(dense_->forward(inner)));
+  const at::Tensor attended =
+      add_and_normalize(attend(hidden, mask, weights), hidden, attention_norm_);
+  return add_and_normalize(feed_forward(attended), attended, norm_);
 }
 
 BertEncoder::BertEncoder(const BertConfig& config) : kind_(config.attention) {
@@ -134,12 +175,11 @@ BertEncoder::BertEncoder(const BertConfig& config) : kind_(config.attention) {
   }
 }
 
-at::Tensor BertEncoder::forward(const at::Tensor& hidden_BTD, const TokenMask& mask,
-                                BertTrace* trace) {
+at::Tensor BertEncoder::run(at::Tensor hidden, const TokenMask& mask, BertTrace* trace) {
   const bool packed = kind_ == AttentionKind::kPacked;
-  at::Tensor hidden = packed ? mask.pack(hidden_BTD) : hidden_BTD;
-  if (trace != nullptr) trace->hidden_states = {hidden_BTD};
+  if (packed) static_cast<void>(mask.offsets());  // once, and not in each copy of the mask below
   for (const auto& layer : layers_) {
+    RECORD_USER_SCOPE("bert layer");  // a range in traces
     at::Tensor weights;
     const bool wanted = trace != nullptr && kind_ == AttentionKind::kPlain;
     if (recompute_ && !wanted) {
@@ -152,7 +192,21 @@ at::Tensor BertEncoder::forward(const at::Tensor& hidden_BTD, const TokenMask& m
     trace->hidden_states.push_back(packed ? mask.unpack(hidden) : hidden);
     if (wanted) trace->attentions.push_back(weights);
   }
-  return packed ? mask.unpack(hidden) : hidden;
+  return hidden;
+}
+
+at::Tensor BertEncoder::forward(const at::Tensor& hidden_BTD, const TokenMask& mask,
+                                BertTrace* trace) {
+  if (trace != nullptr) trace->hidden_states = {hidden_BTD};
+  if (kind_ != AttentionKind::kPacked) return run(hidden_BTD, mask, trace);
+  return mask.unpack(run(mask.pack(hidden_BTD), mask, trace));
+}
+
+at::Tensor BertEncoder::forward_packed(const at::Tensor& hidden_ND, const TokenMask& mask,
+                                       BertTrace* trace) {
+  PERGOLA_ASSERT(kind_ == AttentionKind::kPacked);
+  if (trace != nullptr) trace->hidden_states = {mask.unpack(hidden_ND)};
+  return run(hidden_ND, mask, trace);
 }
 
 BertPooler::BertPooler(const BertConfig& config)

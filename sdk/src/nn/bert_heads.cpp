@@ -3,6 +3,7 @@
 
 #include "pergola/error.h"
 #include "pergola/nn/module.h"
+#include "pergola/ops.h"
 
 #include <ATen/ATen.h>
 
@@ -58,9 +59,8 @@ at::Tensor BertPretrainingHeads::forward(const at::Tensor& hidden_BLD) {
 
 at::Tensor masked_lm_loss(const at::Tensor& logits_BLV, const at::Tensor& labels_BL) {
   constexpr std::int64_t kUnmasked = -1;
-  const at::Tensor sum = at::cross_entropy_loss(logits_BLV.flatten(0, 1), labels_BL.flatten(),
-                                                /*weight=*/{}, at::Reduction::Sum, kUnmasked);
-  return sum / labels_BL.ne(kUnmasked).sum().clamp_min(1);
+  return ops::cross_entropy(logits_BLV.flatten(0, 1), labels_BL.flatten(), kUnmasked,
+                            ops::EmptyMean::kZero);
 }
 
 }  // namespace pergola::nn

@@ -54,7 +54,52 @@ at::Tensor places(std::int64_t rows, std::int64_t columns, std::int64_t width,
       /*dim=*/2);
 }
 
+void check_image(const ImageEncoderConfig& config, const at::Tensor& image) {
+  const std::int64_t smallest =
+      config.type == ImageEncoderType::kPatch ? config.patch_size : std::int64_t{2};
+  if (image.dim() == 4 && image.size(1) == kColours && image.size(2) >= smallest &&
+      image.size(3) >= smallest) {
+    return;
+  }
+  throw Error(ErrorKind::kData, "image has the shape ", image.sizes(),
+              "; the image_encoder expects [batch, 3, height, width] of at least ", smallest, " x ",
+              smallest, " pixels");
+}
+
+// [B, R, F] of the field.
+at::Tensor read_features(const SampleList& batch, std::int64_t width, std::string_view width_key) {
+  at::Tensor features = without_choices(batch.tensor("image_feature_0"), /*dims=*/3);
+  if (features.dim() == 2) features = features.unsqueeze(1);
+  if (features.dim() == 3 && features.size(2) == width) return features;
+  throw Error(ErrorKind::kData, "image_feature_0 has the shape ", features.sizes(),
+              "; the model expects [batch, regions, ", width, "]; set ", width_key,
+              " to the width of the features");
+}
+
+at::Tensor mask_of(const SampleList& batch, const at::Tensor& features_BRF) {
+  const at::Tensor places_R =
+      at::arange(features_BRF.size(1), features_BRF.options().dtype(at::kLong));
+  const char* const info = "image_info_0";
+  if (!batch.has(info) || !batch.group(info).has("max_features")) {
+    return at::ones_like(places_R).expand({features_BRF.size(0), -1});
+  }
+  const at::Tensor counts_B = batch.group(info).tensor("max_features").flatten();
+  return places_R.lt(counts_B.unsqueeze(1));
+}
+
 }  // namespace
+
+std::int64_t ImageEncoderConfig::num_regions(const at::Tensor& image) const {
+  check_image(*this, image);
+  std::int64_t rows = image.size(2);
+  std::int64_t columns = image.size(3);
+  if (type == ImageEncoderType::kPatch) return (rows / patch_size) * (columns / patch_size);
+  for (std::size_t i = 0; i < channels.size(); ++i) {  // of stride 2, padded by half a kernel
+    rows = (rows + 1) / 2;
+    columns = (columns + 1) / 2;
+  }
+  return rows * columns;
+}
 
 std::optional<ImageEncoderConfig> ImageEncoderConfig::parse(const Config& config,
                                                             std::string_view key) {
@@ -106,14 +151,7 @@ at::Tensor ImageEncoder::regions(const at::Tensor& image) {
 }
 
 at::Tensor ImageEncoder::forward(const at::Tensor& image) {
-  const std::int64_t smallest =
-      config_.type == ImageEncoderType::kPatch ? config_.patch_size : std::int64_t{2};
-  if (image.dim() != 4 || image.size(1) != kColours || image.size(2) < smallest ||
-      image.size(3) < smallest) {
-    throw Error(ErrorKind::kData, "image has the shape ", image.sizes(),
-                "; the image_encoder expects [batch, 3, height, width] of at least ", smallest,
-                " x ", smallest, " pixels");
-  }
+  check_image(config_, image);
   const at::Tensor x_BFRC = regions(image);
   const at::Tensor x_BRCF = x_BFRC.permute({0, 2, 3, 1});
   return (x_BRCF + places(x_BRCF.size(1), x_BRCF.size(2), x_BRCF.size(3), x_BRCF.options()))
@@ -127,20 +165,17 @@ Regions read_regions(const SampleList& batch, ImageEncoder* encoder, std::int64_
     return {regions_BRF,
             at::ones(regions_BRF.sizes().slice(0, 2), regions_BRF.options().dtype(at::kBool))};
   }
-  at::Tensor features = without_choices(batch.tensor("image_feature_0"), /*dims=*/3);
-  if (features.dim() == 2) features = features.unsqueeze(1);
-  if (features.dim() != 3 || features.size(2) != width) {
-    throw Error(ErrorKind::kData, "image_feature_0 has the shape ", features.sizes(),
-                "; the model expects [batch, regions, ", width, "]; set ", width_key,
-                " to the width of the features");
-  }
-  const at::Tensor places_R = at::arange(features.size(1), features.options().dtype(at::kLong));
-  const char* const info = "image_info_0";
-  if (!batch.has(info) || !batch.group(info).has("max_features")) {
-    return {features, at::ones_like(places_R).expand({features.size(0), -1})};
-  }
-  const at::Tensor counts_B = batch.group(info).tensor("max_features").flatten();
-  return {features, places_R.lt(counts_B.unsqueeze(1))};
+  const at::Tensor features_BRF = read_features(batch, width, width_key);
+  return {features_BRF, mask_of(batch, features_BRF)};
+}
+
+at::Tensor read_region_mask(const SampleList& batch,
+                            const std::optional<ImageEncoderConfig>& encoder, std::int64_t width,
+                            std::string_view width_key) {
+  if (!encoder) return mask_of(batch, read_features(batch, width, width_key));
+  const at::Tensor& image = batch.tensor("image");
+  const std::int64_t regions = encoder->num_regions(image);
+  return at::ones({image.size(0), regions}, image.options().dtype(at::kBool));
 }
 
 }  // namespace pergola::nn

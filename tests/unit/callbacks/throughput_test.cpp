@@ -58,7 +58,7 @@ TEST(SystemFactsTest, TextHasTheDevicesMemoryAndItsUse) {
 TEST(SystemFactsTest, NumbersHaveUnitsInTheirNames) {
   SystemFacts all = facts();
   all.phases[Phase::kBackward] = 2.5;
-  all.device = DeviceMemory{1 << 20, 3 << 20};
+  all.device = DeviceMemory{1 << 20, 3 << 20, 4 << 20, 5 << 20, 2};
   all.flops_per_second = 2e12;
   all.utilization = 0.25;
   const Numbers numbers = all.numbers();
@@ -70,6 +70,8 @@ TEST(SystemFactsTest, NumbersHaveUnitsInTheirNames) {
   EXPECT_EQ(numbers.at("memory/rss_mib"), 812);
   EXPECT_EQ(numbers.at("memory/device_mib"), 1);
   EXPECT_EQ(numbers.at("memory/device_peak_mib"), 3);
+  EXPECT_EQ(numbers.at("memory/device_reserved_mib"), 4);
+  EXPECT_EQ(numbers.at("memory/device_retries"), 2);
   EXPECT_EQ(numbers.at("tflops_per_second"), 2);
   EXPECT_EQ(numbers.at("mfu"), 0.25);
 }

@@ -59,7 +59,7 @@ TEST_F(RunConfigTest, TheDefaultsAreThoseOfDefaultsToml) {
   EXPECT_EQ(run.training.evaluation_interval, (Duration{1000, Duration::Unit::kUpdates}));
   EXPECT_FALSE(run.training.evaluate_metrics);
   EXPECT_EQ(run.training.num_workers, 4);
-  EXPECT_FALSE(run.training.pin_memory);
+  EXPECT_TRUE(run.training.pin_memory);
   EXPECT_EQ(run.training.max_grad_l2_norm, std::nullopt);
   EXPECT_TRUE(run.training.nan_guard.enabled);
   EXPECT_TRUE(run.training.callbacks.empty());

@@ -55,6 +55,15 @@ TEST_F(TrainingConfigTest, MaxTimeIsATime) {
   }
 }
 
+TEST_F(TrainingConfigTest, CudaGraphsAreAutoTrueOrFalse) {
+  EXPECT_EQ(training().cuda_graphs, CudaGraphs::kAuto);
+  EXPECT_EQ(training({"training.cuda_graphs=auto"}).cuda_graphs, CudaGraphs::kAuto);
+  EXPECT_EQ(training({"training.cuda_graphs=true"}).cuda_graphs, CudaGraphs::kOn);
+  EXPECT_EQ(training({"training.cuda_graphs=false"}).cuda_graphs, CudaGraphs::kOff);
+  EXPECT_THAT(complaint_of({"training.cuda_graphs=always"}),
+              HasSubstr("is not a choice; expected \"auto\", true or false"));
+}
+
 TEST_F(TrainingConfigTest, FastDevRunShortensAllSplits) {
   EXPECT_EQ(training().fast_dev_run, 0);
   const TrainingConfig one = training({"training.fast_dev_run=true", "training.max_epochs=3"});
@@ -143,6 +152,7 @@ struct Switch {
 const Switch kSwitches[] = {
     {"training.deterministic", [](const RunConfig& run) { return run.training.deterministic; }},
     {"training.cudnn_benchmark", [](const RunConfig& run) { return run.training.cudnn_benchmark; }},
+    {"training.fused_kernels", [](const RunConfig& run) { return run.training.fused_kernels; }},
     {"training.detect_anomaly", [](const RunConfig& run) { return run.training.detect_anomaly; }},
     {"training.recompute", [](const RunConfig& run) { return run.training.recompute; }},
     {"training.evaluate_metrics",

@@ -102,6 +102,47 @@ TEST_P(LoaderTest, ThrowsTheErrorOfASampleInTheTurnOfItsBatch) {
   EXPECT_FALSE(loader.next().has_value());
 }
 
+std::string last_hook(const BatchSource& source) {
+  std::string last;
+  spell_hook(source.last_hook(), [&last](std::string_view text) { last += text; });
+  return last;
+}
+
+// On the thread that made it, where the hook is noted for a crash.
+TEST_P(LoaderTest, EachBatchIsPreparedByWhoeverMadeIt) {
+  const CountingDataset dataset(12);
+  LoaderOptions wanted = test::counting_options(4, GetParam(), Shuffle::kNo);
+  wanted.transfer.prepare_hook = {"prepare()", "model", "m"};
+  wanted.transfer.prepare = [](SampleList& batch) {
+    EXPECT_EQ((*HookScope::place())->hook().name, "prepare()");
+    batch.add_field("thread", at::full({batch.batch_size()}, at::get_num_threads()));
+    batch.add_field("double", batch.tensor("index") * 2);
+  };
+  DataLoader loader(dataset, wanted);
+  loader.start_epoch(0);
+  const auto batches = drain(loader);
+  EXPECT_TRUE(at::equal(all_of(batches, "double"), all_of(batches, "index") * 2));
+  EXPECT_TRUE(at::equal(all_of(batches, "thread"), all_of(batches, "intra_op_threads")));
+  EXPECT_EQ(batches[1].dataset_name(), "counting");
+}
+
+TEST_P(LoaderTest, ThrowsWhatPreparingThrewInTheTurnOfItsBatchAndNamesWhoseItIs) {
+  const CountingDataset dataset(12);
+  LoaderOptions wanted = test::counting_options(4, GetParam(), Shuffle::kNo);
+  wanted.transfer.prepare_hook = {"prepare()", "model", "m"};
+  wanted.transfer.prepare = [](SampleList& batch) {
+    if (batch.tensor("index")[0].item<int>() == 4) throw std::runtime_error("not this one");
+  };
+  DataLoader loader(dataset, wanted);
+  loader.start_epoch(0);
+  EXPECT_TRUE(loader.next().has_value());
+  EXPECT_EQ(last_hook(loader), "get() of data set 'counting' (train) or of its processors");
+  EXPECT_THROW((void)loader.next(), std::runtime_error);
+  EXPECT_EQ(last_hook(loader), "prepare() of model 'm'");
+  EXPECT_EQ(loader.next()->tensor("index")[0].item<int>(), 8);
+  EXPECT_EQ(last_hook(loader), "get() of data set 'counting' (train) or of its processors");
+}
+
 TEST_P(LoaderTest, DropsTheSmallerLastBatchWhenAsked) {
   const CountingDataset dataset(10);
   LoaderOptions wanted = test::counting_options(4, GetParam());

@@ -157,6 +157,27 @@ TEST_P(MultiLoaderWorkersTest, ThrowsTheErrorOfASampleInTheTurnOfItsBatchAndName
   EXPECT_EQ(errors, again ? 2 : 1);
 }
 
+TEST_P(MultiLoaderWorkersTest, NamesWhoFailedToPrepareABatch) {
+  const CountingDataset dataset(8);
+  LoaderOptions options = test::counting_options(4, /*num_workers=*/0, Shuffle::kNo);
+  options.transfer.prepare_hook = {"prepare()", "model", "m"};
+  options.transfer.prepare = [](SampleList& batch) {
+    if (batch.tensor("index")[0].item<int>() == 0) throw std::runtime_error("not this one");
+  };
+  const MultitaskingConfig config{true, "round_robin", Config(Value(Value::Table{}))};
+  MultiLoader loader({BatchMaker(dataset, options), BatchMaker(dataset, options)},
+                     IterationStrategy::parse(config, {"a", "b"}),
+                     MultiLoaderOptions{.num_workers = GetParam()});
+  loader.start_epoch(0);
+  const auto last = [&] { return loader.last_hook().name; };
+  for (int i = 0; i < 2; ++i) {  // the first batch of each, then the second ones
+    EXPECT_THROW((void)loader.next(), std::runtime_error);
+    EXPECT_EQ(last(), "prepare()");
+  }
+  EXPECT_TRUE(loader.next().has_value());
+  EXPECT_EQ(last(), "get()");
+}
+
 TEST_P(MultiLoaderWorkersTest, HasNoBatchBeforeTheFirstEpochAndAfterALimit) {
   const Sources sources;
   const auto loader = sources.loader("size_proportional", GetParam());

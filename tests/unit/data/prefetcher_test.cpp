@@ -96,6 +96,22 @@ TEST(PrefetcherTest, AsksItemsThatAreBeingMadeToStop) {
   SUCCEED();
 }
 
+TEST(PrefetcherTest, SaysWhetherTheNextItemIsMade) {
+  std::latch may_go(1);
+  const auto make = [&](Index index, const std::stop_token&) {
+    if (index == 1) may_go.wait();
+    return index;
+  };
+  Prefetcher<Index> prefetcher(make, 0, 2, /*workers=*/1, /*ahead=*/2);
+  while (!prefetcher.is_ready()) std::this_thread::yield();
+  EXPECT_EQ(prefetcher.next(), 0);
+  EXPECT_FALSE(prefetcher.is_ready());
+  may_go.count_down();
+  while (!prefetcher.is_ready()) std::this_thread::yield();
+  EXPECT_EQ(prefetcher.next(), 1);
+  EXPECT_FALSE(prefetcher.is_ready());  // there is no more
+}
+
 TEST(SampleOrderTest, IsAscendingWithoutShuffling) {
   EXPECT_THAT(sample_order(4, Shuffle::kNo, 7, 3), ElementsAre(0, 1, 2, 3));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/model/guard.h"
 
+#include "host/device/device_failure.h"
+
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -31,6 +33,10 @@ TEST(GuardTest, MemoryThatRanOutIsToldFromOtherErrors) {
             "forward() ran out of memory: std::bad_alloc; try a smaller training.batch_size or "
             "model");
   EXPECT_NE(out_of_memory(std::runtime_error("[enforce fail] can't allocate memory: 1 bytes")), "");
+  EXPECT_NE(out_of_memory(std::runtime_error("CUDA error: out of memory")), "");
+  EXPECT_NE(out_of_memory(std::runtime_error("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling "
+                                             "cublasCreate(handle)")),
+            "");
   EXPECT_EQ(out_of_memory(std::runtime_error("no memory of that")), "");
 }
 
@@ -78,6 +84,38 @@ TEST_F(GuardOfAPluginTest, AnExceptionOfAnyTypeNamesHookModelPluginAndUpdate) {
   EXPECT_EQ(message_of(Error(ErrorKind::kData, "text has no words; add some")),
             "text has no words; add some (in validation_step() of model 'rusty', plugin trusty "
             "1.2.0, at update 3, batch 4)");
+}
+
+TEST_F(GuardOfAPluginTest, AGpuThatFailedIsToldWithHowToFindTheCause) {
+  EXPECT_EQ(
+      message_of(std::runtime_error("CUDA error: misaligned address\nstack"))
+          .find("validation_step() of model 'rusty' (plugin trusty 1.2.0) failed at update 3, "
+                "batch 4: the GPU reports 'misaligned address', which CUDA tells late"),
+      0U);
+  EXPECT_TRUE(device_has_failed());
+}
+
+TEST_F(GuardOfAPluginTest, OnlyErrorsOfADeviceAreMadeASentenceForTheHostsOwnCode) {
+  const auto message = [](const std::exception& thrown, bool is_device) -> std::string {
+    try {
+      try {
+        if (is_device) throw std::runtime_error(thrown.what());
+        throw std::logic_error(thrown.what());
+      } catch (...) {
+        throw_device_error(Hook{"the evaluation"});
+        throw;
+      }
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(message(std::logic_error("a defect"), false), "a defect");
+  EXPECT_EQ(message(std::runtime_error("CUDA out of memory. you tried to allocate 512 bytes: can't "
+                                       "allocate memory"),
+                    true),
+            "the evaluation ran out of memory at update 3: 512 bytes were asked for, and the "
+            "machine has no more memory for this process; try a smaller training.batch_size or "
+            "model");
 }
 
 TEST(GuardTest, AnErrorOfTheHostsOwnHookPassesAsItStands) {

@@ -27,6 +27,7 @@ BenchReport report() {
   report.tokens_per_second = {9000, 4500, 8100};
   report.step_ms = {70, 64, 128};
   report.data_wait = 0.032;
+  report.replayed = 0.75;
   report.flops_per_sample = 1.1e11;
   report.peak_flops = 9.9e14;
   report.waits = {{"aten::nonzero", 0.5}, {"aten::_local_scalar_dense", 2}};
@@ -45,6 +46,7 @@ BenchReport report_of_cpu() {
   changed.tokens_per_second.clear();
   changed.peak_flops.reset();
   changed.kernels.reset();
+  changed.replayed.reset();
   changed.waits.clear();
   changed.on_gpu = false;
   return changed;
@@ -82,6 +84,7 @@ TEST(BenchReport, TextHasALineForEachNumber) {
             "  FLOPs             110 GFLOP a sample, 99 TFLOP/s\n"
             "  MFU               10.0% = FLOP/s / the device's peak of 990 TFLOP/s in bf16\n"
             "  synchronisations  2.5 a step: 2 x aten::_local_scalar_dense, 0.5 x aten::nonzero\n"
+            "  CUDA graphs       75.0% of the steps were replayed\n"
             "  kernels           812 a step\n"
             "  peak memory       3072 MiB on the GPU\n");
 }
@@ -105,7 +108,7 @@ TEST(BenchReport, JsonHasAllOfItWithTheFormula) {
   EXPECT_EQ(to_json(*json.find("step_ms")), R"({"median":70.0,"p10":64.0,"p90":128.0})");
   EXPECT_EQ(to_json(*json.find("conditions")),
             R"json({"batch_size":64,"dataset":"dots","device":"cuda:0 (NVIDIA H200)",)json"
-            R"("model":"tiny","precision":"bf16","update_frequency":1})");
+            R"("model":"tiny","precision":"bf16","update_frequency":1,"work":"training"})");
   EXPECT_DOUBLE_EQ(json.find("mfu")->as_float(), 0.1);
   EXPECT_EQ(json.find("utilization_formula")->as_string(),
             "mfu = flops_per_sample * samples_per_second / peak_flops_per_second");
@@ -113,6 +116,7 @@ TEST(BenchReport, JsonHasAllOfItWithTheFormula) {
   EXPECT_EQ(json.find("synchronisations_per_step")->as_float(), 2.5);
   EXPECT_EQ(json.find("synchronisations")->as_table().at("aten::nonzero").as_float(), 0.5);
   EXPECT_EQ(json.find("kernels_per_step")->as_float(), 812);
+  EXPECT_EQ(json.find("replayed_share")->as_float(), 0.75);
   EXPECT_EQ(json.find("peak_device_bytes")->as_integer(), std::int64_t{3} << 30);
   EXPECT_EQ(json.find("baseline"), nullptr);
 }
@@ -124,6 +128,23 @@ TEST(BenchReport, JsonLeavesOutWhatIsNotKnown) {
     EXPECT_EQ(json.find(key), nullptr) << key;
   }
   EXPECT_NE(json.find("peak_process_bytes"), nullptr);
+}
+
+// A prediction has its batch on the device: there is nothing to wait for.
+TEST(BenchReport, OfPredictionsTellsTheirLatency) {
+  BenchReport predictions = report();
+  predictions.conditions.work = BenchWork::kPrediction;
+  predictions.data_wait.reset();
+  const std::string text = as_text(predictions, nullptr);
+  EXPECT_THAT(text, HasSubstr("median of 3 x 10 predictions, after 3\n"));
+  EXPECT_THAT(text, HasSubstr("\n  latency           70 ms (p10 64, p90 128)\n"));
+  EXPECT_THAT(text, Not(HasSubstr("data wait")));
+  const Value json = from_json(as_json(predictions, nullptr), "the report");
+  EXPECT_EQ(json.find("conditions.work")->as_string(), "prediction");
+  EXPECT_EQ(json.find("data_wait_share"), nullptr);
+  EXPECT_THAT(
+      compare_with({"old.json", 1000, report().conditions.to_value()}, predictions, 5).differences,
+      ElementsAre("work was \"training\" and is \"prediction\""));
 }
 
 // What is computed once more is no work of the model's.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // BERT in parts, each on its own: a layer against LibTorch's, the others by hand. Whole models
 // against Hugging Face's are in tests/plugins.
+#include "host/device/waiting_operations.h"
 #include "pergola/nn/bert.h"
 #include "pergola/nn/bert_heads.h"
 #include "unit/sdk/data_error.h"
@@ -127,6 +128,92 @@ TEST_P(BertPartsTest, AnEncoderIsItsLayersInTurnAndTracesThem) {
 INSTANTIATE_TEST_SUITE_P(All, BertPartsTest,
                          ::testing::Values(AttentionKind::kSdpa, AttentionKind::kPlain,
                                            AttentionKind::kPacked));
+
+// A batch of the samples of `mask` that knows where their tokens are.
+SampleList batch_of(const TokenMask& mask) {
+  SampleList batch;
+  batch.add_field("index", torch::arange(mask.present().size(0)));
+  add_token_places(batch, mask.present());
+  return batch;
+}
+
+class BertPackedTest : public ::testing::Test {
+ protected:
+  BertPackedTest() { torch::manual_seed(5); }
+
+  const at::Tensor present_ = torch::tensor({{1, 1, 1, 1}, {1, 1, 0, 0}, {1, 0, 0, 0}});
+  const TokenMask mask_{present_, batch_of(TokenMask(present_))};
+};
+
+TEST_F(BertPackedTest, AnEncoderHasTheSameOnBothSidesOfThePadding) {
+  BertEncoder encoder(mini(AttentionKind::kPacked));
+  randomize(encoder);
+  const at::Tensor hidden = torch::randn({3, 4, 8}, torch::kDouble);
+  BertTrace trace;
+  const at::Tensor expected = encoder.forward(hidden, TokenMask(present_), &trace);
+  BertTrace packed_trace;
+  const at::Tensor found = encoder.forward_packed(mask_.pack(hidden), mask_, &packed_trace);
+  EXPECT_TRUE(close(mask_.unpack(found), expected));
+  ASSERT_EQ(packed_trace.hidden_states.size(), 3U);
+  EXPECT_TRUE(packed_trace.hidden_states[0].equal(hidden * present_.unsqueeze(-1)));
+  EXPECT_TRUE(close(packed_trace.hidden_states[1], trace.hidden_states[1]));
+}
+
+// Counted on the CPU: what would wait for a GPU. With recompute, too, which runs the layers again.
+TEST_F(BertPackedTest, NobodyWaitsForAGpuWithPlaces) {
+  for (const bool recompute : {false, true}) {
+    BertEncoder encoder(mini(AttentionKind::kPacked));
+    encoder.set_recompute(recompute);
+    const at::Tensor hidden = torch::randn({3, 4, 8}).requires_grad_(true);
+    const host::WaitingOperations waiting;
+    encoder.forward_packed(mask_.pack(hidden), mask_).sum().backward();
+    EXPECT_TRUE(waiting.counts().empty()) << recompute;
+    (void)encoder.forward(hidden, TokenMask(present_));
+    EXPECT_EQ(waiting.counts().at("aten::nonzero"), 1);  // it would be noticed
+  }
+}
+
+// Word 0 is padding's, and learns nothing: neither in a padded batch nor here.
+TEST_F(BertPackedTest, EmbeddingsOfRowsAreThoseOfTheBatch) {
+  BertEmbeddings embeddings(mini());
+  randomize(embeddings);
+  const at::Tensor ids = torch::tensor({{3, 7, 0, 1}, {2, 0, 5, 5}, {9, 1, 1, 1}}, torch::kLong);
+  const at::Tensor types = torch::tensor({{0, 0, 1, 1}, {0, 1, 0, 0}, {1, 0, 0, 0}}, torch::kLong);
+  const at::Tensor places = torch::arange(4).expand({3, 4});
+  const at::Tensor factors = torch::randn({3, 4, 8}, torch::kDouble);
+  const auto gradients = [&](const at::Tensor& result) {
+    embeddings.zero_grad();
+    (result * factors * present_.unsqueeze(-1)).sum().backward();
+    std::vector<at::Tensor> all;
+    for (const at::Tensor& parameter : embeddings.parameters()) {
+      all.push_back(parameter.grad().clone());
+    }
+    return all;
+  };
+  const at::Tensor expected = embeddings.forward(ids, types);
+  const std::vector<at::Tensor> rows =
+      mask_.pack_rows({ids, places, types, torch::full({3, 4}, -1, torch::kLong)});
+  for (const std::int64_t others : {0, 2}) {  // rows of a table that no token is of
+    const at::Tensor table = torch::ones({others, 8}, torch::kDouble);
+    const at::Tensor found =
+        mask_.unpack(embeddings.forward_rows({rows[0], rows[1], rows[2], rows[3]}, table));
+    EXPECT_TRUE(close(found, expected * present_.unsqueeze(-1)));
+    const std::vector<at::Tensor> of_found = gradients(found);
+    const std::vector<at::Tensor> of_expected = gradients(embeddings.forward(ids, types));
+    for (std::size_t i = 0; i < of_found.size(); ++i) {
+      EXPECT_TRUE(close(of_found[i], of_expected[i])) << i;
+    }
+  }
+}
+
+TEST_F(BertPackedTest, EmbeddingsOfRowsAddThoseOfTheOtherTable) {
+  BertEmbeddings embeddings(mini());
+  randomize(embeddings);
+  const at::Tensor table = torch::randn({2, 8}, torch::kDouble);
+  const auto one = [](std::int64_t row) { return torch::tensor(std::vector<std::int64_t>{row}); };
+  const at::Tensor found = embeddings.forward_rows({one(-1), one(-1), one(-1), one(1)}, table);
+  EXPECT_TRUE(close(found, embeddings.finish(table.narrow(0, 1, 1))));
+}
 
 TEST(BertEmbeddingsTest, AreSumsOfWordPlaceAndSegment) {
   BertEmbeddings embeddings(mini());

@@ -56,6 +56,35 @@ TEST(ImageEncoderTest, AGridHalvesTheImageWithEachConvolution) {
               ElementsAre(2, 3 * 2, 128));
 }
 
+TEST(ImageEncoderTest, TheNumberOfRegionsIsKnownFromTheShapeAlone) {
+  ImageEncoderConfig large_kernel;
+  large_kernel.channels = {2, 2};
+  large_kernel.kernel_size = 5;
+  for (const ImageEncoderConfig& config : {ImageEncoderConfig{}, large_kernel, patches()}) {
+    ImageEncoder encoder(config);
+    for (const auto& [height, width] : {std::pair{64, 48}, {33, 17}, {2, 3}, {7, 2}}) {
+      const at::Tensor image = torch::rand({2, 3, height, width});
+      EXPECT_EQ(config.num_regions(image), encoder.forward(image).size(1)) << height;
+      SampleList batch;
+      batch.add_field("image", image);
+      const at::Tensor mask = read_region_mask(batch, config, config.out_dim(), "key");
+      EXPECT_TRUE(mask.equal(read_regions(batch, &encoder, config.out_dim(), "key").mask));
+    }
+  }
+}
+
+TEST(ImageEncoderTest, TheMaskOfRegionsThatTheBatchBringsIsThatOfTheirNumbers) {
+  SampleList info;
+  info.add_field("max_features", torch::tensor(std::vector<std::int64_t>{2, 0}));
+  SampleList batch;
+  batch.add_field("image_feature_0", torch::ones({2, 3, 4}));
+  EXPECT_TRUE(
+      read_region_mask(batch, std::nullopt, 4, "key").equal(torch::ones({2, 3}, at::kLong)));
+  batch.add_field("image_info_0", std::make_shared<const SampleList>(std::move(info)));
+  EXPECT_TRUE(read_region_mask(batch, std::nullopt, 4, "key")
+                  .equal(torch::tensor({{1, 1, 0}, {0, 0, 0}}).to(at::kBool)));
+}
+
 TEST(ImageEncoderTest, RefusesImagesThatAreSmallerThanARegion) {
   ImageEncoder encoder(patches());
   EXPECT_THAT(data_error([&] {

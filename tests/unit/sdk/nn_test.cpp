@@ -51,6 +51,110 @@ TEST_F(TokenMaskTest, AnotherShapeIsRefused) {
               HasSubstr("a mask of tokens has the shape [3]; expected [batch, tokens]"));
 }
 
+// A batch of so many samples, and no more in it.
+SampleList batch_of(std::int64_t samples) {
+  SampleList batch;
+  batch.add_field("index", torch::arange(samples));
+  return batch;
+}
+
+// The same samples as above, with the places that a batch brings along.
+class TokenPlacesTest : public ::testing::Test {
+ protected:
+  TokenPlacesTest() { add_token_places(batch_, present_); }
+
+  const at::Tensor present_ = torch::tensor({{1, 0, 1}, {0, 0, 0}, {1, 1, 1}}, torch::kLong);
+  SampleList batch_ = batch_of(3);
+};
+
+// 128 in all: the first multiple.
+TEST_F(TokenPlacesTest, AreFollowedByRowsOfNobody) {
+  const PackedTensor& places = batch_.packed("token_places");
+  ASSERT_EQ(places.values.sizes(), (std::vector<std::int64_t>{128}));
+  EXPECT_TRUE(places.values.narrow(0, 0, 5).equal(torch::tensor({0, 2, 6, 7, 8}, torch::kLong)));
+  EXPECT_TRUE(places.values.narrow(0, 5, 123).eq(-1).all().item<bool>());
+  EXPECT_TRUE(places.offsets.equal(torch::tensor({0, 2, 2, 5}, torch::kLong)));
+}
+
+TEST_F(TokenPlacesTest, AreRoundedUpToFewNumbers) {
+  for (const auto& [tokens, rows] :
+       {std::pair{0, 128}, {1, 128}, {128, 128}, {129, 256}, {256, 256}}) {
+    SampleList batch = batch_of(1);
+    add_token_places(batch, torch::arange(300).lt(tokens).unsqueeze(0));
+    EXPECT_EQ(batch.packed("token_places").values.size(0), rows) << tokens;
+  }
+}
+
+// Three sequences to one sample; no way to give three to two.
+TEST_F(TokenPlacesTest, CountSeveralSequencesOfASampleTogether) {
+  SampleList batch = batch_of(1);
+  add_token_places(batch, present_, "other");
+  EXPECT_TRUE(batch.packed("other").offsets.equal(torch::tensor({0, 5}, torch::kLong)));
+  SampleList two = batch_of(2);
+  EXPECT_THAT(data_error([&] { add_token_places(two, present_); }),
+              HasSubstr("a mask of tokens has the shape [3, 3] for a batch of 2; expected [batch, "
+                        "tokens], or a multiple of batch"));
+}
+
+TEST_F(TokenPlacesTest, PackAndUnpackAsWithoutThemButForSurplusZeros) {
+  const TokenMask mask(present_, batch_);
+  const at::Tensor padded = torch::arange(18).view({3, 3, 2}) + 1;
+  const at::Tensor packed = mask.pack(padded);
+  ASSERT_EQ(packed.sizes(), (std::vector<std::int64_t>{128, 2}));
+  EXPECT_TRUE(packed.narrow(0, 0, 5).equal(TokenMask(present_).pack(padded)));
+  EXPECT_TRUE(packed.narrow(0, 5, 123).eq(0).all().item<bool>());
+  EXPECT_TRUE(mask.unpack(packed + 1).equal((padded + 1) * mask.present().unsqueeze(-1)));
+}
+
+// The surplus is a sample of 123 rows; no sample has more than 128 of them.
+TEST_F(TokenPlacesTest, MakeTheSurplusASampleOfItsOwn) {
+  const TokenMask mask(present_, batch_);
+  EXPECT_TRUE(mask.offsets().equal(torch::tensor({0, 2, 2, 5, 128}, torch::kInt)));
+  EXPECT_EQ(mask.longest(), 128);
+  SampleList batch = batch_of(1);
+  const at::Tensor long_one = torch::ones({1, 130});
+  add_token_places(batch, long_one);
+  EXPECT_EQ(TokenMask(long_one, batch).longest(), 160);  // 130 of 5 times 32
+}
+
+TEST_F(TokenPlacesTest, OfABatchWithoutThemAreLookedFor) {
+  const TokenMask mask(present_, batch_of(3));
+  EXPECT_TRUE(mask.offsets().equal(torch::tensor({0, 2, 2, 5}, torch::kInt)));
+  EXPECT_EQ(mask.longest(), 3);
+}
+
+TEST_F(TokenPlacesTest, OfAnotherMaskAreRefused) {
+  SampleList batch = batch_of(3);
+  add_token_places(batch, torch::ones({3, 50}));
+  EXPECT_THAT(data_error([&] { const TokenMask mask(present_, batch); }),
+              HasSubstr("field 'token_places' has long int values [256] for a mask of tokens [3, "
+                        "3]; expected what add_token_places() makes of this mask"));
+}
+
+TEST_F(TokenPlacesTest, RowsOfATableAreOnesOfNothingInTheSurplus) {
+  const at::Tensor first = torch::arange(9).view({3, 3}) * 10;
+  const at::Tensor second = torch::full({3, 3}, -1, torch::kLong);
+  for (const TokenMask& mask : {TokenMask(present_), TokenMask(present_, batch_)}) {
+    const std::vector<at::Tensor> rows = mask.pack_rows({first, second});
+    EXPECT_TRUE(rows[0].narrow(0, 0, 5).equal(torch::tensor({0, 20, 60, 70, 80}, torch::kLong)));
+    EXPECT_TRUE(rows[0].slice(0, 5).eq(-1).all().item<bool>());
+    EXPECT_TRUE(rows[1].eq(-1).all().item<bool>());
+  }
+}
+
+// The last token of each; the second sample has none, and the first has no second one.
+TEST_F(TokenPlacesTest, ATokenIsPickedFromWhereItStands) {
+  const at::Tensor padded = torch::arange(9).view({3, 3, 1}) + 1;
+  for (const TokenMask& mask : {TokenMask(present_), TokenMask(present_, batch_)}) {
+    const at::Tensor packed = mask.pack(padded);
+    const auto picked = [&](std::vector<std::int64_t> tokens) {
+      return mask.pick(packed, torch::tensor(tokens)).flatten();
+    };
+    EXPECT_TRUE(picked({2, 2, 2}).equal(torch::tensor({3, 0, 9}, torch::kLong)));
+    EXPECT_TRUE(picked({1, 0, 1}).equal(torch::tensor({0, 0, 8}, torch::kLong)));
+  }
+}
+
 class AttentionTest : public ::testing::TestWithParam<AttentionKind> {
  protected:
   // The same for all ways: [B, H, T, D] in double precision, with gradients.
@@ -99,6 +203,16 @@ TEST_P(AttentionTest, IsTheSoftmaxOfProductsOverTheTokensThatAreThere) {
 TEST_P(AttentionTest, HasTheGradientsOfThePlainOne) {
   const std::vector<at::Tensor> expected = run(AttentionKind::kPlain);
   const std::vector<at::Tensor> found = run(GetParam());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(found[i], expected[i], 0, 1e-12)) << i;
+  }
+}
+
+TEST_P(AttentionTest, IsTheSameWithPlacesThatTheBatchHas) {
+  SampleList batch = batch_of(3);
+  add_token_places(batch, mask_.present());
+  const std::vector<at::Tensor> expected = run(AttentionKind::kPlain);
+  const std::vector<at::Tensor> found = run(GetParam(), TokenMask(mask_.present(), batch));
   for (std::size_t i = 0; i < expected.size(); ++i) {
     EXPECT_TRUE(torch::allclose(found[i], expected[i], 0, 1e-12)) << i;
   }

@@ -53,10 +53,18 @@ TEST(PackedTensorTest, IsAFieldOfTheBatch) {
               HasSubstr("is not a tensor"));
 }
 
+// Two of three rows are of samples.
+TEST(PackedTensorTest, RowsBehindTheLastOffsetAreNobodys) {
+  SampleList batch;
+  batch.add_field("x", PackedTensor{torch::ones({3, 2}), torch::tensor({0, 2}, at::kLong)});
+  EXPECT_EQ(batch.batch_size(), 1);
+  EXPECT_EQ(batch.packed("x").rows()[0].size(0), 2);
+}
+
 TEST(PackedTensorTest, OffsetsThatDoNotFitAreRefused) {
   const at::Tensor values = torch::ones({3, 2});
   for (const at::Tensor& offsets :
-       {torch::tensor({0, 2}, at::kLong), torch::tensor({1, 3}, at::kLong),
+       {torch::tensor({0, 4}, at::kLong), torch::tensor({1, 3}, at::kLong),
         torch::tensor({0, 2, 1, 3}, at::kLong)}) {
     SampleList batch;
     EXPECT_THAT(data_error([&] {

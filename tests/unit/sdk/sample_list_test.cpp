@@ -180,6 +180,20 @@ TEST(SampleListTest, PinningLeavesWhatIsNotOnTheCpuAsItIs) {
   EXPECT_EQ(pinned.dataset_type(), "val");
 }
 
+TEST(SampleListTest, EveryTensorIsVisitedWhereverItIs) {
+  SampleList group;
+  group.add_field("c", torch::full({1}, 16));
+  SampleList batch;
+  batch.add_field("a", torch::full({1}, 1));
+  batch.add_field("b", std::vector<at::Tensor>{torch::full({1}, 2)});
+  batch.add_field("group", std::make_shared<const SampleList>(std::move(group)));
+  batch.add_field("packed", PackedTensor::pack({torch::full({1}, 8)}));  // offsets 0 and 1
+  batch.add_field("words", Strings{"x"});
+  std::int64_t sum = 0;
+  batch.for_each_tensor([&](const at::Tensor& x) { sum += x.sum().item<std::int64_t>(); });
+  EXPECT_EQ(sum, 1 + 2 + 16 + 8 + 1);
+}
+
 TEST(SampleListTest, AGroupThatIsNullIsRefusedWhereItIsSet) {
   Sample one;
   EXPECT_EQ(data_error([&] { one.set("image_info_0", std::shared_ptr<const Sample>()); }),

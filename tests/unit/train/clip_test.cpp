@@ -23,7 +23,8 @@ std::vector<at::Tensor> parameters_with_gradients() {
 
 TEST(ClipTest, ScalesAllGradientsByOneFactor) {
   const auto parameters = parameters_with_gradients();
-  const at::Tensor norm = clip_grad_norm(optimizer_of(parameters), 0.5);
+  Sgd optimizer = optimizer_of(parameters);
+  const at::Tensor norm = clip_grad_norm(optimizer, 0.5);
   EXPECT_FLOAT_EQ(norm.item<float>(), 5.0F);
   EXPECT_NEAR(parameters[0].grad()[0].item<float>(), 0.3, 1e-6);
   EXPECT_NEAR(parameters[1].grad()[1].item<float>(), 0.4, 1e-6);
@@ -31,13 +32,39 @@ TEST(ClipTest, ScalesAllGradientsByOneFactor) {
 
 TEST(ClipTest, LeavesSmallGradientsAlone) {
   const auto parameters = parameters_with_gradients();
-  clip_grad_norm(optimizer_of(parameters), 10);
+  Sgd optimizer = optimizer_of(parameters);
+  clip_grad_norm(optimizer, 10);
   EXPECT_EQ(parameters[0].grad()[0].item<float>(), 3.0F);
 }
 
 TEST(ClipTest, NoGradientsAreANormOfZero) {
-  const auto optimizer = std::vector<at::Tensor>{torch::zeros({1}), torch::zeros({1})};
-  EXPECT_EQ(clip_grad_norm(optimizer_of(optimizer), 1).item<float>(), 0.0F);
+  Sgd optimizer = optimizer_of({torch::zeros({1}), torch::zeros({1})});
+  EXPECT_EQ(clip_grad_norm(optimizer, 1).item<float>(), 0.0F);
+}
+
+// One that multiplies the gradients itself, in its step.
+class Scaling final : public Optimizer {
+ public:
+  using Optimizer::Optimizer;
+  [[nodiscard]] bool scale_gradients(const at::Tensor& scale) override {
+    scale_ = scale;
+    return true;
+  }
+  void step() override {}
+  [[nodiscard]] std::map<std::string, at::Tensor> state_dict() const override { return {}; }
+  void load_state_dict(const std::map<std::string, at::Tensor>& /*state*/) override {}
+  at::Tensor scale_;
+};
+
+// 1 / (5 + 1e-6), and 1 where the norm is smaller than what is allowed.
+TEST(ClipTest, LeavesTheScaleToAnOptimizerThatTakesIt) {
+  const auto parameters = parameters_with_gradients();
+  Scaling optimizer({{{"a", "b"}, parameters, Value(Value::Table{})}}, {0.1});
+  EXPECT_FLOAT_EQ(clip_grad_norm(optimizer, 1).item<float>(), 5.0F);
+  EXPECT_FLOAT_EQ(optimizer.scale_.item<float>(), 0.2F);
+  EXPECT_EQ(parameters[0].grad()[0].item<float>(), 3.0F);
+  clip_grad_norm(optimizer, 10);
+  EXPECT_EQ(optimizer.scale_.item<float>(), 1.0F);
 }
 
 TEST(ClipTest, ByValueLimitsEachNumberOnBothSides) {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <thread>
+#include <vector>
 
 namespace pergola::host {
 namespace {
@@ -77,6 +78,24 @@ TEST(PhaseTimesTest, PhasesHaveNames) {
   EXPECT_STREQ(phase_name(Phase::kData), "data");
   EXPECT_STREQ(phase_name(Phase::kOther), "other");
   EXPECT_EQ(static_cast<std::size_t>(Phase::kOther) + 1, kNumPhases);
+}
+
+TEST(PhaseTimesTest, AnObserverIsToldEachChange) {
+  struct Observer final : PhaseObserver {
+    void on_phase(Phase next) noexcept override { phases.push_back(next); }
+    std::vector<Phase> phases;
+  } observer;
+  PhaseTimes times;
+  times.observe(&observer);
+  {
+    const auto callbacks = times.measure(Phase::kCallbacks);
+    const auto checkpoint = times.measure(Phase::kCheckpoint);
+    EXPECT_EQ(times.current(), Phase::kCheckpoint);
+  }
+  times.observe(nullptr);
+  { const auto data = times.measure(Phase::kData); }
+  EXPECT_EQ(observer.phases,
+            (std::vector{Phase::kCallbacks, Phase::kCheckpoint, Phase::kCallbacks, Phase::kOther}));
 }
 
 }  // namespace

@@ -58,12 +58,13 @@ struct TestSchedule {
 class TestRun {
  public:
   explicit TestRun(const TrainerOptions& options, std::int64_t stop_after = -1,
-                   std::int64_t workers = 0, const TestSchedule& schedule = {})
+                   std::int64_t workers = 0, const TestSchedule& schedule = {},
+                   std::int64_t batch_size = 4)
       : registry_(builtin_registry()), model(make_boring_model(registry_)), data_(10) {
     LoaderOptions loader;
     loader.dataset_name = "boring";
     loader.dataset_type = "train";
-    loader.batch_size = 4;
+    loader.batch_size = batch_size;
     loader.shuffle = Shuffle::kYes;
     loader.seed = 5;
     loader.num_workers = workers;
@@ -86,6 +87,7 @@ class TestRun {
     trainer->add_callback("recorder", std::make_unique<Recorder>(hooks, stop_after));
   }
 
+  [[nodiscard]] BatchSource& batches() { return *loader_; }
   [[nodiscard]] std::vector<at::Tensor> weights() const {
     std::vector<at::Tensor> result;
     for (const auto& [key, tensor] : state_dict(*model)) result.push_back(tensor.clone());

@@ -71,6 +71,16 @@ class PERGOLA_API BertEmbeddings : public torch::nn::Module {
     return finish(sum(ids_BT, types_BT));
   }
 
+  // The same of tokens without their padding: of each the sum of a row of the words, one of the
+  // positions, one of the types and one of `table` [*, D], then LayerNorm and dropout. All int64
+  // [N], -1 for none. → [N, D]
+  struct Rows {
+    at::Tensor words_N, positions_N, types_N, table_N;
+  };
+  [[nodiscard]] at::Tensor forward_rows(const Rows& rows, const at::Tensor& table);
+  // Throws what sum() throws.
+  void check(const at::Tensor& ids_BT, const at::Tensor& types_BT) const;
+
   // The tables [V, D], [positions, D], [types, D].
   [[nodiscard]] const at::Tensor& word_weight() const { return word_embeddings_->weight; }
   [[nodiscard]] const at::Tensor& position_weight() const { return position_embeddings_->weight; }
@@ -101,6 +111,7 @@ class PERGOLA_API BertLayer : public torch::nn::Module {
  private:
   [[nodiscard]] at::Tensor attend(const at::Tensor& hidden, const TokenMask& mask,
                                   at::Tensor* weights);
+  [[nodiscard]] at::Tensor feed_forward(const at::Tensor& x);
 
   const BertConfig config_;
   torch::nn::Linear query_{nullptr}, key_{nullptr}, value_{nullptr};
@@ -116,12 +127,19 @@ class PERGOLA_API BertEncoder : public torch::nn::Module {
   // null, receives what happened on the way.
   [[nodiscard]] at::Tensor forward(const at::Tensor& hidden_BTD, const TokenMask& mask,
                                    BertTrace* trace = nullptr);
+  // The same without padding, on either side: [N, D] → [N, D]. What the trace has is padded.
+  // REQUIRES: attention is kPacked.
+  [[nodiscard]] at::Tensor forward_packed(const at::Tensor& hidden_ND, const TokenMask& mask,
+                                          BertTrace* trace = nullptr);
 
   // Each layer keeps its input alone, and is computed again in the backward pass (recompute.h). Off
   // at first. A trace with attentions needs the layers as they were, so they are kept then.
   void set_recompute(bool recompute) noexcept { recompute_ = recompute; }
 
  private:
+  // Through all layers, as these have it: [B, T, D], or [N, D].
+  [[nodiscard]] at::Tensor run(at::Tensor hidden, const TokenMask& mask, BertTrace* trace);
+
   AttentionKind kind_;
   bool recompute_ = false;
   std::vector<std::shared_ptr<BertLayer>> layers_;  // shared: torch::nn children are

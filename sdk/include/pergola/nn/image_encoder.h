@@ -36,6 +36,10 @@ struct PERGOLA_API ImageEncoderConfig {
     return type == ImageEncoderType::kGrid ? channels.back() : dim;
   }
 
+  // How many regions an image [.., 3, height, width] has. Throws Error{kData} for another shape,
+  // and for images that are smaller than one region.  [any-thread]
+  [[nodiscard]] std::int64_t num_regions(const at::Tensor& image) const;
+
   // The one that `key` of `config` names; none for "none" and for a key that is missing. Throws
   // Error{kConfig} for another type, unknown params, and numbers out of bounds.  [main-thread]
   [[nodiscard]] static std::optional<ImageEncoderConfig> parse(const Config& config,
@@ -71,5 +75,10 @@ struct Regions {
 // `width_key` of the model's config sets.
 [[nodiscard]] PERGOLA_API Regions read_regions(const SampleList& batch, ImageEncoder* encoder,
                                                std::int64_t width, std::string_view width_key);
+
+// The mask of these regions alone, from shapes and counts: no encoder runs.  [any-thread]
+[[nodiscard]] PERGOLA_API at::Tensor read_region_mask(
+    const SampleList& batch, const std::optional<ImageEncoderConfig>& encoder, std::int64_t width,
+    std::string_view width_key);
 
 }  // namespace pergola::nn

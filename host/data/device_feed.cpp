@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/data/device_feed.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <map>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+// How far the CPU may be ahead of the device: it is not to fill the device's memory with batches
+// whose turn comes much later. Two at least, so that the device never runs out of work.
+constexpr std::size_t kMostBytesAhead = std::size_t{256} << 20;
+constexpr std::size_t kMostAhead = 64;
+constexpr std::size_t kLeastAhead = 2;
+
+// One for all feeds of a device: LibTorch keeps freed memory apart by stream. Main thread.
+c10::Stream copy_stream(c10::Device device) {
+  static std::map<c10::DeviceIndex, c10::Stream> streams;
+  const auto found = streams.find(device.index());
+  if (found != streams.end()) return found->second;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  return streams.emplace(device.index(), guard.getStreamFromGlobalPool(device)).first->second;
+}
+
+std::size_t bytes_of(const SampleList& batch) {
+  std::size_t bytes = 0;
+  batch.for_each_tensor([&](const at::Tensor& tensor) { bytes += tensor.nbytes(); });
+  return bytes;
+}
+
+}  // namespace
+
+void DeviceFeed::start_epoch(std::int64_t epoch, std::int64_t first_batch) {
+  ahead_.reset();
+  source_.start_epoch(epoch, first_batch);
+}
+
+std::optional<SampleList> DeviceFeed::next() {
+  keep_pace();
+  Copy copy = ahead_ ? *std::exchange(ahead_, std::nullopt) : fetch();
+  hook_ = copy.hook;
+  if (copy.error) std::rethrow_exception(copy.error);
+  if (!copy.batch) return std::nullopt;
+  hand_over(copy);
+  if (source_.is_ready()) ahead_ = fetch();
+  return std::move(copy.batch);
+}
+
+DeviceFeed::Copy DeviceFeed::fetch() {
+  Copy copy;
+  try {
+    copy.batch = source_.next();
+    copy.hook = source_.last_hook();
+  } catch (...) {
+    copy.hook = source_.last_hook();
+    copy.error = std::current_exception();
+  }
+  if (!copy.batch || device_.is_cpu()) return copy;
+  try {
+    copy_to_device(copy);
+  } catch (...) {
+    copy.hook = Hook{"the copy of a batch to the device"};
+    copy.error = std::current_exception();
+  }
+  return copy;
+}
+
+// Memory that is page-locked is kept by LibTorch until it is read.
+void DeviceFeed::copy_to_device(Copy& copy) {
+  const c10::Stream stream = copy_stream(device_);
+  const c10::StreamGuard on_stream(stream);
+  copy.batch = std::move(*copy.batch).to(device_, /*non_blocking=*/true);
+  copy.bytes = bytes_of(*copy.batch);
+  copy.done.emplace(device_.type());
+  copy.done->record(stream);
+}
+
+// From here on the batch belongs to the stream that computes.
+void DeviceFeed::hand_over(Copy& copy) {
+  if (!copy.done) return;
+  const c10::impl::VirtualGuardImpl guard(device_.type());
+  const c10::Stream computes = guard.getStream(device_);
+  copy.done->block(computes);
+  copy.batch->for_each_tensor([&](const at::Tensor& tensor) {
+    // Freed memory goes back to the stream of the copies, which must not write into it before the
+    // device has read it.
+    if (tensor.numel() > 0) guard.recordDataPtrOnStream(tensor.storage().data_ptr(), computes);
+  });
+  bytes_out_ = copy.bytes;
+}
+
+// All that the device is to compute with the last batch has been given to it by now.
+void DeviceFeed::keep_pace() {
+  if (bytes_out_ == 0) return;
+  const c10::impl::VirtualGuardImpl guard(device_.type());
+  Used used{c10::Event(device_.type()), std::exchange(bytes_out_, 0)};
+  used.done.record(guard.getStream(device_));
+  used_.push_back(std::move(used));
+  while (!used_.empty() && used_.front().done.query()) used_.pop_front();
+  std::size_t bytes = 0;
+  for (const Used& each : used_) bytes += each.bytes;
+  while (used_.size() > kMostAhead || (used_.size() > kLeastAhead && bytes > kMostBytesAhead)) {
+    bytes -= used_.front().bytes;
+    used_.front().done.synchronize();
+    used_.pop_front();
+  }
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DeviceFeed: the batches of another source, on the device. Each is copied on a stream of its own
+// while the device computes with the one before it, as soon as the other source has it; neither the
+// CPU nor the device waits for more than that. Uses the other source alone, in its order; used by
+// one thread, whose stream on the device is the one that computes.
+#pragma once
+
+#include "host/data/batch_source.h"
+
+#include <c10/core/Device.h>
+#include <c10/core/Event.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <optional>
+
+namespace pergola::host {
+
+class DeviceFeed final : public BatchSource {
+ public:
+  // REQUIRES: `source` outlives the feed; `device` is a GPU whose library is loaded, or the CPU,
+  // where batches are handed on as they are.
+  DeviceFeed(BatchSource& source, c10::Device device) : source_(source), device_(device) {}
+  // The same with a source of its own.
+  DeviceFeed(std::unique_ptr<BatchSource> source, c10::Device device)
+      : owned_(std::move(source)), source_(*owned_), device_(device) {}
+
+  [[nodiscard]] std::int64_t num_batches() const noexcept override { return source_.num_batches(); }
+  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
+  // Throws what the other source throws, and what a copy throws, when it is the batch's turn.
+  [[nodiscard]] std::optional<SampleList> next() override;
+  [[nodiscard]] bool is_ready() override { return ahead_ || source_.is_ready(); }
+  void keep_pace() override;
+  [[nodiscard]] Hook last_hook() const override { return hook_; }
+
+ private:
+  // A batch on its way.
+  struct Copy {
+    std::optional<SampleList> batch;  // none: the epoch is over, or `error`
+    std::optional<c10::Event> done;   // none on the CPU
+    std::size_t bytes = 0;
+    std::exception_ptr error;
+    Hook hook;  // who gave it, or failed
+  };
+  // What was handed out, as long as the device may compute with it.
+  struct Used {
+    c10::Event done;
+    std::size_t bytes;
+  };
+
+  [[nodiscard]] Copy fetch();
+  void copy_to_device(Copy& copy);
+  void hand_over(Copy& copy);
+
+  std::unique_ptr<BatchSource> owned_;
+  BatchSource& source_;
+  const c10::Device device_;
+  std::optional<Copy> ahead_;
+  Hook hook_;
+  std::size_t bytes_out_ = 0;  // of the batch that was handed out last
+  std::deque<Used> used_;      // the oldest first
+};
+
+}  // namespace pergola::host

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/device/cuda/kernels/column_sum.h"
+#include "host/device/cuda/kernels/types.cuh"
+#include "host/device/cuda/kernels/vectors.cuh"
+
+#include <algorithm>
+
+namespace pergola::cuda {
+namespace {
+
+constexpr int kPack = 8;
+constexpr int kWarps = 8;
+constexpr int kColumns = 32 * kPack;  // of a block
+constexpr int kAtOnce = 4;            // rows whose reads are on their way before the first is used
+constexpr int kBlocks = 528;          // about as many as a large GPU has at once
+
+// Adds up the numbers of a tensor as they are.
+template <class T>
+struct Plain {
+  const T* x;
+
+  __device__ void read(std::int64_t place, float (&numbers)[kPack]) const {
+    load(x + place, numbers);
+  }
+};
+
+// Copies them side by side with those of other tensors.
+template <class T>
+struct Packing {
+  const T* x;
+  T* packed;  // where this tensor's first number goes
+  std::int64_t width;
+  std::int64_t packed_width;
+
+  __device__ void read(std::int64_t place, float (&numbers)[kPack]) const {
+    load(x + place, numbers);
+    const std::int64_t row = place / width;
+    store(packed + row * packed_width + place - row * width, numbers);
+  }
+};
+
+// d gelu(b) / db, where gelu(b) = b (1 + tanh(a (b + c b^3))) / 2.
+__device__ float gelu_slope(float b) {
+  constexpr float kA = 0.7978845608F;  // sqrt(2 / pi)
+  constexpr float kC = 0.044715F;
+  const float t = tanhf(kA * (b + kC * b * b * b));
+  return 0.5F * (1 + t) + 0.5F * b * (1 - t * t) * kA * (1 + 3 * kC * b * b);
+}
+
+// Puts them through a GELU's backward pass first.
+template <class T>
+struct ThroughGelu {
+  T* gradient;
+  const T* before;
+
+  __device__ void read(std::int64_t place, float (&numbers)[kPack]) const {
+    float b[kPack];
+    load(gradient + place, numbers);
+    load(before + place, b);
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) numbers[i] = rounded<T>(numbers[i] * gelu_slope(b[i]));
+    store(gradient + place, numbers);
+  }
+};
+
+// A block has kColumns columns of every gridDim.y-th group of kWarps rows. `parts`: [gridDim.y, M].
+template <class Source>
+__device__ void add_rows_of(const Source& source, std::int64_t rows, std::int64_t width,
+                            float* parts) {
+  __shared__ float sums[kWarps][kColumns];
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int warp = static_cast<int>(threadIdx.x / 32);
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kColumns + lane * kPack;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * kWarps;
+  float sum[kPack] = {};
+  if (column < width) {
+    for (std::int64_t row = blockIdx.y * kWarps + warp; row < rows; row += kAtOnce * step) {
+      float some[kAtOnce][kPack] = {};
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if (row + k * step < rows) source.read((row + k * step) * width + column, some[k]);
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+#pragma unroll
+        for (int i = 0; i < kPack; ++i) sum[i] += some[k][i];
+      }
+    }
+  }
+  store(&sums[warp][lane * kPack], sum);
+  __syncthreads();
+  const std::int64_t place = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
+  if (place >= width) return;
+  float total = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) total += sums[w][threadIdx.x];
+  parts[blockIdx.y * width + place] = total;
+}
+static_assert(kColumns == 32 * kWarps);  // a thread for each
+
+// Tensor blockIdx.z of several.
+template <class T>
+__global__ void __launch_bounds__(32 * kWarps)
+    add_rows(const __grid_constant__ ColumnSums of, std::int64_t rows, std::int64_t width,
+             float* parts) {
+  const T* const from = static_cast<const T*>(of.from[blockIdx.z]);
+  float* const own_parts = parts + static_cast<std::int64_t>(blockIdx.z) * gridDim.y * width;
+  if (of.packed == nullptr) {
+    add_rows_of(Plain<T>{from}, rows, width, own_parts);
+    return;
+  }
+  T* const packed = static_cast<T*>(of.packed) + blockIdx.z * width;
+  add_rows_of(Packing<T>{from, packed, width, of.count * width}, rows, width, own_parts);
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * kWarps)
+    add_rows_through_gelu(ThroughGelu<T> source, std::int64_t rows, std::int64_t width,
+                          float* parts) {
+  add_rows_of(source, rows, width, parts);
+}
+
+// A block has 32 columns of tensor blockIdx.y, a warp every kWarps-th part of them.
+__global__ void add_parts(const float* parts, int count, std::int64_t width,
+                          const __grid_constant__ ColumnSums of) {
+  __shared__ float sums[kWarps][32];
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * 32 + threadIdx.x;
+  const float* const from = parts + static_cast<std::int64_t>(blockIdx.y) * count * width;
+  float total = 0;
+  if (column < width) {
+#pragma unroll 4
+    for (int part = static_cast<int>(threadIdx.y); part < count; part += kWarps) {
+      total += from[part * width + column];
+    }
+  }
+  sums[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y != 0 || column >= width) return;
+  total = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) total += sums[w][threadIdx.x];
+  of.into[blockIdx.y][column] = total;
+}
+
+void add_all_parts(const ColumnSums& sums, int parts, std::int64_t width, const float* workspace,
+                   cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>((width + 31) / 32), static_cast<unsigned>(sums.count));
+  add_parts<<<grid, dim3(32, kWarps), 0, stream>>>(workspace, parts, width, sums);
+}
+
+std::int64_t column_blocks(std::int64_t width) { return (width + kColumns - 1) / kColumns; }
+
+}  // namespace
+
+int column_sum_parts(std::int64_t rows, std::int64_t width) {
+  const std::int64_t most = std::max<std::int64_t>(kBlocks / column_blocks(width), 1);
+  return static_cast<int>(std::clamp<std::int64_t>(rows / (kWarps * kAtOnce), 1, most));
+}
+
+void column_sums(Type type, const ColumnSums& sums, std::int64_t rows, std::int64_t width,
+                 float* workspace, cudaStream_t stream) {
+  const int parts = column_sum_parts(rows, width);
+  const auto count = static_cast<unsigned>(sums.count);
+  const dim3 grid(static_cast<unsigned>(column_blocks(width)), static_cast<unsigned>(parts), count);
+  with_type_of(type, [&]<class T>(T*) {
+    add_rows<T><<<grid, 32 * kWarps, 0, stream>>>(sums, rows, width, workspace);
+  });
+  add_all_parts(sums, parts, width, workspace, stream);
+}
+
+void gelu_backward_sums(Type type, void* gradient, const void* before, float* into,
+                        std::int64_t rows, std::int64_t width, float* workspace,
+                        cudaStream_t stream) {
+  const int parts = column_sum_parts(rows, width);
+  const dim3 grid(static_cast<unsigned>(column_blocks(width)), static_cast<unsigned>(parts));
+  with_type_of(type, [&]<class T>(T*) {
+    const ThroughGelu<T> source{static_cast<T*>(gradient), static_cast<const T*>(before)};
+    add_rows_through_gelu<T><<<grid, 32 * kWarps, 0, stream>>>(source, rows, width, workspace);
+  });
+  ColumnSums sums;
+  sums.count = 1;
+  sums.into[0] = into;
+  add_all_parts(sums, parts, width, workspace, stream);
+}
+
+}  // namespace pergola::cuda

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// bfloat16 copies of float32 weights, one for the whole process and each weight, in memory that
+// stays where it is: a forward pass under autocast need not make its own, and a recorded one reads
+// what is there when it is replayed. A copy is made again when the weight's version or memory has
+// changed since; the fused AdamW writes it along with the weight. Any thread.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace pergola::cuda {
+
+// The copy of a leaf, of its shape and dense; of another tensor, one for the caller alone. It is
+// read and not written to, and is what the weight was when it was last asked for. While a graph is
+// recorded, one that is out of date is made by the graph, at each replay.
+// REQUIRES: weight is float32, on a GPU.
+[[nodiscard]] at::Tensor low_precision_copy(const at::Tensor& weight);
+
+// Makes all copies again that are out of date. Called before a graph is recorded or replayed:
+// weights may have changed in between, by averaging or a checkpoint. Weights that learn, but not by
+// an optimizer that writes their copies, count as changed.
+void refresh_weight_copies();
+
+// What such an optimizer does. The memory of the weight's copy, or null where there is none:
+[[nodiscard]] void* begin_copy_of(const at::Tensor& weight, bool recording);
+// and when the weight, its copy and its version are written, or recorded:
+void end_copy_of(const at::Tensor& weight, bool recording);
+
+}  // namespace pergola::cuda

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Work for a GPU that is recorded once and then handed to it as a whole, as often as it is wanted:
+// what the CPU spends on each operation is spent once. On a GPU these are CUDA graphs
+// (cuda/step_graph.cpp); tests have recorders that need none. Training thread.
+//
+//   const OnStream stream(device);                       recording takes a stream that is not the
+//   default auto recorder = make_graph_recorder(device, problem); auto work = recorder->record([&]
+//   { y = model(x); });  nothing has run yet work->replay(); now y is there; and again with another
+//   x
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace pergola::host {
+
+class RecordedWork {
+ public:
+  RecordedWork() = default;
+  RecordedWork(const RecordedWork&) = delete;
+  RecordedWork& operator=(const RecordedWork&) = delete;
+  virtual ~RecordedWork() = default;
+
+  // Does the work on the thread's stream: reads and writes the memory that it had when it was
+  // recorded, draws the next random numbers of the device's generator. Does not wait.
+  virtual void replay() = 0;
+};
+
+// Its recordings share the memory of what they make on the way, so their replays must not overlap.
+// It outlives them.
+class GraphRecorder {
+ public:
+  GraphRecorder() = default;
+  GraphRecorder(const GraphRecorder&) = delete;
+  GraphRecorder& operator=(const GraphRecorder&) = delete;
+  virtual ~GraphRecorder() = default;
+
+  // Calls `work` once; what it asks of the device is recorded, and does not run. Throws what `work`
+  // throws, or an exception that says what cannot be recorded; then the device is as it was, but
+  // for the CPU's random numbers, and tensors that `work` made hold no values.
+  [[nodiscard]] virtual std::unique_ptr<RecordedWork> record(const std::function<void()>& work) = 0;
+
+  // The same tensor, without a hold on its memory: later recordings may use that for theirs. Valid
+  // as long as the recording that made it.  REQUIRES: `tensor` was made by recorded work.
+  [[nodiscard]] virtual at::Tensor without_hold(const at::Tensor& tensor) = 0;
+};
+
+// A recorder for a GPU; null, with the reason in `problem`, where this build has none.
+// REQUIRES: CUDA is loaded.
+[[nodiscard]] std::unique_ptr<GraphRecorder> make_graph_recorder(c10::Device device,
+                                                                 std::string& problem);
+
+}  // namespace pergola::host

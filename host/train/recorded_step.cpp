@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "host/train/recorded_step.h"
+
+#include "host/model/guard.h"
+#include "host/support/log.h"
+#include "pergola/error.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace pergola::host {
+namespace {
+
+std::vector<at::Tensor> parameters_of(const Optimizer& optimizer) {
+  std::vector<at::Tensor> parameters;
+  for (const ParameterGroup& group : optimizer.groups()) {
+    parameters.insert(parameters.end(), group.parameters.begin(), group.parameters.end());
+  }
+  return parameters;
+}
+
+// Without the graph of the backward pass, whose nodes hold memory.
+void detach(ModelOutput& output) {
+  const auto cut = [](at::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.detach();
+  };
+  cut(output.scores);
+  for (auto& [key, field] : output.fields) cut(field);
+  if (!output.losses) return;
+  for (auto& [key, loss] : *output.losses) cut(loss);
+}
+
+ModelOutput copy_of(const ModelOutput& output) {
+  const at::NoGradGuard no_grad;
+  ModelOutput copy = output;
+  if (copy.scores.defined()) copy.scores = copy.scores.clone();
+  for (auto& [key, field] : copy.fields) {
+    if (field.defined()) field = field.clone();
+  }
+  if (!copy.losses) return copy;
+  for (auto& [key, loss] : *copy.losses) loss = loss.clone();
+  return copy;
+}
+
+std::string sentence_of(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+bool same_pattern(const std::vector<at::Tensor>& gradients, const std::vector<bool>& defined) {
+  return std::equal(gradients.begin(), gradients.end(), defined.begin(), defined.end(),
+                    [](const at::Tensor& one, bool is) { return one.defined() == is; });
+}
+
+}  // namespace
+
+// Of batches of one shape.
+struct RecordedStep::Recording {
+  BatchTensors shape;  // of such a batch; its tensors are those that the recordings read
+  SampleList batch;    // of these tensors
+  int warm_ups = 0;    // updates done, without being recorded
+  std::vector<bool> has_gradient;  // after the last of these; one for each parameter
+  std::unique_ptr<RecordedWork> compute;
+  std::unique_ptr<RecordedWork> apply;
+  StepResult recorded;                // what `compute` writes
+  StepResult handed_out;              // copies of it, where hooks may keep them
+  std::vector<at::Tensor> gradients;  // that `compute` makes; undefined where there is none
+};
+
+RecordedStep::RecordedStep(GraphRecorder& recorder, BaseModel& model, Optimizer& optimizer,
+                           c10::Device device, Work work, Options options)
+    : recorder_(recorder),
+      optimizer_(optimizer),
+      device_(device),
+      work_(std::move(work)),
+      options_(std::move(options)),
+      parameters_(parameters_of(optimizer)),
+      facts_(model) {}
+
+RecordedStep::~RecordedStep() { forget(); }
+
+const StepResult& RecordedStep::compute(const SampleList& batch) {
+  if (given_up_) forget();
+  result_ = StepResult();  // its memory is of use now
+  current_ = paused_ || given_up_ ? nullptr : find(batch);
+  if (current_ == nullptr || current_->warm_ups < kWarmUps) return compute_by_operations(batch);
+  Recording& recording = *current_;
+  copy_tensors(tensors_.tensors, recording.shape.tensors);
+  if (!recording.compute && !record_compute(recording)) return compute_by_operations(batch);
+  put(recording.gradients);
+  guarded(options_.compute_hook, [&] { recording.compute->replay(); });
+  if (!options_.copies_output) return recording.recorded;
+  recording.handed_out = recording.recorded;
+  recording.handed_out.output = copy_of(recording.recorded.output);
+  return recording.handed_out;
+}
+
+const StepResult& RecordedStep::compute_by_operations(const SampleList& batch) {
+  result_ = work_.compute(batch);
+  return result_;
+}
+
+void RecordedStep::apply() {
+  if (current_ == nullptr || !current_->compute) {
+    work_.apply(result_);
+    if (current_ != nullptr) note_warm_up(*current_);
+    return;
+  }
+  Recording& recording = *current_;
+  if (!has(recording.gradients)) {  // a hook has put others in their place
+    work_.apply(recording.recorded);
+    return;
+  }
+  guarded(options_.apply_hook, [&] { optimizer_.before_replay(); });
+  if (!recording.apply && !record_apply(recording)) {
+    work_.apply(recording.recorded);
+    return;
+  }
+  guarded(options_.apply_hook, [&] { recording.apply->replay(); });
+  if (replays_++ == 0) log::info("[graph] updates of model '", options_.model, "' are replayed");
+}
+
+// Null for a batch whose update is not to be recorded.
+RecordedStep::Recording* RecordedStep::find(const SampleList& batch) {
+  if (!facts_.hold()) {
+    forget();
+    facts_.renew();
+  }
+  tensors_ = reader_.read(batch);
+  const auto found = std::find_if(recordings_.begin(), recordings_.end(),
+                                  [&](const auto& one) { return one->shape.is_like(tensors_); });
+  if (found == recordings_.end()) return add(tensors_);
+  std::rotate(recordings_.begin(), found, found + 1);
+  return recordings_.front().get();
+}
+
+RecordedStep::Recording* RecordedStep::add(BatchTensors tensors) {
+  std::string problem = tensors.problem(device_);
+  if (!problem.empty()) problem = concat("of a batch, ", problem);
+  const std::string beside = facts_.parameter_beside(parameters_);
+  if (!beside.empty()) {
+    problem = concat("its parameter '", beside, "' requires a gradient, and no group of the ",
+                     "optimizer has it");
+  }
+  if (!problem.empty()) {
+    give_up(problem);
+    return nullptr;
+  }
+  if (recordings_.size() == kMostShapes) {
+    if (!std::exchange(told_of_shapes_, true)) {
+      log::info("[graph] updates of ", kMostShapes, " shapes of batches are recorded; those of ",
+                "further shapes are not");
+    }
+    return nullptr;
+  }
+  auto recording = std::make_unique<Recording>();
+  recording->shape = std::move(tensors);
+  recording->batch = memory_.place(recording->shape);
+  recordings_.insert(recordings_.begin(), std::move(recording));
+  return recordings_.front().get();
+}
+
+void RecordedStep::note_warm_up(Recording& recording) {
+  ++recording.warm_ups;
+  if (recording.warm_ups < kWarmUps) return;
+  recording.has_gradient.clear();
+  for (const at::Tensor& gradient : gradients()) {
+    recording.has_gradient.push_back(gradient.defined());
+  }
+}
+
+bool RecordedStep::record_compute(Recording& recording) {
+  std::unique_ptr<RecordedWork> work = record([this, &recording] {
+    recording.recorded = work_.compute(recording.batch);
+    detach(recording.recorded.output);
+    recording.gradients = gradients();
+  });
+  // The state that an optimizer makes for a first gradient is not to be made by each replay.
+  if (work && !same_pattern(recording.gradients, recording.has_gradient)) {
+    work.reset();
+    give_up("not always the same of its parameters get a gradient");
+  }
+  if (work) {
+    recording.compute = std::move(work);
+    return true;
+  }
+  forget();
+  return false;
+}
+
+// Where it fails, the result of the first half is still needed: all is dropped by the next one.
+bool RecordedStep::record_apply(Recording& recording) {
+  recording.apply = record([this, &recording] { work_.apply(recording.recorded); });
+  if (recording.apply) release_gradients(recording);
+  return recording.apply != nullptr;
+}
+
+// Null where it cannot be; the random numbers are as before then, and whoever may draws the same.
+std::unique_ptr<RecordedWork> RecordedStep::record(const std::function<void()>& work) {
+  const RngStates before = rng_states(device_);
+  std::string reason = "it draws random numbers on the CPU";
+  try {
+    std::unique_ptr<RecordedWork> recorded = recorder_.record(work);
+    const bool draws = !rng_states(device_).at("cpu").equal(before.at("cpu"));
+    if (!draws || device_.is_cpu()) return recorded;
+  } catch (const std::exception& error) {
+    reason = sentence_of(error);
+  }
+  set_rng_states(device_, before);
+  give_up(reason);
+  return nullptr;
+}
+
+// Gradients are as large as the model. Each replay of the first half writes all of them before
+// anybody reads them, so the recordings of all shapes may have them in the same memory.
+void RecordedStep::release_gradients(Recording& recording) {
+  for (at::Tensor& gradient : recording.gradients) {
+    if (gradient.defined() && gradient.layout() == at::kStrided) {
+      gradient = recorder_.without_hold(gradient);
+    }
+  }
+  put(recording.gradients);
+}
+
+void RecordedStep::put(const std::vector<at::Tensor>& gradients) {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (!parameters_[i].grad().is_same(gradients[i])) {
+      parameters_[i].mutable_grad() = gradients[i];
+    }
+  }
+}
+
+bool RecordedStep::has(const std::vector<at::Tensor>& gradients) const {
+  return std::equal(parameters_.begin(), parameters_.end(), gradients.begin(), gradients.end(),
+                    [](const at::Tensor& parameter, const at::Tensor& one) {
+                      return parameter.grad().is_same(one);
+                    });
+}
+
+void RecordedStep::forget() {
+  if (recordings_.empty()) return;
+  current_ = nullptr;
+  optimizer_.zero_grad();  // they may be in the memory of a recording
+  recordings_.clear();
+}
+
+void RecordedStep::give_up(const std::string& reason) {
+  given_up_ = true;
+  tell_not_recorded(options_.model, reason, options_.is_required);
+}
+
+void tell_not_recorded(const std::string& model, const std::string& reason, bool is_required) {
+  if (is_required) {
+    throw Error(ErrorKind::kConfig, "training.cuda_graphs = true, but model '", model,
+                "' is not recorded: ", reason, "; set it to \"auto\" or false");
+  }
+  log::info("[graph] model '", model, "' is not recorded: ", reason,
+            "; training goes on without CUDA graphs");
+}
+
+std::vector<at::Tensor> RecordedStep::gradients() const {
+  std::vector<at::Tensor> gradients;
+  gradients.reserve(parameters_.size());
+  for (const at::Tensor& parameter : parameters_) gradients.push_back(parameter.grad());
+  return gradients;
+}
+
+}  // namespace pergola::host

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs whose updates are recorded as CUDA graphs, beside the same without.
+#include "host/device/cuda.h"
+#include "integration/run_test.h"
+
+namespace pergola::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class GraphsGpuTest : public RunTest {
+ protected:
+  void SetUp() override {
+    const host::CudaState state = host::probe_cuda();
+    if (!state.problem.empty()) GTEST_SKIP() << state.problem;
+    for (const char* name : {"goes_wrong", "waits_for_device"}) {
+      write(std::string(name) + ".toml", common_config() + "model = \"" + name +
+                                             "\"\nplugins.path = [\"" +
+                                             fixture_folder(name).string() + "\"]\n");
+    }
+  }
+  // What the run wrote to the log. Enough updates for each length of a batch's texts.
+  [[nodiscard]] std::string train_on_gpu(const std::string& model, const std::string& graphs,
+                                         const std::string& folder, Words more = {}) const {
+    Words words = {"train",
+                   model + ".toml",
+                   "--run-dir",
+                   folder,
+                   "--device",
+                   "cuda",
+                   "run_type=train",
+                   "training.deterministic=true",
+                   "training.max_updates=40",
+                   "training.cuda_graphs=" + graphs};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = pergola(words);
+    expect_success(result);
+    return result.err;
+  }
+  void expect_same_run(const std::string& one, const std::string& other) const {
+    EXPECT_EQ(metrics(one), metrics(other));
+    EXPECT_TRUE(same_bytes(weights(one), weights(other)));
+  }
+};
+
+class GraphsOfModels : public GraphsGpuTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Models, GraphsOfModels,
+                         ::testing::Values("pythia", "cnn_lstm", "visual_bert", "boring"),
+                         [](const auto& param) { return std::string(param.param); });
+
+// With dropout, and gradients that are clipped.
+TEST_P(GraphsOfModels, LossesAndWeightsAreThoseOfARunWithout) {
+  const Words clipped = {"training.clip_gradients=true", "training.max_grad_l2_norm=0.5"};
+  EXPECT_THAT(train_on_gpu(GetParam(), "false", "without", clipped), Not(HasSubstr("[graph]")));
+  EXPECT_THAT(train_on_gpu(GetParam(), "true", "with", clipped),
+              HasSubstr("[graph] updates of model '" + std::string(GetParam()) + "' are replayed"));
+  expect_same_run("without", "with");
+}
+
+TEST_F(GraphsGpuTest, ARunThatIsResumedGoesOnAsIfItHadNotStopped) {
+  static_cast<void>(train_on_gpu("visual_bert", "true", "whole"));
+  static_cast<void>(train_on_gpu("visual_bert", "true", "run", {"training.max_updates=20"}));
+  static_cast<void>(train_on_gpu("visual_bert", "true", "run", {"--resume"}));
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+}
+
+TEST_F(GraphsGpuTest, MixedPrecisionAndAveragedWeightsAreTheSame) {
+  const Words more = {"training.precision=bf16", "training.ema.enabled=true",
+                      "training.ema.decay=0.5"};
+  static_cast<void>(train_on_gpu("visual_bert", "false", "without", more));
+  static_cast<void>(train_on_gpu("visual_bert", "true", "with", more));
+  expect_same_run("without", "with");
+}
+
+TEST_F(GraphsGpuTest, AModelThatWaitsForTheDeviceIsToldOnceAndTrainsWithout) {
+  static_cast<void>(train_on_gpu("waits_for_device", "false", "without"));
+  const std::string log = train_on_gpu("waits_for_device", "auto", "with");
+  const std::string told = "[graph] model 'waits_for_device' is not recorded: ";
+  EXPECT_THAT(log, HasSubstr(told));
+  EXPECT_EQ(log.find("[graph]", log.find(told) + told.size()), std::string::npos);
+  expect_same_run("without", "with");
+}
+
+TEST_F(GraphsGpuTest, AModelThatDrawsOnTheCpuIsNotRecorded) {
+  const Words noise = {"model_config.goes_wrong.cpu_noise=true"};
+  static_cast<void>(train_on_gpu("goes_wrong", "false", "without", noise));
+  EXPECT_THAT(train_on_gpu("goes_wrong", "auto", "with", noise),
+              HasSubstr("[graph] model 'goes_wrong' is not recorded: it draws random numbers on "
+                        "the CPU; training goes on without CUDA graphs"));
+  expect_same_run("without", "with");
+}
+
+TEST_F(GraphsGpuTest, WhatCannotBeRecordedIsAnErrorWhereItIsWanted) {
+  const Result result = pergola({"train", "waits_for_device.toml", "--run-dir", "run", "--device",
+                                 "cuda", "training.cuda_graphs=true", "training.max_updates=40"});
+  EXPECT_EQ(result.exit_code, kConfig) << result;
+  EXPECT_THAT(result.err, HasSubstr("training.cuda_graphs = true, but model 'waits_for_device' is "
+                                    "not recorded: "));
+}
+
+}  // namespace
+}  // namespace pergola::test

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Copies of weights in bfloat16 on a GPU: always what the weights are, whoever changes them.
+#include "gpu/fused_adam_kit.h"
+#include "host/device/on_stream.h"
+#include "host/device/step_graph.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+
+namespace pergola::host {
+namespace {
+
+class WeightCopiesTest : public FusedAdamGpuTest {
+ protected:
+  [[nodiscard]] static at::Tensor copy_of(const at::Tensor& weight) {
+    const at::NoGradGuard no_grad;
+    return c10::Dispatcher::singleton()
+        .findSchemaOrThrow("pergola::low_precision_copy", "")
+        .typed<at::Tensor(const at::Tensor&)>()
+        .call(weight);
+  }
+  static bool is_copy(const at::Tensor& copy, const at::Tensor& weight) {
+    return copy.equal(weight.detach().to(at::kBFloat16));
+  }
+};
+
+TEST_F(WeightCopiesTest, StayInPlaceAndFollowTheWeight) {
+  const at::Tensor weight = numbers(1000, 0).requires_grad_(true);
+  const at::Tensor copy = copy_of(weight);
+  EXPECT_TRUE(is_copy(copy, weight));
+  {
+    const at::NoGradGuard no_grad;
+    weight.mul_(2);
+  }
+  EXPECT_FALSE(is_copy(copy, weight));
+  EXPECT_EQ(copy_of(weight).data_ptr(), copy.data_ptr());
+  EXPECT_TRUE(is_copy(copy, weight));
+}
+
+TEST_F(WeightCopiesTest, AreMadeAgainWhereTheMemoryIsExchanged) {
+  const at::Tensor weight = numbers(1000, 0).requires_grad_(true);
+  static_cast<void>(copy_of(weight));
+  at::Tensor(weight).set_data(numbers(1000, 0));
+  EXPECT_TRUE(is_copy(copy_of(weight), weight));
+}
+
+TEST_F(WeightCopiesTest, AreWrittenByTheStep) {
+  for (const std::int64_t offset : {0, 1}) {
+    const FusedAdam::Batch all = batch({5, 16385}, offset);
+    std::vector<at::Tensor> copies;
+    for (const at::Tensor& parameter : all.parameters) copies.push_back(copy_of(parameter));
+    FusedAdam({kAdamOptions}, FusedAdam::Rule::kAdamW).step(all, {kRate});
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(is_copy(copies[i], all.parameters[i])) << i;
+  }
+}
+
+TEST_F(WeightCopiesTest, AreWrittenByRecordedSteps) {
+  const OnStream stream(device_);
+  const FusedAdam::Batch all = batch({20000});
+  const at::Tensor& weight = all.parameters[0].requires_grad_(true);
+  const at::NoGradGuard no_grad;
+  const at::Tensor copy = copy_of(weight);
+  FusedAdam adam({kAdamOptions}, FusedAdam::Rule::kAdamW);
+  adam.step(all, {kRate});
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  const auto recorded = recorder->record([&] { adam.step(all, {kRate}); });
+  EXPECT_TRUE(is_copy(copy_of(weight), weight));
+  for (int i = 0; i < 2; ++i) {
+    recorded->replay();
+    EXPECT_TRUE(is_copy(copy, weight));
+  }
+  EXPECT_EQ(copy_of(weight).data_ptr(), copy.data_ptr());
+}
+
+TEST_F(WeightCopiesTest, AreRefreshedBeforeRecordedWorkThatReadsThem) {
+  const OnStream stream(device_);
+  const at::Tensor weight = numbers(1000, 0);
+  const at::NoGradGuard no_grad;
+  const at::Tensor seen = at::empty_like(copy_of(weight));
+  seen.copy_(copy_of(weight));  // loads the kernel
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  const auto recorded = recorder->record([&] { seen.copy_(copy_of(weight)); });
+  weight.mul_(2);
+  recorded->replay();
+  EXPECT_TRUE(is_copy(seen, weight));
+  weight.set_data(numbers(1000, 0));  // as averaged weights are put in place
+  recorded->replay();
+  EXPECT_TRUE(is_copy(seen, weight));
+}
+
+// Another optimizer's replays change the weight, and nobody counts that.
+TEST_F(WeightCopiesTest, OfWeightsThatOthersTrainAreMadeEachTime) {
+  const OnStream stream(device_);
+  const at::Tensor weight = numbers(1000, 0).requires_grad_(true);
+  const at::NoGradGuard no_grad;
+  const at::Tensor seen = at::empty_like(copy_of(weight));
+  const auto step = [&] {
+    seen.copy_(copy_of(weight));
+    weight.mul_(1.5);
+  };
+  step();
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  const auto recorded = recorder->record(step);
+  for (int i = 0; i < 3; ++i) {
+    const at::Tensor before = weight.clone();
+    recorded->replay();
+    EXPECT_TRUE(is_copy(seen, before)) << i;
+  }
+  EXPECT_TRUE(is_copy(copy_of(weight), weight));
+}
+
+// The graph does not know of it.
+TEST_F(WeightCopiesTest, ThatComeAfterARecordingAreNotTrusted) {
+  const OnStream stream(device_);
+  const FusedAdam::Batch all = batch({1000});
+  all.parameters[0].requires_grad_(true);
+  FusedAdam adam({kAdamOptions}, FusedAdam::Rule::kAdamW);
+  adam.step(all, {kRate});
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  const auto recorded = recorder->record([&] { adam.step(all, {kRate}); });
+  EXPECT_TRUE(is_copy(copy_of(all.parameters[0]), all.parameters[0]));
+  recorded->replay();
+  EXPECT_TRUE(is_copy(copy_of(all.parameters[0]), all.parameters[0]));
+}
+
+}  // namespace
+}  // namespace pergola::host

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Tests of tools/bench/compare and of the peers, which have no torch here: they are left out, and say
+# so.
+#
+#   tests/tools/compare_test.sh BUILD_FOLDER
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+build=$1
+compare=$root/tools/bench/compare
+work=$(mktemp -d)
+trap 'rm -r "$work"' EXIT
+
+fail() {
+  printf 'compare_test: %s\n' "$*" >&2
+  exit 1
+}
+
+# expect_line TEXT FILE
+expect_line() { grep -qF -- "$1" "$2" || fail "expected '$1' in: $(cat "$2")"; }
+
+for script in "$compare" "$root/tools/bench/make_vqa_files" "$root"/tools/bench/peers/*.py; do
+  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$script" || fail "$script does not parse"
+done
+
+# A Python that has no packages at all.
+cat >"$work/python" <<END
+#!/bin/sh
+exec python3 -I -S "\$@"
+END
+chmod +x "$work/python"
+"$compare" --build "$build" --tiny --rows tiny_mlp,files --repeats 1 --python "$work/python" \
+  --out "$work/out" >"$work/table" 2>"$work/log" || fail "$(cat "$work/log")"
+expect_line '| tiny MLP training step, batch 64 | Pergola | ' "$work/table"
+expect_line "| | pytorch | left out: $work/python has no torch | | |" "$work/table"
+expect_line "| | lightning | left out: $work/python has no torch | | |" "$work/table"
+expect_line ', .npy features on disk' "$work/table"
+! grep -q failed "$work/table" || fail "$(cat "$work/log")"
+
+"$compare" --table "$work/out/compare.json" >"$work/again"
+cmp "$work/table" "$work/again" || fail "--table prints another table"
+
+! "$compare" --rows nothing --build "$build" 2>"$work/error" || fail "a row that is none was taken"
+expect_line 'no row nothing; there are visual_bert, files, tiny_mlp, pythia, latency' "$work/error"
