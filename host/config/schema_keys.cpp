@@ -60,7 +60,8 @@ constexpr KeySpec kSchemaKeys[] = {
     {"training.fused_kernels", kBoolean, "true",
      "The host's own kernels on a GPU; false: LibTorch's operators alone, to compare with."},
     {"training.cuda_graphs", kStringOrBoolean, "\"auto\"",
-     "Replay recorded updates on a GPU; auto: where that can be; true: it is an error where not."},
+     "Replay recorded updates and predictions on a GPU; auto: where that can be; true: updates "
+     "must."},
     {"training.cuda_allocator", kString, "\"\"",
      "Settings of LibTorch's memory on a GPU, such as \"expandable_segments:True\"."},
     {"training.on_out_of_memory", kString, "\"stop\"",

@@ -48,7 +48,11 @@ SampleList BatchMaker::collate(const std::vector<std::int64_t>& order, std::int6
     Rng rng(options_.seed, static_cast<std::uint64_t>(epoch), static_cast<std::uint64_t>(index));
     samples.push_back(dataset_.get(index, rng));
   }
-  SampleList list = SampleList::collate(samples);
+  // At once where the batch will be copied from: another copy, of memory that is new each time,
+  // takes longer than all the rest.
+  const bool pinned = options_.transfer.pin_memory == PinMemory::kYes;
+  SampleList list =
+      SampleList::collate(samples, pinned ? HostMemory::kPageLocked : HostMemory::kPageable);
   list.set_dataset(options_.dataset_name, options_.dataset_type);
   return list;
 }

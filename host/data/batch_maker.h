@@ -23,8 +23,8 @@ enum class PinMemory { kNo, kYes };  // kYes needs CUDA to be loaded
 // What becomes of a batch once it is collated, on the thread that made it.
 struct BatchTransfer {
   PinMemory pin_memory = PinMemory::kNo;
-  // Adds to the batch what the model wants in it (BaseModel::on_before_batch_transfer), before its
-  // memory is page-locked; empty: nothing. Called by several threads at a time.
+  // Adds to the batch what the model wants in it (BaseModel::on_before_batch_transfer); empty:
+  // nothing. Called by several threads at a time.
   std::function<void(SampleList& batch)> prepare = {};
   Hook prepare_hook = {};  // who that is, for messages; borrows its texts
 };

@@ -18,8 +18,11 @@ void let_wait(const c10::Stream& later, const c10::Stream& earlier) {
 }  // namespace
 
 OnStream::OnStream(c10::Device device)
-    : own_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
-      before_(c10::impl::VirtualGuardImpl(device.type()).exchangeStream(own_)) {
+    : OnStream(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)) {}
+
+OnStream::OnStream(c10::Stream stream)
+    : own_(stream),
+      before_(c10::impl::VirtualGuardImpl(stream.device_type()).exchangeStream(own_)) {
   let_wait(own_, before_);
 }
 

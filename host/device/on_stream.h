@@ -14,6 +14,8 @@ class OnStream {
  public:
   // REQUIRES: `device` is a GPU, and CUDA is loaded.
   explicit OnStream(c10::Device device);
+  // The same with a stream that another one had.
+  explicit OnStream(c10::Stream stream);
   OnStream(const OnStream&) = delete;
   OnStream& operator=(const OnStream&) = delete;
   ~OnStream();

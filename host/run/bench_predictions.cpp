@@ -11,6 +11,7 @@
 #include "host/support/log.h"
 #include "host/train/evaluation.h"
 #include "host/train/memory_watch.h"
+#include "host/train/recorded_forward.h"
 #include "pergola/error.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -36,13 +37,19 @@ class PredictionBench {
     if (trace_) Profiler::prepare(device, ProfileOutput::kTrace, *trace_);
   }
 
+  // What replays predictions from now on; null: nothing does.
+  void watch(RecordedForward* recorded) { recorded_ = recorded; }
+
   void begin() {
+    if (step_ == plan_.windows) replays_ = -replays();
     if (step_ == plan_.profile) {
+      replays_ += replays();
       peak_bytes_ = peak();  // before anything is counted or traced, which takes memory
       if (trace_) profiler_.emplace(device_, ProfileOutput::kTrace);
     }
     if (profiler_) range_.emplace(concat("prediction ", step_ + 1));
     if (step_ >= plan_.flops) {
+      if (recorded_ != nullptr) recorded_->pause(true);  // a replay calls no operators
       flop_counter_.emplace();
     } else if (step_ >= plan_.kernels) {
       kernel_counter_.emplace(device_);
@@ -81,6 +88,10 @@ class PredictionBench {
     report.samples_per_second = speeds_;
     report.step_ms = milliseconds(seconds_);
     report.peak_bytes = peak_bytes_;
+    if (report.on_gpu) {
+      report.replayed =
+          static_cast<double>(replays_) / static_cast<double>(plan_.profile - plan_.windows);
+    }
     for (const auto& [name, count] : waits_) report.waits[name] = BenchPlan::per_step(count);
     if (kernels_ > 0) report.kernels = BenchPlan::per_step(kernels_);
     if (flops_ == 0) return;
@@ -102,6 +113,10 @@ class PredictionBench {
                       std::exchange(window_seconds_, 0));
   }
 
+  [[nodiscard]] std::int64_t replays() const {
+    return recorded_ == nullptr ? 0 : recorded_->replays();
+  }
+
   [[nodiscard]] std::int64_t peak() const {
     const std::optional<DeviceMemory> memory = device_memory(device_);
     return memory ? memory->peak : process_bytes_before_ + watch_.peak();
@@ -109,6 +124,8 @@ class PredictionBench {
 
   const BenchPlan plan_;
   const c10::Device device_;
+  RecordedForward* recorded_ = nullptr;
+  std::int64_t replays_ = 0;  // of the windows
   std::int64_t step_ = 0;
   std::chrono::steady_clock::time_point begin_;
   std::vector<double> seconds_;  // of each step of the windows
@@ -134,6 +151,7 @@ class PredictionBench {
 void predict_split(Session& session, PredictionBench& measured) {
   const std::int64_t left = measured.left();
   EvaluationInput input = session.evaluation_input("test");
+  measured.watch(input.recorded);
   input.max_batches = std::min(input.max_batches, left);
   input.hooks.on_batch_start = [&](const SampleList& /*batch*/) { measured.begin(); };
   input.hooks.on_batch_end = [&](const SampleList& batch, const ModelOutput& /*output*/) {

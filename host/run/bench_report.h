@@ -52,7 +52,7 @@ struct BenchReport {
   Spread step_ms;                          // of the steps of all windows
   std::optional<double> data_wait;         // share of the time: waiting for a batch, and its way to
                                            // the device; a prediction has its batch there
-  std::optional<double> replayed;          // share of the updates, as CUDA graphs; on a GPU
+  std::optional<double> replayed;          // share of the steps, as CUDA graphs; on a GPU
   std::optional<double> flops_per_sample;
   std::optional<double> peak_flops;     // of the device, a second
   bool recompute = false;               // of activations: FLOPs are more than the model's work

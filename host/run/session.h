@@ -6,12 +6,14 @@
 #include "host/checkpoint/checkpoint.h"
 #include "host/config/run_config.h"
 #include "host/data/batch_source.h"
+#include "host/device/step_graph.h"
 #include "host/plugin/catalog.h"
 #include "host/plugin/library.h"
 #include "host/run/run_data.h"
 #include "host/run/wanted_plugins.h"
 #include "host/train/batch_parts.h"
 #include "host/train/evaluation.h"
+#include "host/train/recorded_forward.h"
 #include "pergola/base_model.h"
 #include "pergola/dataset.h"
 #include "pergola/registry.h"
@@ -88,6 +90,13 @@ class Session {
   // REQUIRES: build_model was called.
   [[nodiscard]] EvaluationInput evaluation_input(const std::string& split);
 
+  // What records work for the GPU: one of updates and predictions, whose recordings share memory
+  // (they never run at the same time). Null, with the reason in `problem`, where there is none.
+  [[nodiscard]] GraphRecorder* graph_recorder(std::string& problem);
+  // The recorder, recorded predictions, and the memory that they hold. Recorders that were handed
+  // out are no more.
+  void drop_recordings();
+
   // Those of evaluation.metrics, with what the data sets know.  REQUIRES: build_model was called.
   [[nodiscard]] std::unique_ptr<MetricList> metrics() const;
 
@@ -141,6 +150,8 @@ class Session {
   void load(const PluginFile& file);
   // What becomes of each batch before it goes to the device.
   [[nodiscard]] BatchTransfer batch_transfer();
+  // Null where training.cuda_graphs, or the device, has no recorded predictions.
+  [[nodiscard]] RecordedForward* recorded_forward();
   void warn_of_words(const std::filesystem::path& weights);
   [[nodiscard]] std::vector<Value> checked_rows(const std::string& split, const Report& report);
   void check_scores(const at::Tensor& scores) const;
@@ -165,6 +176,9 @@ class Session {
   };
   std::map<std::string, SplitEvaluation> evaluations_;  // by split
   std::optional<BatchSplitter> splitter_;  // of evaluations; none: what is too large is an error
+  bool recorder_asked_ = false;            // and so it was told why there is none
+  std::unique_ptr<GraphRecorder> recorder_;
+  std::unique_ptr<RecordedForward> recorded_forward_;
 };
 
 }  // namespace pergola::host

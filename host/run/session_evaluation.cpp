@@ -34,7 +34,39 @@ EvaluationInput Session::evaluation_input(const std::string& split) {
     if (!splitter_) splitter_.emplace(*model_, device_);
     input.splitter = &*splitter_;
   }
+  input.recorded = recorded_forward();
   return input;
+}
+
+GraphRecorder* Session::graph_recorder(std::string& problem) {
+  recorder_asked_ = true;
+  if (device_.is_cpu()) {
+    problem = "the device is a CPU, and CUDA graphs are for GPUs";
+  } else if (recorder_ == nullptr) {
+    recorder_ = make_graph_recorder(device_, problem);
+  }
+  return recorder_.get();
+}
+
+void Session::drop_recordings() {
+  recorded_forward_.reset();
+  recorder_.reset();
+}
+
+RecordedForward* Session::recorded_forward() {
+  const CudaGraphs wanted = config_.training.cuda_graphs;
+  if (wanted == CudaGraphs::kOff || device_.is_cpu()) return nullptr;
+  if (recorded_forward_ != nullptr) return recorded_forward_.get();
+  const bool was_told = recorder_asked_;
+  const bool is_required = wanted == CudaGraphs::kOn;
+  std::string problem;
+  if (GraphRecorder* const recorder = graph_recorder(problem)) {
+    recorded_forward_ = std::make_unique<RecordedForward>(
+        *recorder, *model_, device_, RecordedForward::Options{config_.model, is_required});
+  } else if (!was_told) {
+    tell_predictions_not_recorded(config_.model, problem, is_required);
+  }
+  return recorded_forward_.get();
 }
 
 Session::Evaluation Session::evaluate(const std::string& split,
@@ -112,6 +144,7 @@ void Session::predict(const Dataset& samples, const RowVisitor& visit) {
   MetricList no_metrics({}, registry_);
   EvaluationInput input{*model_, {&batches}, no_metrics, device_, Step::kTest};
   input.precision = config_.training.precision;
+  input.recorded = recorded_forward();
   static_cast<void>(host::evaluate(
       input, [&](const Report& report) { visit(checked_rows("test", report), report); }));
 }

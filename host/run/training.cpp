@@ -26,17 +26,16 @@ namespace {
 constexpr std::int64_t kAllBatches = std::numeric_limits<std::int64_t>::max();
 
 // What records updates, where training.cuda_graphs wants that; null where nothing does.
-std::unique_ptr<GraphRecorder> make_recorder(const RunConfig& config, c10::Device device) {
-  const CudaGraphs wanted = config.training.cuda_graphs;
+GraphRecorder* choose_recorder(Session& session) {
+  const CudaGraphs wanted = session.config().training.cuda_graphs;
   if (wanted == CudaGraphs::kOff) return nullptr;
-  if (device.is_cpu() && wanted == CudaGraphs::kAuto) return nullptr;
-  std::string problem = "the device is a CPU, and CUDA graphs are for GPUs";
-  if (!device.is_cpu()) {
-    std::unique_ptr<GraphRecorder> recorder = make_graph_recorder(device, problem);
-    if (recorder) return recorder;
+  if (session.device().is_cpu() && wanted == CudaGraphs::kAuto) return nullptr;
+  std::string problem;
+  GraphRecorder* const recorder = session.graph_recorder(problem);
+  if (recorder == nullptr) {
+    tell_not_recorded(session.config().model, problem, wanted == CudaGraphs::kOn);
   }
-  tell_not_recorded(config.model, problem, wanted == CudaGraphs::kOn);
-  return nullptr;
+  return recorder;
 }
 
 }  // namespace
@@ -73,16 +72,17 @@ Training::Training(Session& session, const Config& root, std::int64_t seed,
   if (config().ema.enabled) {
     average_ = std::make_unique<WeightAverage>(session_.model(), config().ema);
   }
-  recorder_ = make_recorder(session_.config(), session_.device());
   TrainerState state;
   state.run_dir = std::move(run_dir);
   std::function<Numbers()> validation;
   if (!updates) validation = [this] { return validate(kAllBatches, validation_hooks()); };
-  trainer_.emplace(
-      TrainerParts{session_.model(), *optimizer_, scheduler_.get(), *batches_,
-                   std::move(validation), session_.device(), average_.get(), recorder_.get()},
-      trainer_options, std::move(state));
+  trainer_.emplace(TrainerParts{session_.model(), *optimizer_, scheduler_.get(), *batches_,
+                                std::move(validation), session_.device(), average_.get(),
+                                choose_recorder(session_)},
+                   trainer_options, std::move(state));
 }
+
+Training::~Training() { session_.drop_recordings(); }
 
 std::int64_t Training::updates_per_epoch() const {
   return updates_in_epoch(batches_->num_batches(), config().update_frequency);

@@ -9,7 +9,6 @@
 #include "host/callbacks/tensorboard_callback.h"
 #include "host/checkpoint/store.h"
 #include "host/data/batch_source.h"
-#include "host/device/step_graph.h"
 #include "host/model/freeze.h"
 #include "host/run/session.h"
 #include "host/train/trainer.h"
@@ -36,6 +35,10 @@ class Training {
   // REQUIRES: the session's model is built and has the weights to begin with.
   Training(Session& session, const Config& root, std::int64_t seed, std::filesystem::path run_dir,
            std::optional<std::int64_t> updates = {});
+  // Drops the session's recordings: the next training may need their memory.
+  ~Training();
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
 
   // One batch of the validation, or training.num_sanity_val_steps, with the rows of its predictions
   // where these are wanted: what does not fit the data, or has a wrong name, is to be known before
@@ -99,7 +102,6 @@ class Training {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<WeightAverage> average_;
-  std::unique_ptr<GraphRecorder> recorder_;  // null: no update is recorded
   std::optional<Trainer> trainer_;
   LoggingCallback* logging_ = nullptr;          // the trainer's, as are the next
   ProgressCallback* progress_ = nullptr;        // null: no bar

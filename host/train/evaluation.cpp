@@ -6,6 +6,7 @@
 #include "host/model/guard.h"
 #include "host/support/signals.h"
 #include "host/train/batch_parts.h"
+#include "host/train/recorded_forward.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -72,25 +73,53 @@ void widen(at::Tensor& scores) {
   scores = scores.to(at::kFloat);
 }
 
-ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
-  const AutocastScope autocast(input.device, input.precision);
-  const bool test = input.step == Step::kTest;
-  const Hook hook{.name = test ? "test_step()" : "validation_step()",
-                  .kind = "model",
-                  .key = key_of(input.model),
-                  .batch = index};
-  ModelOutput output = guarded(hook, [&] {
-    return test ? input.model.test_step(batch, index) : input.model.validation_step(batch, index);
-  });
-  widen(output.scores);
-  return output;
+// The model's step of one batch, as a value: what is recorded keeps it.
+struct ModelStep {
+  ModelStep(const EvaluationInput& input, std::int64_t number)
+      : model(input.model),
+        device(input.device),
+        precision(input.precision),
+        is_test(input.step == Step::kTest),
+        index(number) {}
+
+  [[nodiscard]] Hook hook() const {
+    return {.name = is_test ? "test_step()" : "validation_step()",
+            .kind = "model",
+            .key = key_of(model),
+            .batch = index};
+  }
+  ModelOutput operator()(const SampleList& batch) const {
+    const AutocastScope autocast(device, precision);
+    ModelOutput output = guarded(hook(), [&] {
+      return is_test ? model.test_step(batch, index) : model.validation_step(batch, index);
+    });
+    widen(output.scores);
+    return output;
+  }
+
+  BaseModel& model;
+  c10::Device device;
+  Precision precision;
+  bool is_test;
+  std::int64_t index;
+};
+
+// Whole batches may be replayed. Metrics and hooks may keep what they get, reports are copies.
+ModelOutput run_whole(const EvaluationInput& input, const SampleList& batch,
+                      const ModelStep& step) {
+  if (input.recorded == nullptr) return step(batch);
+  const bool is_kept = !input.use_cpu || input.hooks.on_batch_end;
+  return input.recorded->run(
+      batch, step.hook(), step,
+      is_kept ? RecordedForward::Output::kOwn : RecordedForward::Output::kShared);
 }
 
-ModelOutput run_step_or_parts(const EvaluationInput& input, const SampleList& batch,
-                              std::int64_t index) {
-  if (input.splitter == nullptr) return run_step(input, batch, index);
-  return input.splitter->run(batch,
-                             [&](const SampleList& part) { return run_step(input, part, index); });
+ModelOutput run_step(const EvaluationInput& input, const SampleList& batch, std::int64_t index) {
+  const ModelStep step(input, index);
+  if (input.splitter == nullptr) return run_whole(input, batch, step);
+  return input.splitter->run(batch, [&](const SampleList& part) {
+    return &part == &batch ? run_whole(input, batch, step) : step(part);
+  });
 }
 
 // `entry` with what its params leave out and the data set knows.
@@ -178,7 +207,7 @@ class Pass {
                      : std::move(loaded).to(input_.device, /*non_blocking=*/true);
     });
     if (input_.hooks.on_batch_start) input_.hooks.on_batch_start(batch);
-    const ModelOutput output = run_step_or_parts(input_, batch, index);
+    const ModelOutput output = run_step(input_, batch, index);
     if (output.losses) {  // the config's are none without targets
       guarded(Hook{.name = "the mean of the losses",
                    .kind = "model",
@@ -289,6 +318,8 @@ Numbers MetricList::compute(const std::string& dataset_type,
 Numbers evaluate(const EvaluationInput& input, const BatchVisitor& visit) {
   const EvaluationMode evaluation(input.model);
   const at::NoGradGuard no_grad;
+  std::optional<OnStream> stream;
+  if (input.recorded != nullptr) input.recorded->choose_stream(stream);
   Pass pass(input, visit);
   try {
     for (BatchSource* loader : input.loaders) pass.run(*loader);

@@ -25,6 +25,7 @@
 namespace pergola::host {
 
 class BatchSplitter;
+class RecordedForward;
 
 // source.next(); what a plugin's data set or processor throws becomes an Error{kPlugin}.
 [[nodiscard]] std::optional<SampleList> next_batch(BatchSource& source);
@@ -97,6 +98,7 @@ struct EvaluationInput {
   bool use_cpu = false;  // metrics take in batch and output on the CPU: the device keeps nothing
   EvaluationHooks hooks = {};
   BatchSplitter* splitter = nullptr;  // null: a batch that is too large for the memory is an error
+  RecordedForward* recorded = nullptr;  // null: steps are done operation by operation
 };
 
 // Called for each batch, on the CPU, when predictions are wanted.

@@ -3,6 +3,7 @@
 
 #include "host/model/guard.h"
 #include "host/support/log.h"
+#include "host/train/recording.h"
 #include "pergola/error.h"
 
 #include <ATen/ATen.h>
@@ -31,23 +32,6 @@ void detach(ModelOutput& output) {
   for (auto& [key, field] : output.fields) cut(field);
   if (!output.losses) return;
   for (auto& [key, loss] : *output.losses) cut(loss);
-}
-
-ModelOutput copy_of(const ModelOutput& output) {
-  const at::NoGradGuard no_grad;
-  ModelOutput copy = output;
-  if (copy.scores.defined()) copy.scores = copy.scores.clone();
-  for (auto& [key, field] : copy.fields) {
-    if (field.defined()) field = field.clone();
-  }
-  if (!copy.losses) return copy;
-  for (auto& [key, loss] : *copy.losses) loss = loss.clone();
-  return copy;
-}
-
-std::string sentence_of(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find('\n'));
 }
 
 bool same_pattern(const std::vector<at::Tensor>& gradients, const std::vector<bool>& defined) {
@@ -198,20 +182,11 @@ bool RecordedStep::record_apply(Recording& recording) {
   return recording.apply != nullptr;
 }
 
-// Null where it cannot be; the random numbers are as before then, and whoever may draws the same.
+// Null where it cannot be.
 std::unique_ptr<RecordedWork> RecordedStep::record(const std::function<void()>& work) {
-  const RngStates before = rng_states(device_);
-  std::string reason = "it draws random numbers on the CPU";
-  try {
-    std::unique_ptr<RecordedWork> recorded = recorder_.record(work);
-    const bool draws = !rng_states(device_).at("cpu").equal(before.at("cpu"));
-    if (!draws || device_.is_cpu()) return recorded;
-  } catch (const std::exception& error) {
-    reason = sentence_of(error);
-  }
-  set_rng_states(device_, before);
-  give_up(reason);
-  return nullptr;
+  RecordingAttempt attempt = try_to_record(recorder_, device_, work);
+  if (!attempt.work) give_up(attempt.problem);
+  return std::move(attempt.work);
 }
 
 // Gradients are as large as the model. Each replay of the first half writes all of them before

@@ -107,7 +107,8 @@ void for_each_sample(const std::vector<const Sample*>& samples, const std::strin
   }
 }
 
-at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& name) {
+at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& name,
+                 HostMemory memory) {
   std::vector<at::Tensor> parts;
   parts.reserve(samples.size());
   for_each_sample<at::Tensor>(samples, name, [&](const at::Tensor& tensor, std::size_t i) {
@@ -118,7 +119,12 @@ at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& n
     }
     parts.push_back(tensor);
   });
-  return at::stack(parts);
+  const bool copies = memory == HostMemory::kPageLocked && parts[0].device().is_cpu();
+  if (!copies) return at::stack(parts);
+  std::vector<std::int64_t> sizes = parts[0].sizes().vec();
+  sizes.insert(sizes.begin(), static_cast<std::int64_t>(parts.size()));
+  at::Tensor batch = at::empty(sizes, parts[0].options().pinned_memory(true));
+  return at::stack_out(batch, parts);
 }
 
 std::vector<at::Tensor> ragged_rows(const std::vector<const Sample*>& samples,
@@ -136,11 +142,11 @@ std::vector<at::Tensor> ragged_rows(const std::vector<const Sample*>& samples,
   return rows;
 }
 
-SampleList collate_samples(const std::vector<const Sample*>& samples) {
+SampleList collate_samples(const std::vector<const Sample*>& samples, HostMemory memory) {
   SampleList batch;
   for (const auto& [name, first] : samples[0]->fields()) {
     if (std::holds_alternative<at::Tensor>(first)) {
-      batch.add_field(name, stack(samples, name));
+      batch.add_field(name, stack(samples, name, memory));
     } else if (const auto* ragged = std::get_if<RaggedTensor>(&first)) {
       std::vector<at::Tensor> list = ragged_rows(samples, name);
       if (ragged->form == RaggedTensor::Form::kPacked) {
@@ -163,7 +169,7 @@ SampleList collate_samples(const std::vector<const Sample*>& samples) {
       std::vector<const Sample*> group;
       for_each_sample<Group>(
           samples, name, [&](const Group& value, std::size_t) { group.push_back(value.get()); });
-      batch.add_field(name, std::make_shared<const SampleList>(collate_samples(group)));
+      batch.add_field(name, std::make_shared<const SampleList>(collate_samples(group, memory)));
     }
   }
   for (std::size_t i = 1; i < samples.size(); ++i) {
@@ -246,12 +252,12 @@ const Sample& Sample::group(std::string_view name) const {
   return *get_field<std::shared_ptr<const Sample>>(fields_, name, "sample", "a group of fields");
 }
 
-SampleList SampleList::collate(const std::vector<Sample>& samples) {
+SampleList SampleList::collate(const std::vector<Sample>& samples, HostMemory memory) {
   PERGOLA_ASSERT(!samples.empty());
   std::vector<const Sample*> pointers;
   pointers.reserve(samples.size());
   for (const Sample& sample : samples) pointers.push_back(&sample);
-  return collate_samples(pointers);
+  return collate_samples(pointers, memory);
 }
 
 void SampleList::add_field(std::string name, Field value) {

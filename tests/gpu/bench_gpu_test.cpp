@@ -57,6 +57,23 @@ TEST_F(BenchOnGpu, APredictionHasALatencyAndKernels) {
   EXPECT_GT(json.at("peak_device_bytes"), 0);
 }
 
+// Of 12 samples, six each of two lengths: the ninth of each has come within 18 steps.
+TEST_F(BenchOnGpu, PredictionsAreReplayedWhereGraphsAreWanted) {
+  const auto measured = [&](const char* graphs) {
+    const Result result =
+        pergola({"bench", "visual_bert.toml", "--predict", "--device", "cuda",
+                 "training.batch_size=1", "--warm-up", "20", "--windows", "1", "--steps", "6",
+                 "--format", "json", std::string("training.cuda_graphs=") + graphs});
+    expect_success(result);
+    return Json::parse(result.out);
+  };
+  const Json with = measured("true");
+  const Json without = measured("false");
+  EXPECT_EQ(with.at("replayed_share"), 1.0);
+  EXPECT_EQ(without.at("replayed_share"), 0.0);
+  EXPECT_EQ(with.at("flops_per_sample"), without.at("flops_per_sample"));
+}
+
 TEST_F(BenchOnGpu, ATraceHasKernelsAndTheUpdatesTheyAreOf) {
   static_cast<void>(bench("visual_bert.toml", {"--profile", "trace.json"}));
   const std::string trace = text("trace.json");

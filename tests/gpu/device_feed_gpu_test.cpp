@@ -66,10 +66,11 @@ class GpuDeviceFeedTest : public OnGpu<> {
   at::Tensor large_;
 };
 
-TEST_F(GpuDeviceFeedTest, ALoaderOfPageLockedBatchesPreparesThemFirst) {
+// Stacked tensors are made there; what the model adds is moved there.
+TEST_F(GpuDeviceFeedTest, ABatchIsPutTogetherInPageLockedMemory) {
   LoaderOptions wanted = options(/*workers=*/2);
   wanted.transfer.prepare = [](SampleList& batch) {
-    EXPECT_FALSE(batch.tensor("x").is_pinned());
+    EXPECT_TRUE(batch.tensor("x").is_pinned());
     batch.add_field("more", batch.tensor("index") + 1);
   };
   DataLoader loader(dataset_, wanted);

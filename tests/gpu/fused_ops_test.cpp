@@ -193,14 +193,16 @@ TEST_P(FusedOpsTest, DropoutComesAfterTheEmbeddings) {
 }
 
 TEST_P(FusedOpsTest, ProjectionsAreThoseOfTheCpu) {
-  for (const std::int64_t width : {64, 768, 60}) {  // 60: takes the unfused way
+  // 60, and matrices of two shapes, take the unfused way.
+  for (const auto& [width, other] :
+       {std::pair<std::int64_t, std::int64_t>(64, 48), {768, 48}, {60, 48}, {64, 16}}) {
     const auto apply = [](auto op) {
       return [op](const Tensors& x) {
         return at::cat(op(x[0], Tensors{x[1], x[2]}, Tensors{x[3], x[4]}), -1);
       };
     };
     expect_alike(
-        {leaf({3, 50, width}), leaf({48, width}), leaf({16, width}), leaf({48}), leaf({16})},
+        {leaf({3, 50, width}), leaf({48, width}), leaf({other, width}), leaf({48}), leaf({other})},
         apply(ops::projections), apply(ops::unfused::projections),
         GetParam() == at::kFloat ? 1e-5 : bound_of(GetParam()));
   }

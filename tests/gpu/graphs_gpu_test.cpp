@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Runs whose updates are recorded as CUDA graphs, beside the same without.
+// Runs whose updates and predictions are recorded as CUDA graphs, beside the same without.
 #include "host/device/cuda.h"
 #include "integration/run_test.h"
 
@@ -19,6 +19,10 @@ class GraphsGpuTest : public RunTest {
                                              "\"\nplugins.path = [\"" +
                                              fixture_folder(name).string() + "\"]\n");
     }
+    // Enough samples of one shape to be recorded.
+    Json rows = Json::array();
+    for (int i = 0; i < 30; ++i) rows.push_back({"what color is the shape?", "red", i % 6});
+    write("data/easy_vqa/test/questions.json", rows.dump());
   }
   // What the run wrote to the log. Enough updates for each length of a batch's texts.
   [[nodiscard]] std::string train_on_gpu(const std::string& model, const std::string& graphs,
@@ -63,6 +67,76 @@ TEST_F(GraphsGpuTest, ARunThatIsResumedGoesOnAsIfItHadNotStopped) {
   static_cast<void>(train_on_gpu("visual_bert", "true", "run", {"training.max_updates=20"}));
   static_cast<void>(train_on_gpu("visual_bert", "true", "run", {"--resume"}));
   EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+}
+
+// A prediction file, and what the evaluation said; batches of one, so that a shape comes often.
+class PredictionGraphs : public GraphsGpuTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  struct Predictions {
+    std::string file;
+    std::string log;
+  };
+  [[nodiscard]] Predictions predict_on_gpu(const std::string& graphs, Words more = {}) const {
+    Words words = {"predict",
+                   std::string(GetParam()) + ".toml",
+                   "--run-dir",
+                   "run",
+                   "--device",
+                   "cuda",
+                   "training.batch_size=1",
+                   "training.deterministic=true",
+                   "training.cuda_graphs=" + graphs};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = pergola(words);
+    expect_success(result);
+    return {text("run/predictions/easy_vqa_test.json"), result.err};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Models, PredictionGraphs, ::testing::Values("pythia", "visual_bert"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST_P(PredictionGraphs, FilesAreThoseOfPredictionsWithout) {
+  static_cast<void>(train_on_gpu(GetParam(), "false", "run", {"training.max_updates=12"}));
+  const std::string told = "[graph] predictions of model '" + std::string(GetParam());
+  for (const char* precision : {"fp32", "bf16"}) {
+    const Words more = {std::string("training.precision=") + precision};
+    const Predictions without = predict_on_gpu("false", more);
+    const Predictions with = predict_on_gpu("true", more);
+    EXPECT_FALSE(without.file.empty());
+    EXPECT_EQ(with.file, without.file) << precision;
+    EXPECT_THAT(without.log, Not(HasSubstr("[graph]")));
+    EXPECT_THAT(with.log, HasSubstr(told + "' are replayed"));
+  }
+}
+
+// Validations lie between recorded updates and share their memory: eight, of four samples with one
+// of two lengths. The run that is resumed has recorded nothing when it begins.
+TEST_P(PredictionGraphs, TrainingAndValidationsAreThoseOfARunWithout) {
+  const Words more = {"run_type=train_val", "training.batch_size=1",
+                      "training.evaluation_interval=5", "training.ema.enabled=true",
+                      "training.ema.decay=0.5"};
+  static_cast<void>(train_on_gpu(GetParam(), "false", "without", more));
+  const std::string log = train_on_gpu(GetParam(), "true", "with", more);
+  EXPECT_THAT(log, HasSubstr("[graph] updates of model '" + std::string(GetParam())));
+  EXPECT_THAT(log, HasSubstr("[graph] predictions of model '" + std::string(GetParam()) +
+                             "' are replayed"));
+  expect_same_run("without", "with");
+  Words half = more;
+  half.emplace_back("training.max_updates=20");
+  static_cast<void>(train_on_gpu(GetParam(), "true", "resumed", half));
+  Words rest = more;
+  rest.emplace_back("--resume");
+  static_cast<void>(train_on_gpu(GetParam(), "true", "resumed", rest));
+  EXPECT_TRUE(same_bytes(weights("resumed"), weights("without")));
+}
+
+TEST_F(GraphsGpuTest, APredictionThatWaitsForTheDeviceIsAWarningWhereGraphsAreWanted) {
+  static_cast<void>(train_on_gpu("waits_for_device", "false", "run", {"training.max_updates=12"}));
+  const Result result = pergola({"predict", "waits_for_device.toml", "--run-dir", "run", "--device",
+                                 "cuda", "training.batch_size=1", "training.cuda_graphs=true"});
+  expect_success(result);
+  EXPECT_THAT(result.err, HasSubstr("warning: [graph] predictions of model 'waits_for_device' are "
+                                    "not recorded: "));
 }
 
 TEST_F(GraphsGpuTest, MixedPrecisionAndAveragedWeightsAreTheSame) {

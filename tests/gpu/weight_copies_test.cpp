@@ -127,5 +127,28 @@ TEST_F(WeightCopiesTest, ThatComeAfterARecordingAreNotTrusted) {
   EXPECT_TRUE(is_copy(copy_of(all.parameters[0]), all.parameters[0]));
 }
 
+// Predictions ask for no copy twice: nobody changes the weight. Whether a copy was made again is
+// seen where somebody has written into it.
+TEST_F(WeightCopiesTest, OfWeightsThatNoRecordedStepChangesAreMadeWhenOthersChangeThem) {
+  if (testing::UnitTest::GetInstance()->successful_test_count() > 0) {
+    GTEST_SKIP() << "other tests of this process have recorded steps";
+  }
+  const OnStream stream(device_);
+  const at::Tensor weight = numbers(1000, 0).requires_grad_(true);
+  const at::NoGradGuard no_grad;
+  const at::Tensor copy = copy_of(weight);
+  const at::Tensor seen = at::empty_like(copy);
+  seen.copy_(copy);  // loads the kernel
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  const auto recorded = recorder->record([&] { seen.copy_(copy_of(weight)); });
+  copy.zero_();
+  recorded->replay();
+  EXPECT_EQ(seen.abs().max().item<float>(), 0);
+  weight.mul_(2);
+  recorded->replay();
+  EXPECT_TRUE(is_copy(seen, weight));
+}
+
 }  // namespace
 }  // namespace pergola::host

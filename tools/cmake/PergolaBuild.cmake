@@ -18,9 +18,9 @@ endif()
 add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wshadow=local;-Wnon-virtual-dtor>")
 if(PERGOLA_SANITIZE)
   list(JOIN PERGOLA_SANITIZE "," sanitizers)
-  add_compile_options(-fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   # LibTorch's own classes are not instrumented, and their type_info is not visible to vptr.
-  add_compile_options(-fno-sanitize=vptr)
+  add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${sanitizers};-fno-omit-frame-pointer;\
+-fno-sanitize-recover=all;-fno-sanitize=vptr>")
   add_link_options(-fsanitize=${sanitizers})
 endif()
 

@@ -162,7 +162,9 @@ class CudaRecorder final : public GraphRecorder {
     pergola::cuda::refresh_weight_copies();  // or it records that they are made
     C10_CUDA_CHECK(cudaDeviceSynchronize());
     Allocator::emptyCache();
-    return std::make_unique<CudaGraph>(device_, pool_, work);
+    auto graph = std::make_unique<CudaGraph>(device_, pool_, work);
+    pergola::cuda::note_recorded_work();
+    return graph;
   }
 
   at::Tensor without_hold(const at::Tensor& tensor) override {

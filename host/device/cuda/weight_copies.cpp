@@ -89,8 +89,19 @@ class Table {
     }
   }
 
+  // What is recorded counts versions as if it were done; its replays do not.
+  void note_recorded() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto& [address, entry] : entries_) {
+      const auto impl = entry.weight.lock();
+      if (!impl || !entry.of) continue;
+      if (entry.of->version != state_of(at::Tensor(impl)).version) steps_are_recorded_ = true;
+    }
+  }
+
   void* begin(const at::Tensor& weight, bool recording) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    steps_are_recorded_ = steps_are_recorded_ || recording;
     Entry* const entry = recording ? &entry_of(weight) : find(weight);
     if (entry == nullptr) return nullptr;
     entry->recorded = entry->recorded || recording;
@@ -126,8 +137,9 @@ class Table {
 
   // Replays change a weight without counting a version: only those of the optimizer that writes the
   // copy leave the two alike.
-  static void refresh(Entry& entry, const at::Tensor& weight) {
-    const bool trusted = !weight.requires_grad() || (entry.written && !entry.late);
+  void refresh(Entry& entry, const at::Tensor& weight) {
+    const bool trusted =
+        !weight.requires_grad() || (entry.written && !entry.late) || !steps_are_recorded_;
     const State now = state_of(weight);
     if (trusted && entry.of == now) return;
     const c10::cuda::CUDAGuard guard(weight.device());
@@ -136,6 +148,7 @@ class Table {
   }
 
   std::mutex mutex_;
+  bool steps_are_recorded_ = false;  // in this process: of any weight
   // A weight's address is not another's while the entry is here: a weak pointer keeps the object.
   std::unordered_map<const Impl*, Entry> entries_;
 };
@@ -156,6 +169,8 @@ at::Tensor low_precision_copy(const at::Tensor& weight) {
 }
 
 void refresh_weight_copies() { table().refresh(); }
+
+void note_recorded_work() { table().note_recorded(); }
 
 void* begin_copy_of(const at::Tensor& weight, bool recording) {
   return table().begin(weight, recording);

@@ -16,9 +16,12 @@ namespace pergola::cuda {
 [[nodiscard]] at::Tensor low_precision_copy(const at::Tensor& weight);
 
 // Makes all copies again that are out of date. Called before a graph is recorded or replayed:
-// weights may have changed in between, by averaging or a checkpoint. Weights that learn, but not by
-// an optimizer that writes their copies, count as changed.
+// weights may have changed in between, by averaging or a checkpoint. Once steps are recorded,
+// weights that learn, but not by an optimizer that writes their copies, count as changed.
 void refresh_weight_copies();
+
+// Called after a graph is recorded: one that changes weights is a step.
+void note_recorded_work();
 
 // What such an optimizer does. The memory of the weight's copy, or null where there is none:
 [[nodiscard]] void* begin_copy_of(const at::Tensor& weight, bool recording);

@@ -85,6 +85,9 @@ class PERGOLA_API Sample {
 using Field = std::variant<at::Tensor, std::vector<at::Tensor>, PackedTensor, Strings,
                            std::vector<Strings>, std::shared_ptr<const SampleList>>;
 
+// Where a batch is put together. A GPU copies from page-locked memory on its own; it needs CUDA.
+enum class HostMemory { kPageable, kPageLocked };
+
 class PERGOLA_API SampleList {
  public:
   SampleList() = default;
@@ -96,8 +99,10 @@ class PERGOLA_API SampleList {
 
   // Stacks the samples' fields: tensors of one shape to [B, ...] (0-d ones to [B]), the others to
   // lists. Throws Error{kData} naming field and sample when a field misses, is additional, has
-  // another kind, or another shape.  REQUIRES: samples is not empty.
-  [[nodiscard]] static SampleList collate(const std::vector<Sample>& samples);
+  // another kind, or another shape. With kPageLocked stacked tensors are there at once; for what is
+  // in lists or packed, pin_memory() copies.  REQUIRES: samples is not empty.
+  [[nodiscard]] static SampleList collate(const std::vector<Sample>& samples,
+                                          HostMemory memory = HostMemory::kPageable);
 
   // The rows of all `parts`, one after the other; dataset_name and dataset_type are the first
   // one's. Throws Error{kData} naming a field that is not in all of them, has another kind, or
