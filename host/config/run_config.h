@@ -67,7 +67,6 @@ struct SpikeGuardConfig {
   std::int64_t limit = 10;                  // skipped updates in a row, then training goes on
 };
 
-// Exponential moving average of the weights (Polyak averaging), used by every evaluation.
 // What a profile of some updates is for: a file trace.json, or ranges for NVIDIA's tools.
 enum class ProfileOutput { kTrace, kNvtx };
 
@@ -78,6 +77,7 @@ struct ProfileConfig {
   std::int64_t updates = 5;
 };
 
+// Exponential moving average of the weights (Polyak averaging), used by every evaluation.
 struct EmaConfig {
   bool enabled = false;
   double decay = 0.999;

@@ -51,18 +51,24 @@ bool find_all(void* library, Driver& driver) {
          find(library, "cuDeviceGetAttribute", driver.device_attribute);
 }
 
+int capability_of(const Driver& driver, int device) {
+  int major = 0;
+  int minor = 0;
+  driver.device_attribute(&major, kComputeCapabilityMajor, device);
+  driver.device_attribute(&minor, kComputeCapabilityMinor, device);
+  return 10 * major + minor;
+}
+
+std::string with_dot(int capability) { return concat(capability / 10, ".", capability % 10); }
+
 std::string describe(const Driver& driver, int device) {
   char name[256] = "unknown GPU";
   std::size_t bytes = 0;
-  int major = 0;
-  int minor = 0;
   driver.device_name(name, sizeof(name), device);
   driver.device_memory(&bytes, device);
-  driver.device_attribute(&major, kComputeCapabilityMajor, device);
-  driver.device_attribute(&minor, kComputeCapabilityMinor, device);
   char memory[32];
   std::snprintf(memory, sizeof(memory), "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
-  return concat(name, ", ", memory, ", capability ", major, ".", minor);
+  return concat(name, ", ", memory, ", capability ", with_dot(capability_of(driver, device)));
 }
 
 // What load_cuda() found; on the main thread before there are others.
@@ -81,6 +87,12 @@ bool kernels_are_wanted = true;
 // Its operators register themselves.
 Kernels load_kernels() {
   if (!kernels_are_wanted) return {nullptr, "training.fused_kernels is false"};
+  for (const int capability : probe_cuda().capabilities) {
+    if (capability >= PERGOLA_LEAST_CAPABILITY) continue;
+    return {nullptr, concat("they were built for capability ", with_dot(PERGOLA_LEAST_CAPABILITY),
+                            " and above, and a GPU here has ", with_dot(capability),
+                            "; build with -DCMAKE_CUDA_ARCHITECTURES=", capability)};
+  }
   void* library = dlopen(kKernels, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return {nullptr, dl_problem()};
   decltype(&pergola_cuda_library) entry = nullptr;
@@ -127,7 +139,10 @@ CudaState probe_cuda() {
   }
   int count = 0;
   driver.device_count(&count);
-  for (int device = 0; device < count; ++device) state.devices.push_back(describe(driver, device));
+  for (int device = 0; device < count; ++device) {
+    state.devices.push_back(describe(driver, device));
+    state.capabilities.push_back(capability_of(driver, device));
+  }
   if (count == 0) state.problem = kNoGpu;
   return state;
 }

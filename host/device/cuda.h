@@ -13,8 +13,9 @@ namespace pergola::host {
 struct CudaState {
   // One line a GPU that CUDA_VISIBLE_DEVICES leaves: "NVIDIA H100, 79.2 GiB, capability 9.0".
   std::vector<std::string> devices;
-  std::string driver;   // "13.0", the newest CUDA that the driver runs; empty without one
-  std::string problem;  // why CUDA cannot be used; empty when it can
+  std::vector<int> capabilities;  // of each: 90 for 9.0
+  std::string driver;             // "13.0", the newest CUDA that the driver runs; empty without one
+  std::string problem;            // why CUDA cannot be used; empty when it can
 };
 
 // Whether the driver has a device file here, without asking it: this process can be forked then.

@@ -3,10 +3,13 @@
 // what the CPU spends on each operation is spent once. On a GPU these are CUDA graphs
 // (cuda/step_graph.cpp); tests have recorders that need none. Training thread.
 //
-//   const OnStream stream(device);                       recording takes a stream that is not the
-//   default auto recorder = make_graph_recorder(device, problem); auto work = recorder->record([&]
-//   { y = model(x); });  nothing has run yet work->replay(); now y is there; and again with another
-//   x
+//   const OnStream stream(device);  // recording takes a stream that is not the default
+//
+//   auto recorder = make_graph_recorder(device, problem);
+//
+//   auto work = recorder->record([&] { y = model(x); });  // nothing has run yet
+//
+//   work->replay();  // now y is there; and again with another x
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -43,6 +46,9 @@ class GraphRecorder {
   // throws, or an exception that says what cannot be recorded; then the device is as it was, but
   // for the CPU's random numbers, and tensors that `work` made hold no values.
   [[nodiscard]] virtual std::unique_ptr<RecordedWork> record(const std::function<void()>& work) = 0;
+
+  // Gives up the memory that recordings share, once none of them is left; later ones have another.
+  virtual void release() {}
 
   // The same tensor, without a hold on its memory: later recordings may use that for theirs. Valid
   // as long as the recording that made it.  REQUIRES: `tensor` was made by recorded work.

@@ -162,7 +162,8 @@ void Session::load_plugins(const PluginCatalog& catalog) {
 }
 
 void Session::build_model(const std::string& split, std::int64_t seed) {
-  recorded_forward_.reset();  // of a model that was here before
+  recorded_forward_.reset();  // of a model that was here before, as the next
+  splitter_.reset();
   facts_ = data_.facts(split);
   const Value facts = merge_facts(facts_, config_.model_config);
   at::manual_seed(static_cast<std::uint64_t>(seed));

@@ -31,7 +31,12 @@ GraphRecorder* choose_recorder(Session& session) {
   if (wanted == CudaGraphs::kOff) return nullptr;
   if (session.device().is_cpu() && wanted == CudaGraphs::kAuto) return nullptr;
   std::string problem;
-  GraphRecorder* const recorder = session.graph_recorder(problem);
+  GraphRecorder* recorder = nullptr;
+  if (session.config().training.recompute) {
+    problem = "training.recompute reads the random numbers' state, which a recording does not let";
+  } else {
+    recorder = session.graph_recorder(problem);
+  }
   if (recorder == nullptr) {
     tell_not_recorded(session.config().model, problem, wanted == CudaGraphs::kOn);
   }

@@ -215,6 +215,11 @@ bool RecordedStep::has(const std::vector<at::Tensor>& gradients) const {
                     });
 }
 
+bool RecordedStep::holds_recordings() const {
+  return std::any_of(recordings_.begin(), recordings_.end(),
+                     [](const auto& one) { return one->compute != nullptr; });
+}
+
 void RecordedStep::forget() {
   if (recordings_.empty()) return;
   current_ = nullptr;

@@ -68,6 +68,8 @@ class RecordedStep {
 
   // Done operation by operation, from the next update on, until it is called again.
   void pause(bool paused) noexcept { paused_ = paused; }
+  // Is there a recording, which holds memory?
+  [[nodiscard]] bool holds_recordings() const;
   // Drops all recordings: what they read or write is elsewhere now. Drops the gradients, too.
   void forget();
 

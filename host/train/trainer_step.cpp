@@ -100,12 +100,16 @@ std::unique_ptr<SplitStep> Trainer::make_split_step() {
   };
   work.drop_recordings = [this] {
     if (!recorded_) return false;
+    const bool held = recorded_->holds_recordings();
     replays_before_ += recorded_->replays();
     recorded_.reset();  // work stays on its stream, to which batches were handed over
-    tell_not_recorded(std::string(key_of(parts_.model)),
-                      "memory ran out, of which its recordings hold some",
-                      options_.graphs_are_required);
-    return true;
+    parts_.recorder->release();
+    if (held || options_.graphs_are_required) {
+      tell_not_recorded(std::string(key_of(parts_.model)),
+                        "memory ran out, of which its recordings hold some",
+                        options_.graphs_are_required);
+    }
+    return held;
   };
   return std::make_unique<SplitStep>(parts_.model, parts_.device, std::move(work));
 }

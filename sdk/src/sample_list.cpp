@@ -119,6 +119,7 @@ at::Tensor stack(const std::vector<const Sample*>& samples, const std::string& n
     }
     parts.push_back(tensor);
   });
+  const at::NoGradGuard no_grad;  // data learns nothing
   const bool copies = memory == HostMemory::kPageLocked && parts[0].device().is_cpu();
   if (!copies) return at::stack(parts);
   std::vector<std::int64_t> sizes = parts[0].sizes().vec();

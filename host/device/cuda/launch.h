@@ -5,9 +5,11 @@
 
 #include "host/device/cuda/kernels/random.h"
 #include "host/device/cuda/kernels/type.h"
+#include "pergola/error.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
+#include <c10/core/GradMode.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -51,6 +53,13 @@ inline Dropout dropout_of(double probability, c10::Device device) {
 
 // A tensor as a kernel reads it: dense, and in float32 where it says so.
 inline at::Tensor as_float(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
+
+// In the backward pass of an operator whose gradients have none of their own.
+inline void refuse_second_derivatives() {
+  if (!at::GradMode::is_enabled()) return;
+  throw Error(ErrorKind::kPlugin, "the host's own kernels have no gradients of gradients; use ",
+              "pergola::ops::unfused in the model, or set training.fused_kernels = false");
+}
 
 // The launches since the last check; a kernel's own errors come later, with whoever waits.
 inline void check_launch() { C10_CUDA_KERNEL_LAUNCH_CHECK(); }

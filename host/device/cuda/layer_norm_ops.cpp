@@ -130,6 +130,7 @@ class AddLayerNorm : public torch::autograd::Function<AddLayerNorm> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
     const Kept kept{saved[0], saved[1], saved[2]};
     const NormGradients found =
@@ -141,15 +142,16 @@ class AddLayerNorm : public torch::autograd::Function<AddLayerNorm> {
 
 bool is_fused(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return type_of(x.scalar_type()) && x.dim() > 0 && x.numel() > 0 && weight.dim() == 1 &&
-         weight.size(0) == x.size(-1) && bias.sizes() == weight.sizes() && weight.is_cuda() &&
-         bias.is_cuda();
+         weight.size(0) == x.size(-1) && bias.sizes() == weight.sizes() &&
+         weight.device() == x.device() && bias.device() == x.device();
 }
 
 at::Tensor fused_dropout_add_layer_norm(const at::Tensor& x,
                                         const std::optional<at::Tensor>& residual,
                                         const at::Tensor& weight, const at::Tensor& bias,
                                         double dropout, double eps) {
-  const bool fits = !residual || (residual->sizes() == x.sizes() && residual->is_cuda());
+  const bool fits =
+      !residual || (residual->sizes() == x.sizes() && residual->device() == x.device());
   if (!fits || !is_fused(x, weight, bias)) {
     return ops::unfused::dropout_add_layer_norm(x, residual, weight, bias, dropout, eps);
   }
@@ -161,6 +163,7 @@ Tables pointers_of(const variable_list& tables, const variable_list& rows, at::S
   for (std::size_t k = 0; k < tables.size(); ++k) {
     pointers.table[k] = tables[k].const_data_ptr();
     pointers.narrow[k] = type != at::kFloat && tables[k].scalar_type() == type;
+    pointers.heights[k] = tables[k].size(0);
     pointers.rows[k] = rows[k].const_data_ptr<std::int64_t>();
   }
   pointers.count = static_cast<int>(tables.size());
@@ -200,6 +203,7 @@ class EmbeddingLayerNorm : public torch::autograd::Function<EmbeddingLayerNorm> 
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
     const Kept kept{saved[0], saved[1], saved[2]};
     const NormGradients found =
@@ -236,8 +240,9 @@ at::Tensor fused_embedding_layer_norm(at::TensorList tables, at::TensorList rows
   bool fits = type_of(type) && tables.size() <= kMostTables && rows[0].numel() > 0 &&
               !at::globalContext().deterministicAlgorithms();
   for (std::size_t k = 0; k < tables.size() && fits; ++k) {
-    fits = tables[k].is_cuda() && rows[k].is_cuda() && tables[k].dim() == 2 &&
-           is_fused(tables[k], weight, bias) && rows[k].sizes() == rows[0].sizes();
+    fits = tables[k].device() == tables[0].device() && rows[k].device() == tables[0].device() &&
+           tables[k].dim() == 2 && is_fused(tables[k], weight, bias) &&
+           rows[k].sizes() == rows[0].sizes();
   }
   if (!fits) return ops::unfused::embedding_layer_norm(tables, rows, weight, bias, dropout, eps);
   variable_list dense;

@@ -34,9 +34,10 @@ std::optional<at::ScalarType> half_type(const at::Tensor& x) {
 }
 
 // cuBLASLt wants rows that begin at 16 bytes.
-bool fits(const at::Tensor& weight, const at::Tensor& bias) {
-  return weight.dim() == 2 && weight.is_cuda() && bias.is_cuda() && weight.size(0) % 8 == 0 &&
-         weight.size(1) % 8 == 0 && bias.dim() == 1 && bias.size(0) == weight.size(0);
+bool fits(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return weight.dim() == 2 && weight.device() == x.device() && bias.device() == x.device() &&
+         weight.size(0) % 8 == 0 && weight.size(1) % 8 == 0 && bias.dim() == 1 &&
+         bias.size(0) == weight.size(0);
 }
 
 // A weight or a bias as products read it.
@@ -47,8 +48,11 @@ at::Tensor in_type(const at::Tensor& weight, at::ScalarType type) {
   return weight.to(type).contiguous();
 }
 
-// [..., K] → [N, K]
-at::Tensor as_rows(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}).contiguous(); }
+// [..., K] → [N, K], dense, from an address that kernels can read 16 bytes from.
+at::Tensor as_rows(const at::Tensor& x) {
+  const at::Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
+  return reinterpret_cast<std::uintptr_t>(rows.const_data_ptr()) % 16 == 0 ? rows : rows.clone();
+}
 
 std::vector<std::int64_t> with_width(at::IntArrayRef sizes, std::int64_t width) {
   std::vector<std::int64_t> result = sizes.vec();
@@ -129,6 +133,7 @@ class Projections : public torch::autograd::Function<Projections> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor& x_NK = saved[0];
     const c10::cuda::CUDAGuard on_device(x_NK.device());
@@ -172,7 +177,7 @@ std::vector<at::Tensor> fused_projections(const at::Tensor& x, at::TensorList we
   const std::optional<at::ScalarType> type = half_type(x);
   bool fused = type && x.dim() > 0 && x.numel() > 0 && weights.size() <= kMostSums;
   for (std::size_t i = 0; i < weights.size() && fused; ++i) {
-    fused = fits(weights[i], biases[i]) && weights[i].size(1) == x.size(-1) &&
+    fused = fits(x, weights[i], biases[i]) && weights[i].size(1) == x.size(-1) &&
             weights[i].sizes() == weights[0].sizes();
   }
   if (!fused) return ops::unfused::projections(x, weights, biases);
@@ -204,6 +209,7 @@ class FeedForward : public torch::autograd::Function<FeedForward> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor& x_NK = saved[0];
     const at::Tensor& before_NF = saved[1];
@@ -219,12 +225,11 @@ class FeedForward : public torch::autograd::Function<FeedForward> {
       multiply({dbefore_NF}, {saved[3]}, dx_NK, /*accumulate=*/false);
       dx = dx_NK.view(context->saved_data["sizes"].toIntVector());
     }
-    return {dx,
-            weight_gradient(dbefore_NF, x_NK),
-            dbias1_F,
-            weight_gradient(dy_NM, saved[2]),
-            bias_gradients({dy_NM}).front(),
-            {}};
+    variable_list result = {dx, {}, dbias1_F, {}, {}, {}};
+    if (context->needs_input_grad(1)) result[1] = weight_gradient(dbefore_NF, x_NK);
+    if (context->needs_input_grad(3)) result[3] = weight_gradient(dy_NM, saved[2]);
+    if (context->needs_input_grad(4)) result[4] = bias_gradients({dy_NM}).front();
+    return result;
   }
 };
 
@@ -232,8 +237,8 @@ at::Tensor fused_feed_forward(const at::Tensor& x, const at::Tensor& weight1,
                               const at::Tensor& bias1, const at::Tensor& weight2,
                               const at::Tensor& bias2, bool tanh) {
   const std::optional<at::ScalarType> type = half_type(x);
-  const bool fused = type && x.dim() > 0 && x.numel() > 0 && fits(weight1, bias1) &&
-                     fits(weight2, bias2) && weight1.size(1) == x.size(-1) &&
+  const bool fused = type && x.dim() > 0 && x.numel() > 0 && fits(x, weight1, bias1) &&
+                     fits(x, weight2, bias2) && weight1.size(1) == x.size(-1) &&
                      weight2.size(1) == weight1.size(0);
   if (!fused) {
     return ops::unfused::feed_forward(x, weight1, bias1, weight2, bias2,

@@ -19,19 +19,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-std::optional<Type> type_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return Type::kFloat;
-    case at::kHalf:
-      return Type::kHalf;
-    case at::kBFloat16:
-      return Type::kBFloat16;
-    default:
-      return std::nullopt;
-  }
-}
-
 at::Tensor number_for(const at::Tensor& logits) {
   return at::empty({}, logits.options().dtype(at::kFloat));
 }
@@ -44,8 +31,9 @@ class Bce final : public Function<Bce> {
     context->save_for_backward({logits, targets});
     at::Tensor loss = number_for(logits);
     const at::Tensor workspace = at::empty({bce_parts(logits.numel())}, loss.options());
-    bce_forward(*type_of(logits), logits.const_data_ptr(), targets.const_data_ptr<float>(),
-                logits.numel(), workspace.mutable_data_ptr<float>(), loss.mutable_data_ptr<float>(),
+    bce_forward(*type_of(logits.scalar_type()), logits.const_data_ptr(),
+                targets.const_data_ptr<float>(), logits.numel(),
+                workspace.mutable_data_ptr<float>(), loss.mutable_data_ptr<float>(),
                 c10::cuda::getCurrentCUDAStream());
     check_launch();
     return loss;
@@ -63,16 +51,16 @@ class Bce final : public Function<Bce> {
     const c10::cuda::CUDAGuard on_device(logits.device());
     at::Tensor gradient = at::empty_like(logits);
     const at::Tensor of_loss = as_float(gradients[0]);
-    bce_backward(*type_of(logits), logits.const_data_ptr(), targets.const_data_ptr<float>(),
-                 logits.numel(), of_loss.const_data_ptr<float>(), gradient.data_ptr(),
-                 c10::cuda::getCurrentCUDAStream());
+    bce_backward(*type_of(logits.scalar_type()), logits.const_data_ptr(),
+                 targets.const_data_ptr<float>(), logits.numel(), of_loss.const_data_ptr<float>(),
+                 gradient.data_ptr(), c10::cuda::getCurrentCUDAStream());
     check_launch();
     return {gradient, {}};
   }
 };
 
 at::Tensor fused_bce(const at::Tensor& logits, const at::Tensor& targets) {
-  const bool fits = type_of(logits) && logits.numel() > 0 && logits.is_contiguous() &&
+  const bool fits = type_of(logits.scalar_type()) && logits.numel() > 0 && logits.is_contiguous() &&
                     targets.is_cuda() && targets.is_contiguous() &&
                     targets.scalar_type() != at::kDouble && !targets.requires_grad() &&
                     targets.sizes() == logits.sizes();
@@ -81,8 +69,12 @@ at::Tensor fused_bce(const at::Tensor& logits, const at::Tensor& targets) {
 }
 
 ClassRows rows_of(const at::Tensor& logits, const at::Tensor& targets, std::int64_t ignored) {
-  return {*type_of(logits), logits.const_data_ptr(), targets.const_data_ptr<std::int64_t>(),
-          logits.size(0),   logits.size(1),          ignored};
+  return {*type_of(logits.scalar_type()),
+          logits.const_data_ptr(),
+          targets.const_data_ptr<std::int64_t>(),
+          logits.size(0),
+          logits.size(1),
+          ignored};
 }
 
 // d loss / d logits by operators that have derivatives themselves.
@@ -135,7 +127,7 @@ class ClassEntropy final : public Function<ClassEntropy> {
 
 at::Tensor fused_cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
                                std::int64_t ignored, bool empty_is_zero) {
-  const bool fits = type_of(logits) && logits.dim() == 2 && logits.numel() > 0 &&
+  const bool fits = type_of(logits.scalar_type()) && logits.dim() == 2 && logits.numel() > 0 &&
                     logits.is_contiguous() && targets.is_cuda() && targets.dim() == 1 &&
                     targets.scalar_type() == at::kLong && targets.size(0) == logits.size(0);
   if (!fits) {

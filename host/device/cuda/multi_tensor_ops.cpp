@@ -67,18 +67,14 @@ void write_numbers_into(const at::Tensor& into, at::ArrayRef<double> values) {
   check_launch();
 }
 
-Type type_of(const at::Tensor& tensor) {
-  const at::ScalarType type = tensor.scalar_type();
-  return type == at::kFloat ? Type::kFloat : type == at::kHalf ? Type::kHalf : Type::kBFloat16;
-}
-
 at::Tensor l2_norm(at::TensorList given) {
   const c10::cuda::CUDAGuard on_device(given[0].device());
   std::vector<at::Tensor> dense;  // the order of the numbers does not matter
   std::vector<NormTensor> tensors;
   for (const at::Tensor& tensor : given) {
     dense.push_back(tensor.is_non_overlapping_and_dense() ? tensor : tensor.contiguous());
-    tensors.push_back({type_of(tensor), dense.back().const_data_ptr(), tensor.numel()});
+    tensors.push_back(
+        {*type_of(tensor.scalar_type()), dense.back().const_data_ptr(), tensor.numel()});
   }
   const at::TensorOptions floats = given[0].options().dtype(at::kFloat);
   const at::Tensor workspace = at::empty({norm_parts(tensors)}, floats);

@@ -29,8 +29,9 @@ at::Tensor gathered(const at::Tensor& x_given, const at::Tensor& rows_N) {
   const at::Tensor x = x_given.contiguous();
   const at::Tensor result = at::empty(with_height(x, rows_N.size(0)), x.options());
   if (result.numel() == 0) return result;
-  gather_rows(x.const_data_ptr(), result.data_ptr(), rows_N.const_data_ptr<std::int64_t>(),
-              rows_N.size(0), row_bytes(x), c10::cuda::getCurrentCUDAStream());
+  gather_rows(x.const_data_ptr(), result.data_ptr(),
+              {rows_N.const_data_ptr<std::int64_t>(), rows_N.size(0), x.size(0), row_bytes(x)},
+              c10::cuda::getCurrentCUDAStream());
   check_launch();
   return result;
 }
@@ -40,8 +41,9 @@ at::Tensor scattered(const at::Tensor& x_given, const at::Tensor& rows_N, std::i
   const at::Tensor x = x_given.contiguous();
   const at::Tensor result = at::zeros(with_height(x, count), x.options());
   if (x.numel() == 0 || result.numel() == 0) return result;
-  scatter_rows(x.const_data_ptr(), result.data_ptr(), rows_N.const_data_ptr<std::int64_t>(),
-               rows_N.size(0), row_bytes(x), c10::cuda::getCurrentCUDAStream());
+  scatter_rows(x.const_data_ptr(), result.data_ptr(),
+               {rows_N.const_data_ptr<std::int64_t>(), rows_N.size(0), count, row_bytes(x)},
+               c10::cuda::getCurrentCUDAStream());
   check_launch();
   return result;
 }
@@ -57,7 +59,7 @@ class Gather : public torch::autograd::Function<Gather> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor rows_N = context->get_saved_variables()[0];
-    return {scattered(gradients[0], rows_N, context->saved_data["count"].toInt()), {}};
+    return {ops::scatter_rows(gradients[0], rows_N, context->saved_data["count"].toInt()), {}};
   }
 };
 
@@ -70,12 +72,12 @@ class Scatter : public torch::autograd::Function<Scatter> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    return {gathered(gradients[0], context->get_saved_variables()[0]), {}, {}};
+    return {ops::gather_rows(gradients[0], context->get_saved_variables()[0]), {}, {}};
   }
 };
 
 bool fits(const at::Tensor& x, const at::Tensor& rows_N) {
-  return x.dim() > 0 && x.size(0) > 0 && rows_N.is_cuda() && rows_N.dim() == 1 &&
+  return x.dim() > 0 && x.size(0) > 0 && rows_N.device() == x.device() && rows_N.dim() == 1 &&
          rows_N.scalar_type() == at::kLong && rows_N.is_contiguous();
 }
 
@@ -84,8 +86,9 @@ at::Tensor fused_gather_rows(const at::Tensor& x, const at::Tensor& rows_N) {
 }
 
 at::Tensor fused_scatter_rows(const at::Tensor& x, const at::Tensor& rows_N, std::int64_t count) {
-  return fits(x, rows_N) ? Scatter::apply(x, rows_N, count)
-                         : ops::unfused::scatter_rows(x, rows_N, count);
+  return fits(x, rows_N) && rows_N.size(0) == x.size(0)
+             ? Scatter::apply(x, rows_N, count)
+             : ops::unfused::scatter_rows(x, rows_N, count);
 }
 
 }  // namespace

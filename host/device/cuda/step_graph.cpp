@@ -167,6 +167,12 @@ class CudaRecorder final : public GraphRecorder {
     return graph;
   }
 
+  void release() override {
+    holder_.reset();
+    held_ = at::Tensor();
+    pool_ = at::cuda::graph_pool_handle();
+  }
+
   at::Tensor without_hold(const at::Tensor& tensor) override {
     return at::from_blob(
         tensor.data_ptr(), tensor.sizes(), tensor.strides(), [](void*) {}, tensor.options(),

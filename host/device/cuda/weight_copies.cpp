@@ -42,6 +42,7 @@ struct Entry {
   at::Tensor copy;           // undefined: nobody has asked for one
   std::optional<State> of;   // what the copy was made of; nothing: out of date
   bool written = false;      // by a step of the optimizer
+  bool moves = false;        // recorded work changes the weight
   bool recorded = false;     // such a step was recorded
   bool late = false;         // the copy came after that, so that replays do not write it
   bool was_current = false;  // when the step in hand began
@@ -67,7 +68,9 @@ class Table {
       entry.late = entry.recorded;
     }
     const State now = state_of(weight);
-    if (entry.of != now) {
+    // A write through data() counts no version, so only the optimizer that writes the copy too is
+    // trusted. What is recorded is refreshed before each replay.
+    if (entry.of != now || (!entry.written && !is_recording())) {
       write(entry.copy, weight);
       // What is recorded has not been done.
       if (!entry.late && !is_recording()) entry.of = now;
@@ -95,7 +98,9 @@ class Table {
     for (auto& [address, entry] : entries_) {
       const auto impl = entry.weight.lock();
       if (!impl || !entry.of) continue;
-      if (entry.of->version != state_of(at::Tensor(impl)).version) steps_are_recorded_ = true;
+      if (entry.of->version == state_of(at::Tensor(impl)).version) continue;
+      entry.moves = true;
+      steps_are_recorded_ = true;
     }
   }
 
@@ -138,8 +143,8 @@ class Table {
   // Replays change a weight without counting a version: only those of the optimizer that writes the
   // copy leave the two alike.
   void refresh(Entry& entry, const at::Tensor& weight) {
-    const bool trusted =
-        !weight.requires_grad() || (entry.written && !entry.late) || !steps_are_recorded_;
+    const bool trusted = (!weight.requires_grad() && !entry.moves) ||
+                         (entry.written && !entry.late) || !steps_are_recorded_;
     const State now = state_of(weight);
     if (trusted && entry.of == now) return;
     const c10::cuda::CUDAGuard guard(weight.device());

@@ -2,7 +2,8 @@
 // bfloat16 copies of float32 weights, one for the whole process and each weight, in memory that
 // stays where it is: a forward pass under autocast need not make its own, and a recorded one reads
 // what is there when it is replayed. A copy is made again when the weight's version or memory has
-// changed since; the fused AdamW writes it along with the weight. Any thread.
+// changed since, and for each forward pass that is not recorded unless the fused optimizers write
+// it along with the weight. Any thread whose streams are ordered.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -19,7 +19,8 @@ struct Tables {
   int count = 0;
   const void* table[kMostTables] = {};
   bool narrow[kMostTables] = {};
-  const std::int64_t* rows[kMostTables] = {};  // [N] each; -1: nothing
+  std::int64_t heights[kMostTables] = {};      // rows of each table
+  const std::int64_t* rows[kMostTables] = {};  // [N] each, below the height; -1: nothing
 };
 
 struct LayerNormShape {

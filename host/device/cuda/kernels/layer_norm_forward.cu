@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#undef NDEBUG  // a row that does not exist ends in an assertion, as in LibTorch's own kernels
 #include "host/device/cuda/kernels/layer_norm.cuh"
 #include "host/device/cuda/kernels/types.cuh"
 
 #include <algorithm>
+#include <cassert>
 
 namespace pergola::cuda {
 namespace {
@@ -48,6 +50,7 @@ struct TableRows {
     for (int k = 0; k < tables.count; ++k) {
       const std::int64_t from = tables.rows[k][row];
       if (from < 0) continue;
+      assert(from < tables.heights[k]);
       const std::int64_t place = from * width + column;
       float more[kPack];
       if (tables.narrow[k]) {
@@ -66,6 +69,7 @@ struct TableRows {
     for (int k = 0; k < tables.count; ++k) {
       const std::int64_t from = tables.rows[k][row];
       if (from < 0) continue;
+      assert(from < tables.heights[k]);
       const std::int64_t place = from * width + column;
       sum += tables.narrow[k] ? to_float(static_cast<const T*>(tables.table[k])[place])
                               : static_cast<const float*>(tables.table[k])[place];

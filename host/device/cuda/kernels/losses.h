@@ -5,7 +5,7 @@
 // device. Legend: N = rows, C = classes.
 #pragma once
 
-#include "host/device/cuda/kernels/layer_norm.h"
+#include "host/device/cuda/kernels/type.h"
 
 #include <cuda_runtime_api.h>
 

@@ -3,7 +3,7 @@
 // order that only depends on the shapes. Launches alone, on a stream; pointers are of the device.
 #pragma once
 
-#include "host/device/cuda/kernels/layer_norm.h"
+#include "host/device/cuda/kernels/type.h"
 
 #include <cuda_runtime_api.h>
 

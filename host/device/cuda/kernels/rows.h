@@ -8,12 +8,18 @@
 
 namespace pergola::cuda {
 
-// to[i] = from[rows[i]], or zeros for -1; `width`: bytes of a row; rows [count].
-void gather_rows(const void* from, void* to, const std::int64_t* rows, std::int64_t count,
-                 std::int64_t width, cudaStream_t stream);
+// `count` rows of `width` bytes and their numbers, each below `height` or -1.
+struct Rows {
+  const std::int64_t* numbers;
+  std::int64_t count;
+  std::int64_t height;
+  std::int64_t width;
+};
 
-// to[rows[i]] = from[i], and nothing for -1.
-void scatter_rows(const void* from, void* to, const std::int64_t* rows, std::int64_t count,
-                  std::int64_t width, cudaStream_t stream);
+// to[i] = from[rows[i]], or zeros for -1; from has `height` rows.
+void gather_rows(const void* from, void* to, const Rows& rows, cudaStream_t stream);
+
+// to[rows[i]] = from[i], and nothing for -1; to has `height` rows.
+void scatter_rows(const void* from, void* to, const Rows& rows, cudaStream_t stream);
 
 }  // namespace pergola::cuda
