@@ -154,6 +154,10 @@ std::string memory_advice(const MemoryShortage& shortage, bool is_training) {
     advice = concat("set training.cuda_allocator = \"expandable_segments:True\", since memory is ",
                     "there in pieces; or ", advice);
   }
+  if (shortage.may_be_page_locked()) {
+    advice = concat("set training.pin_memory = false or a smaller training.num_workers, since it ",
+                    "may be the batches' page-locked memory that ran out; or ", advice);
+  }
   if (more.empty()) return advice;
   advice += "; then try ";
   for (std::size_t i = 0; i < more.size(); ++i) advice += (i == 0 ? "" : ", ") + more[i];

@@ -29,6 +29,10 @@ struct MemoryShortage {
   // "2.00 GiB were asked for, and of the 79.15 GiB of GPU 0 1.20 GiB were free; ..."; the text of
   // the error where that is all that there is.
   [[nodiscard]] std::string describe() const;
+  // CUDA's own text has no number: it may be page-locked memory of the machine that ran out.
+  [[nodiscard]] bool may_be_page_locked() const {
+    return text.starts_with("CUDA error: out of memory");
+  }
   // Is so much kept unused that the request would have fit, in one piece?
   [[nodiscard]] bool is_fragmented() const { return unused >= requested && requested > 0; }
 };

@@ -78,7 +78,8 @@ const StepResult& RecordedStep::compute(const SampleList& batch) {
   guarded(options_.compute_hook, [&] { recording.compute->replay(); });
   if (!options_.copies_output) return recording.recorded;
   recording.handed_out = recording.recorded;
-  recording.handed_out.output = copy_of(recording.recorded.output);
+  recording.handed_out.output =
+      guarded(options_.compute_hook, [&] { return copy_of(recording.recorded.output); });
   return recording.handed_out;
 }
 
@@ -142,7 +143,9 @@ RecordedStep::Recording* RecordedStep::add(BatchTensors tensors) {
   }
   auto recording = std::make_unique<Recording>();
   recording->shape = std::move(tensors);
-  recording->batch = memory_.place(recording->shape);
+  // Memory may run out here as it may in the work itself.
+  recording->batch =
+      guarded(options_.compute_hook, [&] { return memory_.place(recording->shape); });
   recordings_.insert(recordings_.begin(), std::move(recording));
   return recordings_.front().get();
 }

@@ -11,6 +11,7 @@
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 #include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
@@ -59,6 +60,11 @@ inline void refuse_second_derivatives() {
   if (!at::GradMode::is_enabled()) return;
   throw Error(ErrorKind::kPlugin, "the host's own kernels have no gradients of gradients; use ",
               "pergola::ops::unfused in the model, or set training.fused_kernels = false");
+}
+
+// Does this thread's stream record a graph, in place of working?
+inline bool is_recording() {
+  return c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
 }
 
 // The launches since the last check; a kernel's own errors come later, with whoever waits.

@@ -7,7 +7,6 @@
 #include "host/device/cuda/weight_copies.h"
 
 #include <ATen/ATen.h>
-#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <torch/library.h>
 
 #include <optional>
@@ -16,9 +15,8 @@
 namespace pergola::cuda {
 namespace {
 
-bool is_recording(const at::Tensor& /*like*/) {
-  return c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
-}
+// As an operator, which the dispatcher finds by its tensor.
+bool is_recording_on(const at::Tensor& /*like*/) { return is_recording(); }
 
 void count_version(const at::Tensor& tensor) { tensor.unsafeGetTensorImpl()->bump_version(); }
 
@@ -32,15 +30,14 @@ void adam_step(at::TensorList parameters, at::TensorList gradients, at::TensorLi
                at::TensorList squares, at::TensorList steps, at::IntArrayRef groups,
                at::ArrayRef<double> options, std::int64_t rule, const at::Tensor& rates,
                const std::optional<at::Tensor>& scale) {
-  constexpr std::int64_t kOptions = 4;  // of a group
   const c10::cuda::CUDAGuard on_device(rates.device());
-  const bool recording = is_recording(rates);
+  const bool recording = is_recording();
   std::vector<at::Tensor> laid_out;
   std::vector<AdamTensor> tensors;
   tensors.reserve(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     laid_out.push_back(laid_out_as(gradients[i], parameters[i]));
-    const double* const own = options.data() + groups[i] * kOptions;
+    const double* const own = options.data() + static_cast<std::size_t>(groups[i]) * kAdamOptions;
     tensors.push_back({parameters[i].mutable_data_ptr<float>(), laid_out[i].const_data_ptr(),
                        averages[i].mutable_data_ptr<float>(), squares[i].mutable_data_ptr<float>(),
                        begin_copy_of(parameters[i], recording), steps[i].mutable_data_ptr<float>(),
@@ -96,7 +93,7 @@ TORCH_LIBRARY_IMPL(pergola, CUDA, library) {
   library.impl("low_precision_copy", low_precision_copy);
   library.impl("adam_step", adam_step);
   library.impl("write_numbers", write_numbers_into);
-  library.impl("is_recording", is_recording);
+  library.impl("is_recording", is_recording_on);
   library.impl("l2_norm", l2_norm);
 }
 

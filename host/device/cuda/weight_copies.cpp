@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/cuda/weight_copies.h"
 
+#include "host/device/cuda/launch.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/util/intrusive_ptr.h>
 
@@ -20,10 +21,6 @@ namespace {
 
 using Impl = c10::TensorImpl;
 using Weak = c10::weak_intrusive_ptr<Impl, c10::UndefinedTensorImpl>;
-
-bool is_recording() {
-  return c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
-}
 
 // A weight as it was. Averaged weights are put in place by exchanging memory, which no version
 // counts.

@@ -16,8 +16,6 @@
 namespace pergola::host {
 namespace {
 
-constexpr std::size_t kOptions = 4;  // of a group
-
 // What is done to one parameter.
 struct Single {
   at::Tensor parameter, gradient, average, square, step;
@@ -62,7 +60,7 @@ void adam_step(at::TensorList parameters, at::TensorList gradients, at::TensorLi
                const std::optional<at::Tensor>& scale) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const at::ArrayRef<double> own =
-        options.slice(static_cast<std::size_t>(groups[i]) * kOptions, kOptions);
+        options.slice(static_cast<std::size_t>(groups[i]) * kAdamOptions, kAdamOptions);
     const at::Tensor wide = gradients[i].to(parameters[i].scalar_type());
     steps[i].add_(1);
     const Single single{parameters[i], scale ? wide * *scale : wide,

@@ -5,6 +5,8 @@
 // operators. Owns the rates' memory; training thread.
 #pragma once
 
+#include "host/device/adam_rule.h"
+
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
@@ -14,8 +16,8 @@ namespace pergola::host {
 
 class FusedAdam {
  public:
-  enum class Rule { kAdam, kAdamW, kAdamax, kMmfAdamW };  // as adam.h and mmf_adam_w.h have them
-  struct Options {                                        // of a group
+  using Rule = AdamRule;  // as adam.h and mmf_adam_w.h have them
+  struct Options {        // of a group
     double beta1, beta2, eps, weight_decay;
   };
   // Parameter i, its gradient and state, all of one shape but for the step counts, and its group.

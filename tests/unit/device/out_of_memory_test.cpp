@@ -99,6 +99,16 @@ TEST_F(OutOfMemoryTest, NothingIsAdvisedThatTheRunHasAlready) {
 }
 
 // 5 GiB are there, and 2 were asked for: they were in pieces.
+TEST_F(OutOfMemoryTest, WithoutNumbersItMayBeTheBatchesPageLockedMemory) {
+  set_memory_settings(settings());
+  const std::string advice =
+      memory_advice(MemoryShortage::parse("CUDA error: out of memory\nmore"), /*is_training=*/true);
+  EXPECT_EQ(advice.find("set training.pin_memory = false or a smaller training.num_workers"), 0U);
+  EXPECT_NE(advice.find("or set training.batch_size = 8"), std::string::npos);
+  const MemoryShortage full = MemoryShortage::parse(kFull);
+  EXPECT_EQ(memory_advice(full, /*is_training=*/true).find("pin_memory"), std::string::npos);
+}
+
 TEST_F(OutOfMemoryTest, MemoryInPiecesIsForTheAllocatorsSettings) {
   MemorySettings run = settings();
   set_memory_settings(run);

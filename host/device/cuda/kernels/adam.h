@@ -4,6 +4,8 @@
 // Elementwise, so always the same numbers. Launches alone, on a stream; pointers are of the device.
 #pragma once
 
+#include "host/device/adam_rule.h"
+
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
@@ -25,10 +27,6 @@ struct AdamTensor {
   bool narrow;
   double beta1, beta2, eps, weight_decay;
 };
-
-// kAdamW takes weight decay from the parameter; so does kMmfAdamW, after the step, whose eps comes
-// before the correction by 1 - beta2^t. The others add it to the gradient.
-enum class AdamRule { kAdam, kAdamW, kAdamax, kMmfAdamW };
 
 inline constexpr int kAdamWorkspace = 8;  // numbers for each tensor
 

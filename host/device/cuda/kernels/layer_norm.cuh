@@ -4,6 +4,7 @@
 // read again for each sweep, number by number.
 #pragma once
 
+#include "host/device/cuda/kernels/block_sum.cuh"
 #include "host/device/cuda/kernels/layer_norm.h"
 #include "host/device/cuda/kernels/random.cuh"
 #include "host/device/cuda/kernels/vectors.cuh"

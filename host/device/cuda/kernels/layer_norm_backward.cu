@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(32 * kRowWarps, 24 / kRowWarps)
         total.x += dy[r][i];
         total.y += dy[r][i] * normal[r][i];
       }
-      total = {warp_sum(total.x), warp_sum(total.y)};
+      total = {sum_of_warp(total.x), sum_of_warp(total.y)};
       if (lane == 0) totals[turn][r][warp] = total;
     }
     if (kRowWarps > 1) {
@@ -136,8 +136,8 @@ __global__ void __launch_bounds__(kThreads)
       g_total += dy * weight[column];
       product_total += dy * weight[column] * normal;
     }
-    g_total = warp_sum(g_total);
-    product_total = warp_sum(product_total);
+    g_total = sum_of_warp(g_total);
+    product_total = sum_of_warp(product_total);
     __syncthreads();  // of the row before
     if (lane == 0) {
       totals[0][warp] = g_total;

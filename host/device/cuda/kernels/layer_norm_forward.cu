@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads)
         total += v[p][i];
       }
     }
-    const float mean = warp_sum(total) / static_cast<float>(width);
+    const float mean = sum_of_warp(total) / static_cast<float>(width);
     float squares = 0;
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < kPack; ++i) squares += (v[p][i] - mean) * (v[p][i] - mean);
     }
-    const float rstd = rsqrtf(warp_sum(squares) / static_cast<float>(width) + shape.eps);
+    const float rstd = rsqrtf(sum_of_warp(squares) / static_cast<float>(width) + shape.eps);
     if (lane == 0) {
       saved.mean[row] = mean;
       saved.rstd[row] = rstd;
@@ -148,13 +148,13 @@ __global__ void __launch_bounds__(kThreads)
       sums[column] = from_float<T>(source.one(row, column, width, dropout, philox));
       total += to_float(sums[column]);
     }
-    const float mean = warp_sum(total) / static_cast<float>(width);
+    const float mean = sum_of_warp(total) / static_cast<float>(width);
     float squares = 0;
     for (std::int64_t column = lane; column < width; column += 32) {
       const float off = to_float(sums[column]) - mean;
       squares += off * off;
     }
-    const float rstd = rsqrtf(warp_sum(squares) / static_cast<float>(width) + shape.eps);
+    const float rstd = rsqrtf(sum_of_warp(squares) / static_cast<float>(width) + shape.eps);
     if (lane == 0) {
       saved.mean[row] = mean;
       saved.rstd[row] = rstd;

@@ -56,10 +56,4 @@ __device__ void store(T* into, const float (&from)[kCount]) {
   *reinterpret_cast<Pack<T, kCount>*>(into) = pack;
 }
 
-__device__ inline float warp_sum(float x) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes /= 2) x += __shfl_xor_sync(0xffffffffU, x, lanes);
-  return x;
-}
-
 }  // namespace pergola::cuda
