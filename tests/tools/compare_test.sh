@@ -43,3 +43,10 @@ cmp "$work/table" "$work/again" || fail "--table prints another table"
 
 ! "$compare" --rows nothing --build "$build" 2>"$work/error" || fail "a row that is none was taken"
 expect_line 'no row nothing; there are visual_bert, files, tiny_mlp, pythia, latency' "$work/error"
+
+echo '{"rows": ' >"$work/half.json"
+! "$compare" --table "$work/half.json" 2>"$work/error" || fail "half a file was taken"
+expect_line 'half.json is no compare.json: ' "$work/error"
+! "$root/tools/bench/make_vqa_files" "$work/half.json" 2>"$work/error" || fail "files were put into a file"
+expect_line 'make_vqa_files: cannot write ' "$work/error"
+! grep -q Traceback "$work/error" || fail "$(cat "$work/error")"

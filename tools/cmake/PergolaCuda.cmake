@@ -3,6 +3,9 @@
 # of CUDA 13, as LibTorch has it.
 set(PERGOLA_CUDA AUTO CACHE STRING "Build the CUDA kernels: ON, OFF, or AUTO (where nvcc 13 is found)")
 set_property(CACHE PERGOLA_CUDA PROPERTY STRINGS AUTO ON OFF)
+if(NOT PERGOLA_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "PERGOLA_CUDA=${PERGOLA_CUDA} is none of AUTO, ON and OFF")
+endif()
 set(PERGOLA_CUDA_KERNELS FALSE)
 if(NOT PERGOLA_CUDA STREQUAL OFF)
   find_package(CUDAToolkit 13 QUIET)
