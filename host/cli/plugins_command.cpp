@@ -112,6 +112,9 @@ int inspect(const std::string& path, const TrustPolicy& policy) {
       std::cout << "# built with " << field << ' ' << value << '\n';
     }
   }
+  if (const std::vector<std::string> needed = needed_of_cuda(file.symbols); !needed.empty()) {
+    std::cout << "# loads only where CUDA is, since it needs " << printable(join(needed)) << '\n';
+  }
   print_offers(manifest);
   if (!file.usable()) throw Error(ErrorKind::kPlugin, file.problem);
   return 0;

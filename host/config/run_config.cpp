@@ -151,6 +151,19 @@ MultitaskingConfig parse_multitasking(const Config& config) {
           config.table("params")};
 }
 
+// Autocast alone brings features in half precision together with weights in float32. The key is
+// image_text's, and of whatever data set has the same.
+void check_feature_type(const Config& dataset, Precision precision) {
+  if (precision == Precision::kBf16 || precision == Precision::kFp16) return;
+  const Value* type = dataset.value().find("feature_dtype");
+  if (type == nullptr || !type->is_string()) return;
+  if (type->as_string() != "float16" && type->as_string() != "bfloat16") return;
+  throw dataset.error(
+      "feature_dtype",
+      "is for training.precision = \"bf16\" or \"fp16\", which this run has not; set "
+      "that, or feature_dtype = \"float32\"");
+}
+
 }  // namespace
 
 RunType RunType::parse(const Config& root) {
@@ -196,6 +209,7 @@ RunConfig RunConfig::parse(const Config& root) {
   run.model_config = root.table(concat("model_config.", run.model));
   for (const std::string& name : run.datasets) {
     run.dataset_configs[name] = root.table(concat("dataset_config.", name));
+    check_feature_type(run.dataset_configs[name], run.training.precision);
   }
   return run;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // `training` of a config, as a struct.
+#include "host/config/allocator_settings.h"
 #include "host/config/config_text.h"
 #include "host/config/run_config.h"
 #include "pergola/suggest.h"
@@ -209,7 +210,7 @@ TrainingConfig TrainingConfig::parse(const Config& config) {
   training.recompute = config.get<bool>("recompute");
   training.fused_kernels = config.get<bool>("fused_kernels");
   training.cuda_graphs = parse_cuda_graphs(config);
-  training.cuda_allocator = config.get<std::string>("cuda_allocator");
+  training.cuda_allocator = allocator_settings(config, "cuda_allocator");
   const std::string shortage = config.get_choice("on_out_of_memory", "stop", {"stop", "halve"});
   training.on_out_of_memory = shortage == "halve" ? OnOutOfMemory::kHalve : OnOutOfMemory::kStop;
   parse_lengths(config, training);

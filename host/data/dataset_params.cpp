@@ -101,6 +101,11 @@ ConfigParams image_text_params(const Value& defaults) {
              kMostRegions);
   params.add("feature_dim", "the width that features must have; 0: that of the first row", 0,
              kMostWidth);
+  params
+      .add("feature_dtype",
+           "what features are copied to the device as; of half the size with "
+           "training.precision = bf16 or fp16")
+      .choices = {"float32", "float16", "bfloat16"};
   params.add("paired", "two images or feature files a row, as groups img0 and img1");
   params.add("check_rows", "look for all files, and try all texts and answers, before training");
   add_processors(params);

@@ -56,6 +56,7 @@ Value image_text_defaults() {
       {"image_size", Value::Array{224, 224}},
       {"max_features", 100},
       {"feature_dim", 0},
+      {"feature_dtype", "float32"},
       {"paired", false},
       {"check_rows", true},
       {"processors", std::move(processors)},

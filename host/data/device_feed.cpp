@@ -54,17 +54,15 @@ DeviceFeed::Copy DeviceFeed::fetch() {
   Copy copy;
   try {
     copy.batch = source_.next();
-    copy.hook = source_.last_hook();
   } catch (...) {
-    copy.hook = source_.last_hook();
     copy.error = std::current_exception();
   }
+  copy.hook = source_.last_hook();
   if (!copy.batch || device_.is_cpu()) return copy;
   try {
     copy_to_device(copy);
   } catch (...) {
-    copy.hook = Hook{"the copy of a batch to the device"};
-    copy.error = std::current_exception();
+    // Who uses it copies it again, when there may be room for it, and is told why that fails.
   }
   return copy;
 }
@@ -73,10 +71,12 @@ DeviceFeed::Copy DeviceFeed::fetch() {
 void DeviceFeed::copy_to_device(Copy& copy) {
   const c10::Stream stream = copy_stream(device_);
   const c10::StreamGuard on_stream(stream);
-  copy.batch = std::move(*copy.batch).to(device_, /*non_blocking=*/true);
-  copy.bytes = bytes_of(*copy.batch);
-  copy.done.emplace(device_.type());
-  copy.done->record(stream);
+  SampleList moved = copy.batch->to(device_, /*non_blocking=*/true);
+  c10::Event done(device_.type());
+  done.record(stream);
+  copy.bytes = bytes_of(moved);
+  copy.done = std::move(done);
+  copy.batch = std::move(moved);
 }
 
 // From here on the batch belongs to the stream that computes.

@@ -30,7 +30,8 @@ class DeviceFeed final : public BatchSource {
 
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return source_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
-  // Throws what the other source throws, and what a copy throws, when it is the batch's turn.
+  // Throws what the other source throws, when it is the batch's turn. A batch whose copy fails, as
+  // memory is short, comes as it is.
   [[nodiscard]] std::optional<SampleList> next() override;
   [[nodiscard]] bool is_ready() override { return ahead_ || source_.is_ready(); }
   void keep_pace() override;
@@ -40,10 +41,10 @@ class DeviceFeed final : public BatchSource {
   // A batch on its way.
   struct Copy {
     std::optional<SampleList> batch;  // none: the epoch is over, or `error`
-    std::optional<c10::Event> done;   // none on the CPU
+    std::optional<c10::Event> done;   // none: it is on the CPU
     std::size_t bytes = 0;
     std::exception_ptr error;
-    Hook hook;  // who gave it, or failed
+    Hook hook;  // who gave it, or failed to
   };
   // What was handed out, as long as the device may compute with it.
   struct Used {

@@ -38,6 +38,12 @@ void parse_image_size(const Config& config, ImageTextConfig& result) {
   result.image_width = size.empty() ? 0 : size[1];
 }
 
+at::ScalarType parse_feature_type(const Config& config) {
+  const std::string name =
+      config.get_choice("feature_dtype", "float32", {"float32", "float16", "bfloat16"});
+  return name == "float32" ? at::kFloat : name == "float16" ? at::kHalf : at::kBFloat16;
+}
+
 void choose_split(const DatasetOptions& options, const fs::path& data_dir,
                   ImageTextConfig& result) {
   const Config& config = options.config;
@@ -71,7 +77,8 @@ ImageTextConfig ImageTextConfig::parse(const DatasetOptions& options) {
   expect_known_split(options);
   const Config& config = options.config;
   config.allow_only({"data_dir", "annotations", "images", "features", "split_train", "image_size",
-                     "max_features", "feature_dim", "paired", "check_rows", "processors"});
+                     "max_features", "feature_dim", "feature_dtype", "paired", "check_rows",
+                     "processors"});
   for (const char* key : {"annotations", "images", "features"}) {
     config.table(key).allow_only({"train", "val", "test"});
   }
@@ -83,6 +90,7 @@ ImageTextConfig ImageTextConfig::parse(const DatasetOptions& options) {
   parse_image_size(config, result);
   result.max_features = config.get_integer("max_features", result.max_features, 1, kMostRegions);
   result.feature_dim = config.get_integer("feature_dim", result.feature_dim, 0, kMostWidth);
+  result.feature_type = parse_feature_type(config);
   result.paired = config.get<bool>("paired", result.paired);
   result.check_rows = config.get<bool>("check_rows", result.check_rows);
   const Config processors = config.table("processors");

@@ -6,6 +6,8 @@
 #include "pergola/config.h"
 #include "pergola/dataset.h"
 
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -28,11 +30,12 @@ struct ImageTextConfig {
   std::int64_t image_width = 224;
   std::int64_t max_features = 100;  // regions of a sample
   std::int64_t feature_dim = 0;     // their width; 0: the first row's
-  bool paired = false;              // two images or feature files a row, as img0 and img1
-  bool check_rows = true;           // try every row before training
-  TypedConfig text_processor;       // from `question`
-  TypedConfig answer_processor;     // from `answers` or `label`
-  TypedConfig image_processor;      // from `image`, uint8 [3, H, W]
+  at::ScalarType feature_type = at::kFloat;
+  bool paired = false;           // two images or feature files a row, as img0 and img1
+  bool check_rows = true;        // try every row before training
+  TypedConfig text_processor;    // from `question`
+  TypedConfig answer_processor;  // from `answers` or `label`
+  TypedConfig image_processor;   // from `image`, uint8 [3, H, W]
 
   // Throws Error{kConfig} for a key, type or number that is wrong, a split that does not exist or
   // has no file, and a val or test that has both a file and a part of train.

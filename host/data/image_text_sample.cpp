@@ -126,7 +126,7 @@ void ImageText::set_images(const Paths& files, std::vector<Sample>& places, Rng&
 void ImageText::set_features(const Paths& files, std::vector<Sample>& places) const {
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::filesystem::path& file = files[i];
-    Regions regions = read_regions(file, config_.max_features);
+    Regions regions = read_regions(file, config_.max_features, config_.feature_type);
     if (regions.features_RD.size(1) != widths_[i]) {
       throw Error(
           ErrorKind::kData, "features ", file.string(), " are ", regions.features_RD.size(1),

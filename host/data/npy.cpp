@@ -224,6 +224,11 @@ void check(const Header& header, const fs::path& file) {
   }
 }
 
+// A sum is one pass and tells nearly always; that of large numbers may be infinite, too.
+bool all_finite(const at::Tensor& x) {
+  return std::isfinite(x.sum(at::kFloat).item<float>()) || x.isfinite().all().item<bool>();
+}
+
 // Throws unless the file is long enough; then no number of the header can ask for more memory.
 void check_size(int fd, const Header& header, std::size_t begin, const fs::path& file) {
   struct stat info {};
@@ -238,7 +243,7 @@ void check_size(int fd, const Header& header, std::size_t begin, const fs::path&
 
 }  // namespace
 
-Regions read_regions(const fs::path& file, std::int64_t wanted) {
+Regions read_regions(const fs::path& file, std::int64_t wanted, at::ScalarType type) {
   PERGOLA_ASSERT(wanted > 0 && wanted <= kMostRegions);
   const UniqueFd fd = open_file(file, ErrorKind::kData);
   const Preamble preamble = read_preamble(fd.get(), file);
@@ -249,16 +254,21 @@ Regions read_regions(const fs::path& file, std::int64_t wanted) {
 
   const std::int64_t count = std::min(wanted, header.shape[0]);
   const std::int64_t width = header.shape[1];
-  Regions result{at::empty({wanted, width}, at::kFloat), count};
+  Regions result{at::empty({wanted, width}, type), count};
   const at::Tensor filled = result.features_RD.narrow(0, 0, count);
-  const at::Tensor read = is_half(header) ? at::empty({count, width}, at::kHalf) : filled;
+  const at::ScalarType stored = is_half(header) ? at::kHalf : at::kFloat;
+  const at::Tensor read = stored == type ? filled : at::empty({count, width}, stored);
   if (read_at(fd.get(), read.data_ptr(), read.nbytes(), begin, file) < read.nbytes()) {
     refuse(file, "has become shorter while it was read; restore the file");
   }
-  if (is_half(header)) filled.copy_(read);
-  // A sum is one pass and tells nearly always; that of large numbers may be infinite, too.
-  if (!std::isfinite(filled.sum().item<float>()) && !filled.isfinite().all().item<bool>()) {
+  if (!all_finite(read)) {
     refuse(file, "has a number that is nan or infinite; restore the file, or remove the row");
+  }
+  if (stored != type) filled.copy_(read);
+  if (type == at::kHalf && stored != type && !all_finite(filled)) {
+    refuse(file,
+           "has a number that float16 does not hold, whose largest is 65504; set "
+           "feature_dtype = \"bfloat16\" or \"float32\"");
   }
   result.features_RD.narrow(0, count, wanted - count).zero_();
   return result;

@@ -15,13 +15,15 @@ inline constexpr std::int64_t kMostRegions = 1 << 12;  // that may be wanted
 inline constexpr std::int64_t kMostWidth = 1 << 16;
 
 struct Regions {
-  at::Tensor features_RD;  // float32; zeros after the last region
+  at::Tensor features_RD;  // zeros after the last region
   std::int64_t count;      // how many there are, at most R
 };
 
 // The first `wanted` regions of a file of [regions, D] float32 or float16 numbers in C order and
-// little-endian. Throws Error{kData} naming the file for anything else, a file that ends before its
-// last number among it.  REQUIRES: 0 < wanted <= kMostRegions.
-[[nodiscard]] Regions read_regions(const std::filesystem::path& file, std::int64_t wanted);
+// little-endian, as numbers of `type`. Throws Error{kData} naming the file for anything else, a
+// file that ends before its last number and numbers that the type does not hold among it. REQUIRES:
+// 0 < wanted <= kMostRegions; type is kFloat, kHalf or kBFloat16.
+[[nodiscard]] Regions read_regions(const std::filesystem::path& file, std::int64_t wanted,
+                                   at::ScalarType type = at::kFloat);
 
 }  // namespace pergola::host

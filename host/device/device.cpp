@@ -8,6 +8,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Generator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <sched.h>
 
@@ -81,6 +82,11 @@ std::string describe_device(c10::Device device) {
   const CudaState state = probe_cuda();
   const auto index = static_cast<std::size_t>(device.index());
   return concat(device.str(), " (", index < state.devices.size() ? state.devices[index] : "?", ")");
+}
+
+void wait_for(c10::Device device) {
+  if (device.is_cpu()) return;
+  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
 void prepare_cpu(std::int64_t num_threads) {

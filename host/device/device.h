@@ -19,6 +19,9 @@ namespace pergola::host {
 // "cpu (2 threads)" or "cuda:0 (NVIDIA H100 80GB HBM3, 79.2 GiB, compute capability 9.0)".
 [[nodiscard]] std::string describe_device(c10::Device device);
 
+// Until the device has done all that it was given; the CPU has.
+void wait_for(c10::Device device);
+
 // How the CPU computes: denormal numbers count as 0, and one operation runs on `num_threads`
 // threads; 0 takes all cores. More than there are is a warning. Before any tensor work.
 void prepare_cpu(std::int64_t num_threads);

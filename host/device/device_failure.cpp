@@ -35,13 +35,13 @@ std::atomic<bool> is_told = false;
 std::string device_failure(const std::exception& error) {
   constexpr std::string_view kBegin = "CUDA error: ";
   // cudaGetErrorString() of the errors after which a context is of no more use.
-  constexpr std::array<std::string_view, 12> kFatal = {
+  constexpr std::array<std::string_view, 11> kFatal = {
       "an illegal memory access",   "device-side assert",
       "unspecified launch failure", "misaligned address",
       "an illegal instruction",     "operation not supported on global/shared",
       "invalid program counter",    "hardware stack error",
       "the launch timed out",       "uncorrectable ECC error",
-      "uncorrectable NVLink error", "unspecified launch"};
+      "uncorrectable NVLink error"};
   const std::string_view text = error.what();
   const std::size_t begin = text.find(kBegin);
   const std::string_view line = text.substr(0, text.find('\n'));

@@ -6,7 +6,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <cmath>
 #include <limits>
 #include <map>
 #include <vector>
@@ -28,45 +27,56 @@ std::map<at::ScalarType, std::vector<at::Tensor>> gradients_of(const Optimizer& 
 
 }  // namespace
 
-GradScaler::GradScaler(c10::Device device, const GradScalerOptions& options)
-    : device_(device), options_(options), scale_(static_cast<float>(options.init_scale)) {}
+GradScaler::GradScaler(c10::Device device, const GradScalerOptions& options) : options_(options) {
+  const auto floats = at::TensorOptions(device).dtype(at::kFloat);
+  scale_ = at::full({}, options.init_scale, floats);
+  growth_tracker_ = at::zeros({}, floats.dtype(at::kInt));
+  findings_ = at::zeros({2}, floats);
+  overflow_ = findings_[0];
+  exhausted_ = findings_[1];
+}
 
 at::Tensor GradScaler::scale(const at::Tensor& loss) const { return loss.to(at::kFloat) * scale_; }
 
 bool GradScaler::unscale(const Optimizer& optimizer) {
+  unscale_gradients(optimizer);
+  return overflowed();
+}
+
+void GradScaler::unscale_gradients(const Optimizer& optimizer) {
   const at::NoGradGuard no_grad;
-  const auto options = at::TensorOptions(device_).dtype(at::kFloat);
-  at::Tensor found_inf = at::zeros({}, options);
-  const at::Tensor inverse = at::full({}, 1.0 / static_cast<double>(scale_), options);
+  overflow_.zero_();
+  const at::Tensor inverse = scale_.to(at::kDouble).reciprocal().to(at::kFloat);
   for (const auto& [type, gradients] : gradients_of(optimizer)) {
-    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, inverse);
+    at::_amp_foreach_non_finite_check_and_unscale_(gradients, overflow_, inverse);
   }
-  overflow_ = found_inf.item<float>() != 0;
-  if (overflow_ && scale_ <= kLeastScale) {
+  exhausted_.add_(overflow_ * scale_.le(kLeastScale));
+}
+
+bool GradScaler::overflowed() const {
+  const at::Tensor findings = findings_.cpu();
+  if (findings[1].item<float>() != 0) {
     throw Error(ErrorKind::kNan, "gradients are not finite numbers although fp16's loss scale is ",
-                "down at ", scale_,
+                "down at ", current_scale(),
                 "; they are NaN or too large for float16: use training.precision",
                 " = \"bf16\", lower optimizer.params.lr, or find where they come from with ",
                 "training.precision = \"fp32\" and training.detect_anomaly = true");
   }
-  return overflow_;
+  return findings[0].item<float>() != 0;
 }
 
-// The rule and the rounding of at::_amp_update_scale_, whose numbers are on the device.
 void GradScaler::update() {
-  if (overflow_) {
-    scale_ = static_cast<float>(scale_ * options_.backoff_factor);
-    growth_tracker_ = 0;
-  } else if (growth_tracker_ += 1; growth_tracker_ == options_.growth_interval) {
-    const auto grown = static_cast<float>(scale_ * options_.growth_factor);
-    if (std::isfinite(grown)) scale_ = grown;
-    growth_tracker_ = 0;
-  }
-  overflow_ = false;
+  const at::NoGradGuard no_grad;
+  at::_amp_update_scale_(scale_, growth_tracker_, overflow_, options_.growth_factor,
+                         options_.backoff_factor, options_.growth_interval);
 }
+
+double GradScaler::current_scale() const { return scale_.item<float>(); }
+
+std::int64_t GradScaler::growth_tracker() const { return growth_tracker_.item<int>(); }
 
 Value GradScaler::state_dict() const {
-  return Value::Table{{"scale", static_cast<double>(scale_)}, {"growth_tracker", growth_tracker_}};
+  return Value::Table{{"scale", current_scale()}, {"growth_tracker", growth_tracker()}};
 }
 
 void GradScaler::load_state_dict(const Value& state) {
@@ -74,15 +84,17 @@ void GradScaler::load_state_dict(const Value& state) {
   const Value* tracker = state.find("growth_tracker");
   const double number = scale == nullptr ? 0 : scale->as_float();
   const std::int64_t updates = tracker == nullptr ? -1 : tracker->as_integer();
-  if (!(number > 0 && number <= std::numeric_limits<float>::max()) || updates < 0) {
+  if (!(number > 0 && number <= std::numeric_limits<float>::max()) || updates < 0 ||
+      updates > std::numeric_limits<int>::max()) {
     throw Error(ErrorKind::kCheckpoint, "the checkpoint's state of the loss scaler is ",
                 to_string(state),
                 "; expected a finite scale above 0, and a growth_tracker of 0 or "
                 "more; set checkpoint.reset.fp16_scaler = true to begin with a new one");
   }
-  scale_ = static_cast<float>(number);
-  growth_tracker_ = updates;
-  overflow_ = false;
+  const at::NoGradGuard no_grad;
+  scale_.fill_(number);
+  growth_tracker_.fill_(updates);
+  findings_.zero_();
 }
 
 }  // namespace pergola::host

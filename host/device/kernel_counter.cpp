@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/kernel_counter.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
+#include "host/device/device.h"
+
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <kineto/ActivityType.h>
@@ -15,10 +16,6 @@ namespace pergola::host {
 namespace {
 
 namespace profiler = torch::autograd::profiler;
-
-void wait_for(c10::Device device) {
-  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
-}
 
 bool is_kernel(const profiler::KinetoEvent& event) {
   constexpr auto kKernel = static_cast<std::uint8_t>(libkineto::ActivityType::CONCURRENT_KERNEL);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/profiler.h"
 
+#include "host/device/device.h"
 #include "host/support/file_ops.h"
 #include "host/support/files.h"
 #include "host/support/printable.h"
 #include "pergola/error.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/profiler_kineto.h>
 
 #include <cstdlib>
@@ -47,11 +47,6 @@ void expect_writable(const std::filesystem::path& trace) {
   static_cast<void>(remove_file(temporary));
 }
 
-void wait_until_done(c10::Device device) {
-  if (device.is_cpu()) return;
-  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
-}
-
 }  // namespace
 
 void Profiler::prepare(c10::Device device, ProfileOutput output,
@@ -72,7 +67,7 @@ Profiler::Profiler(c10::Device device, ProfileOutput output) : device_(device), 
   const ProfilerConfig config = config_for(output);
   const std::set<ActivityType> activities = activities_of(device);
   if (output == ProfileOutput::kTrace) profiler::prepareProfiler(config, activities);
-  wait_until_done(device_);  // what still runs would be seen
+  wait_for(device_);  // what still runs would be seen
   profiler::enableProfiler(config, activities);
 }
 
@@ -85,7 +80,7 @@ Profiler::~Profiler() {
 }
 
 void Profiler::finish(const std::filesystem::path& trace) {
-  wait_until_done(device_);
+  wait_for(device_);
   is_looking_ = false;
   const std::unique_ptr<profiler::ProfilerResult> result = profiler::disableProfiler();
   if (output_ == ProfileOutput::kNvtx) return;

@@ -53,6 +53,14 @@ class GraphRecorder {
   // The same tensor, without a hold on its memory: later recordings may use that for theirs. Valid
   // as long as the recording that made it.  REQUIRES: `tensor` was made by recorded work.
   [[nodiscard]] virtual at::Tensor without_hold(const at::Tensor& tensor) = 0;
+
+  // Updates and predictions record with it, each for itself; the first that cannot tells why, and
+  // the others nothing more.
+  void note_told() noexcept { is_told_ = true; }
+  [[nodiscard]] bool is_told() const noexcept { return is_told_; }
+
+ private:
+  bool is_told_ = false;
 };
 
 // A recorder for a GPU; null, with the reason in `problem`, where this build has none.

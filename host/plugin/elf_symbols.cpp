@@ -8,6 +8,7 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -107,6 +108,20 @@ std::optional<std::string> torch_library_of(std::string_view symbol) {
 }
 
 }  // namespace
+
+bool is_cuda_library(std::string_view file) noexcept {
+  constexpr std::array<std::string_view, 12> kBegins = {
+      "libtorch_cuda", "libc10_cuda", "libcudart.",  "libcublas", "libcudnn", "libcufft",
+      "libcurand",     "libcusolver", "libcusparse", "libnvrtc",  "libnccl",  "libcuda."};
+  return std::ranges::any_of(kBegins,
+                             [&](std::string_view begin) { return file.starts_with(begin); });
+}
+
+std::vector<std::string> needed_of_cuda(const ElfSymbols& symbols) {
+  std::vector<std::string> names;
+  std::ranges::copy_if(symbols.needed, std::back_inserter(names), is_cuda_library);
+  return names;
+}
 
 std::string demangled(const std::string& symbol) {
   int status = 0;

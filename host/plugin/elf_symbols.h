@@ -8,6 +8,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pergola::host {
@@ -24,6 +25,10 @@ struct ElfSymbols {
 
 // Throws Error{kPlugin} for tables that point outside of the file or into nothing.
 [[nodiscard]] ElfSymbols read_symbols(const ElfFile& file);
+
+// Those of `needed` that are CUDA's, or LibTorch's half for it: without them it is not loaded.
+[[nodiscard]] std::vector<std::string> needed_of_cuda(const ElfSymbols& symbols);
+[[nodiscard]] bool is_cuda_library(std::string_view file) noexcept;
 
 // "f(int) (_Z1fi)" for what is mangled; other names as they are.
 [[nodiscard]] std::string demangled(const std::string& symbol);

@@ -50,6 +50,17 @@ std::string sentence(const std::filesystem::path& path, const Parts&... parts) {
   return concat("plugin ", printable(path.string()), " ", parts...);
 }
 
+constexpr const char* kNoCuda =
+    ", of CUDA, which is not there; a plugin names no device, and loads without CUDA, where it "
+    "takes ATen and pergola/ops.h; for a kernel of its own that the host's stream and CUDA's "
+    "static runtime are enough says sdk/docs/guide/5_kernel.md";
+
+// "c10::cuda::f()", "cudaMalloc"
+bool is_of_cuda(std::string_view symbol) {
+  return symbol.starts_with("c10::cuda::") || symbol.starts_with("at::cuda::") ||
+         symbol.starts_with("cuda") || symbol.starts_with("cublas") || symbol.starts_with("cudnn");
+}
+
 // Makes a sentence of what dlerror() said.
 std::string explain_dlerror(const std::filesystem::path& path, const std::string& name,
                             std::string message) {
@@ -59,12 +70,16 @@ std::string explain_dlerror(const std::filesystem::path& path, const std::string
   constexpr std::string_view kUndefined = "undefined symbol: ";
   const auto found = message.find(kUndefined);
   if (found == std::string::npos) {
+    const std::string library = message.substr(0, message.find(':'));
+    if (is_cuda_library(library)) return sentence(path, "needs ", printable(library), kNoCuda);
     return sentence(path, "cannot be loaded: ", printable(message),
                     "; `ldd` shows which of the libraries that it needs are missing");
   }
   const auto begin = found + kUndefined.size();
   const std::string symbol = message.substr(begin, message.find_first_of(", \t\n", begin) - begin);
-  return sentence(path, "uses ", printable(demangled(symbol)),
+  const std::string shown = printable(demangled(symbol));
+  if (is_of_cuda(shown)) return sentence(path, "uses ", shown, kNoCuda);
+  return sentence(path, "uses ", shown,
                   ", which neither it, the SDK nor LibTorch defines; add the file that defines it "
                   "to SOURCES, or the library to LINK, of pergola_add_plugin");
 }

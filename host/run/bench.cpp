@@ -3,10 +3,12 @@
 
 #include "host/callbacks/flop_counter.h"
 #include "host/config/run_config.h"
+#include "host/data/batch_maker.h"
 #include "host/device/device_clock.h"
 #include "host/device/kernel_counter.h"
 #include "host/device/memory.h"
 #include "host/device/waiting_operations.h"
+#include "host/run/bench_replays.h"
 #include "host/run/bench_setup.h"
 #include "host/run/rehearsal_folder.h"
 #include "host/run/run_checks.h"
@@ -45,12 +47,20 @@ std::optional<at::Tensor> tokens_of(const SampleList& batch) {
 // Measures the trainer that calls it. Nothing of that waits for the device while a window lasts.
 class BenchCallback final : public Callback {
  public:
-  BenchCallback(const BenchPlan& plan, Trainer& trainer) : plan_(plan), trainer_(trainer) {}
+  BenchCallback(const BenchPlan& plan, Trainer& trainer)
+      : plan_(plan), trainer_(trainer), beside_(trainer.device(), plan.steps) {}
+
+  // After how many updates it is done; before the windows are over, after how many at most.
+  [[nodiscard]] std::int64_t end() const { return plan_.end; }
 
   void on_update_start(TrainerState& state) override {
     const Progress& progress = state.progress;
     if (plan_.in_windows(progress.update) && (progress.update - plan_.windows) % plan_.steps == 0) {
       begin_window(progress);
+    }
+    if (plan_.in_comparison(progress.update) && plan_.begins_compared(progress.update)) {
+      compared_replays_ = -trainer_.graph_replays();
+      trainer_.note_replays(&beside_.begin_window());
     }
     if (progress.update == plan_.waits) waiting_.emplace(trainer_.device());
     if (progress.update == plan_.kernels && plan_.kernels < plan_.flops) {
@@ -80,6 +90,10 @@ class BenchCallback final : public Callback {
   void on_update_complete(TrainerState& state) override {
     const Progress& progress = state.progress;
     if (plan_.in_windows(progress.update - 1)) end_step(progress);
+    if (plan_.in_comparison(progress.update - 1) && plan_.ends_compared(progress.update - 1)) {
+      trainer_.note_replays(nullptr);
+      beside_.end_window(compared_replays_ + trainer_.graph_replays());
+    }
     if (progress.update == plan_.kernels) {
       waits_ = waiting_->counts();
       waiting_.reset();
@@ -88,6 +102,7 @@ class BenchCallback final : public Callback {
       kernels_ = kernel_counter_->stop();
       kernel_counter_.reset();
     }
+    if (progress.update == plan_.end) state.should_stop = true;  // where steps were left out
   }
 
   // REQUIRES: training has reached the plan's end.
@@ -102,6 +117,7 @@ class BenchCallback final : public Callback {
       report.tokens_per_second.push_back(window.tokens.item<double>() / sum);
     }
     report.step_ms = milliseconds(std::move(steps));
+    beside_.fill(report);
     report.data_wait = phases_[Phase::kData] / phases_.sum();
     report.peak_bytes = peak_bytes_;
     if (report.on_gpu) {
@@ -151,6 +167,7 @@ class BenchCallback final : public Callback {
   void end_windows() {
     phases_ = trainer_.times().take();
     replays_ += trainer_.graph_replays();
+    if (replays_ == 0) plan_.leave_out_comparison();
     const std::optional<DeviceMemory> memory = device_memory(trainer_.device());
     peak_bytes_ = memory ? memory->peak : process_bytes_before_ + watch_.peak();
   }
@@ -163,6 +180,8 @@ class BenchCallback final : public Callback {
   bool tokens_known_ = true;
   PhaseSeconds phases_;  // of all windows
   std::int64_t replays_ = 0;
+  LoopBesideReplays beside_;
+  std::int64_t compared_replays_ = 0;  // of the window in hand
   std::int64_t process_bytes_before_ = process_memory();
   MemoryWatch watch_;
   std::int64_t peak_bytes_ = 0;
@@ -185,15 +204,24 @@ struct TearDown {
   Trainer& trainer;
 };
 
+// Steps after which the loop is as fast as it is for long: what the loader has made while replays
+// went on is used up then.
+std::optional<std::int64_t> steps_to_settle(const Session& session) {
+  if (session.device().is_cpu()) return std::nullopt;
+  constexpr std::int64_t kLaunchedAhead = 3;
+  return kLaunchedAhead + session.config().training.num_workers * LoaderOptions().prefetch;
+}
+
 // All updates of the plan.
-void train_to(std::int64_t end, Trainer& trainer) {
+void train(Trainer& trainer, const BenchCallback& measured) {
   trainer.notify("on_init_start", [](Callback& c, TrainerState& s) { c.on_init_start(s); });
   trainer.notify("on_init_end", [](Callback& c, TrainerState& s) { c.on_init_end(s); });
   if (trainer.run() == Outcome::kInterrupted) throw Stopped(stop_signal());
   const std::int64_t updates = trainer.state().progress.update;
-  if (updates == end) return;
+  if (updates == measured.end()) return;
   throw Error(ErrorKind::kConfig, "a callback ended the training after update ", updates,
-              ", and a bench needs ", end, "; leave it out of training.callbacks, or measure less ",
+              ", and a bench needs ", measured.end(),
+              "; leave it out of training.callbacks, or measure less ",
               "with --windows, --steps and --warm-up");
 }
 
@@ -211,7 +239,7 @@ BenchReport bench(const BenchRequest& request) {
   session.load_pretrained();
   const RehearsalFolder folder;  // for what callbacks write into a run's
   BenchReport report = report_of(request, session, BenchWork::kTraining);
-  const BenchPlan plan(request, report.on_gpu);
+  const BenchPlan plan(request, report.on_gpu, steps_to_settle(session));
   Training training(session, root, seed, folder.path(), plan.end);
   if (request.trace) {
     const ProfileConfig profile{
@@ -225,7 +253,7 @@ BenchReport bench(const BenchRequest& request) {
   trainer.add_callback("bench", std::move(callback));
   const TearDown tear_down(trainer);
   log::info("[bench] ", plan.text("updates"));
-  train_to(plan.end, trainer);
+  train(trainer, measured);
   measured.fill(report);
   return report;
 }

@@ -79,6 +79,17 @@ void add_flops(const BenchReport& report, std::vector<Row>& rows) {
                               : std::string("not known: this device's peak is not in the table")});
 }
 
+void add_graphs(const BenchReport& report, std::vector<Row>& rows) {
+  if (report.replayed) {
+    rows.push_back({"CUDA graphs", percent(*report.replayed) + " of the steps were replayed"});
+  }
+  if (!report.loop_overhead()) return;
+  rows.push_back(
+      {"loop overhead", concat(digits("%.2f%%", kPercent * *report.loop_overhead()), ": ",
+                               digits("%.4g", *report.loop_ms), " beside ",
+                               digits("%.4g ms", *report.replay_ms), " of a bare replay")});
+}
+
 std::string comparison_text(const Comparison& comparison) {
   const char* const verdict =
       comparison.is_slower() ? "slower than is tolerated" : "within what is tolerated";
@@ -144,6 +155,11 @@ Value BenchConditions::to_value() const {
 
 double BenchReport::speed() const { return spread_of(samples_per_second).median; }
 
+std::optional<double> BenchReport::loop_overhead() const {
+  if (!loop_ms || !replay_ms) return std::nullopt;
+  return *loop_ms / *replay_ms - 1;
+}
+
 std::optional<double> BenchReport::utilization() const {
   if (!flops_per_sample || !peak_flops) return std::nullopt;
   return *flops_per_sample * speed() / *peak_flops;
@@ -192,9 +208,7 @@ std::string as_text(const BenchReport& report, const Comparison* comparison) {
   }
   add_flops(report, rows);
   rows.push_back({"synchronisations", waits_text(report)});
-  if (report.replayed) {
-    rows.push_back({"CUDA graphs", percent(*report.replayed) + " of the steps were replayed"});
-  }
+  add_graphs(report, rows);
   if (report.kernels) rows.push_back({"kernels", digits("%.4g a step", *report.kernels)});
   constexpr double kMiB = 1024.0 * 1024.0;
   rows.push_back({"peak memory", digits("%.0f MiB", static_cast<double>(report.peak_bytes) / kMiB) +
@@ -229,6 +243,11 @@ std::string as_json(const BenchReport& report, const Comparison* comparison) {
   }
   if (report.data_wait) all["data_wait_share"] = *report.data_wait;
   if (report.replayed) all["replayed_share"] = *report.replayed;
+  if (const auto overhead = report.loop_overhead()) {
+    all["loop_ms"] = *report.loop_ms;
+    all["replay_ms"] = *report.replay_ms;
+    all["loop_overhead"] = *overhead;
+  }
   if (report.kernels) all["kernels_per_step"] = *report.kernels;
   add_flops(report, all);
   if (comparison != nullptr) all["baseline"] = to_value(*comparison);

@@ -53,6 +53,10 @@ struct BenchReport {
   std::optional<double> data_wait;         // share of the time: waiting for a batch, and its way to
                                            // the device; a prediction has its batch there
   std::optional<double> replayed;          // share of the steps, as CUDA graphs; on a GPU
+  // Of a step, where all of a window were replayed: in the loop, and of the same recordings one
+  // behind the other with nothing in between. Both or none.
+  std::optional<double> loop_ms;
+  std::optional<double> replay_ms;
   std::optional<double> flops_per_sample;
   std::optional<double> peak_flops;     // of the device, a second
   bool recompute = false;               // of activations: FLOPs are more than the model's work
@@ -63,6 +67,8 @@ struct BenchReport {
 
   // The median window's.
   [[nodiscard]] double speed() const;
+  // The share of a bare replay's time by which a step of the loop is longer.
+  [[nodiscard]] std::optional<double> loop_overhead() const;
   // MFU, or HFU with recompute; nothing where an operand is not known.
   [[nodiscard]] std::optional<double> utilization() const;
 };

@@ -28,19 +28,30 @@ const char* precision_name(Precision precision) {
 
 }  // namespace
 
-BenchPlan::BenchPlan(const BenchRequest& request, bool on_gpu)
+BenchPlan::BenchPlan(const BenchRequest& request, bool on_gpu, std::optional<std::int64_t> settling)
     : steps(request.steps),
       windows(request.warm_up),
       profile(windows + request.windows * request.steps),
-      waits(profile + (request.trace ? kProfiled : 0)),
+      settling(settling.value_or(0)),
+      compare(profile + (request.trace ? kProfiled : 0)),
+      waits(compare + (settling ? request.windows * (*settling + request.steps) : 0)),
       kernels(waits + kCounted),
       flops(kernels + (on_gpu ? kCounted : 0)),
       end(flops + kCounted) {}
 
+void BenchPlan::leave_out_comparison() {
+  const std::int64_t left_out = waits - compare;
+  for (std::int64_t* each : {&waits, &kernels, &flops, &end}) *each -= left_out;
+}
+
 std::string BenchPlan::text(const char* what) const {
-  const std::string traced = waits > profile ? concat(waits - profile, " for the trace, ") : "";
+  const std::string traced = compare > profile ? concat(compare - profile, " for the trace, ") : "";
+  const std::string compared =
+      waits > compare
+          ? concat(waits - compare, " beside bare replays, unless nothing is replayed, ")
+          : "";
   return concat(end, " ", what, ": ", windows, " to warm up, ", (profile - windows) / steps, " x ",
-                steps, " that are measured, ", traced, "and ", end - waits,
+                steps, " that are measured, ", traced, compared, "and ", end - waits,
                 " in which operations are counted");
 }
 

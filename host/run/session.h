@@ -93,8 +93,8 @@ class Session {
   // What records work for the GPU: one of updates and predictions, whose recordings share memory
   // (they never run at the same time). Null, with the reason in `problem`, where there is none.
   [[nodiscard]] GraphRecorder* graph_recorder(std::string& problem);
-  // The recorder, recorded predictions, and the memory that they hold. Recorders that were handed
-  // out are no more.
+  // Recorded predictions, and the memory that recordings hold.  REQUIRES: no update is recorded any
+  // more by those who got the recorder.
   void drop_recordings();
 
   // Those of evaluation.metrics, with what the data sets know.  REQUIRES: build_model was called.

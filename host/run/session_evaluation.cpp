@@ -50,7 +50,7 @@ GraphRecorder* Session::graph_recorder(std::string& problem) {
 
 void Session::drop_recordings() {
   recorded_forward_.reset();
-  recorder_.reset();
+  if (recorder_) recorder_->release();  // it knows what was told
 }
 
 RecordedForward* Session::recorded_forward() {

@@ -4,19 +4,22 @@
 #include "host/device/memory.h"
 #include "host/model/guard.h"
 #include "host/support/log.h"
+#include "host/train/own_fields.h"
 #include "pergola/error.h"
+#include "pergola/report.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <exception>
 #include <memory>
 #include <set>
 #include <utility>
 
 namespace pergola::host {
 namespace {
+
+constexpr Hook kCopy{"the copy of a batch to the device"};
 
 // What `get` returns; null where the field is of another kind.
 template <class Get>
@@ -141,9 +144,24 @@ ModelOutput join_outputs(const std::vector<ModelOutput>& parts,
   return whole;
 }
 
-bool BatchSplitter::halve(std::int64_t samples) {
-  if (samples <= 1) return false;
-  most_ = (samples + 1) / 2;
+SampleList BatchSplitter::to_device(const SampleList& batch) {
+  shortage_ = nullptr;
+  try {
+    return guarded(kCopy, [&] { return batch.to(device_, /*non_blocking=*/true); });
+  } catch (const OutOfMemory&) {
+    shortage_ = std::current_exception();
+  }
+  return batch.get_fields(batch.fields());
+}
+
+void BatchSplitter::begin_whole(const SampleList& batch) {
+  tried_ = batch.batch_size();
+  if (shortage_) std::rethrow_exception(std::exchange(shortage_, nullptr));
+}
+
+bool BatchSplitter::halve() {
+  if (tried_ <= 1) return false;
+  most_ = (tried_ + 1) / 2;
   return true;
 }
 
@@ -151,41 +169,56 @@ void BatchSplitter::for_each_part(const SampleList& batch,
                                   const std::function<void(const SampleList& part)>& work) {
   const std::int64_t samples = batch.batch_size();
   const std::int64_t count = splits(samples) ? (samples + most_ - 1) / most_ : 1;
-  const std::vector<std::string>& own = own_fields(batch);
-  const bool is_added_to = own.size() != batch.fields().size();
-  const SampleList on_cpu = is_added_to ? batch.get_fields(own).to(at::kCPU) : SampleList();
+  tried_ = (samples + count - 1) / count;
+  SampleList on_cpu;
+  const bool is_added_to = guarded(kCopy, [&] {
+    const std::vector<std::string>& own = own_fields_of(batch);
+    if (own.size() == batch.fields().size()) return false;
+    on_cpu = batch.get_fields(own).to(at::kCPU);
+    return true;
+  });
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t begin = i * samples / count;
     const std::int64_t end = (i + 1) * samples / count;
+    tried_ = end - begin;
     SampleList part = rows_of(is_added_to ? on_cpu : batch, begin, end);
     if (is_added_to) {
       guarded(Hook{"on_before_batch_transfer()", "model", key_of(model_)},
               [&] { model_.on_before_batch_transfer(part); });
-      part = guarded(Hook{"the copy of a batch to the device"},
-                     [&] { return std::move(part).to(device_); });
     }
-    work(part);
+    work(guarded(kCopy, [&] { return std::move(part).to(device_); }));
   }
+}
+
+ModelOutput BatchSplitter::join(const SampleList& batch, const std::vector<ModelOutput>& parts,
+                                const std::vector<std::int64_t>& sizes) const {
+  ModelOutput whole = join_outputs(parts, sizes);
+  bool is_there = true;
+  batch.for_each_tensor([&](const at::Tensor& tensor) {
+    if (tensor.device().type() != device_.type()) is_there = false;
+  });
+  return is_there ? std::move(whole) : Report{{}, std::move(whole)}.to(at::kCPU).output;
 }
 
 ModelOutput BatchSplitter::run(const SampleList& batch,
                                const std::function<ModelOutput(const SampleList& part)>& step) {
   while (true) {
-    std::int64_t tried = batch.batch_size();
     std::string problem;
     try {
-      if (!splits(tried)) return step(batch);
+      if (!splits(batch.batch_size())) {
+        begin_whole(batch);
+        return step(batch);
+      }
       std::vector<ModelOutput> outputs;
       std::vector<std::int64_t> sizes;
       for_each_part(batch, [&](const SampleList& part) {
-        tried = part.batch_size();
         outputs.push_back(step(part));
-        sizes.push_back(tried);
+        sizes.push_back(part.batch_size());
       });
-      return join_outputs(outputs, sizes);
+      return join(batch, outputs, sizes);
     } catch (const OutOfMemory& error) {
       problem = error.what();
-      if (!halve(tried)) throw;
+      if (!halve()) throw;
     }
     log::warning("[memory] ", problem, "; it is done again, and goes on, with ", most_,
                  most_ == 1 ? " sample" : " samples",
@@ -194,25 +227,12 @@ ModelOutput BatchSplitter::run(const SampleList& batch,
   }
 }
 
-// A field is the model's where the model adds it to a batch that lacks it.
-const std::vector<std::string>& BatchSplitter::own_fields(const SampleList& batch) {
-  const auto known = own_fields_.find(batch.dataset_name());
+const std::vector<std::string>& BatchSplitter::own_fields_of(const SampleList& batch) {
+  std::vector<std::string> key = batch.fields();
+  key.push_back(batch.dataset_name());
+  const auto known = own_fields_.find(key);
   if (known != own_fields_.end()) return known->second;
-  const SampleList first = rows_of(batch, 0, 1).to(at::kCPU);
-  const std::vector<std::string> all = batch.fields();
-  std::vector<std::string> own;
-  for (const std::string& name : all) {
-    std::vector<std::string> others = all;
-    std::erase(others, name);
-    SampleList without = first.get_fields(others);
-    try {
-      model_.on_before_batch_transfer(without);
-    } catch (const std::exception&) {
-      // It needs the field, and so is not who adds it.
-    }
-    if (!without.has(name)) own.push_back(name);
-  }
-  return own_fields_[batch.dataset_name()] = std::move(own);
+  return own_fields_.emplace(std::move(key), own_fields(model_, batch)).first->second;
 }
 
 }  // namespace pergola::host

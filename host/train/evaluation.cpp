@@ -200,12 +200,17 @@ class Pass {
     if (measured) numbers_.merge(input_.metrics.compute(type_, name));
   }
 
-  // Whether the metrics had something to measure.
-  bool take_in(SampleList loaded, std::int64_t index) {
-    const SampleList batch = guarded(Hook{"the copy of a batch to the device"}, [&] {
+  [[nodiscard]] SampleList to_device(SampleList& loaded) const {
+    if (input_.splitter != nullptr) return input_.splitter->to_device(loaded);
+    return guarded(Hook{"the copy of a batch to the device"}, [&] {
       return keeps() ? loaded.to(input_.device, /*non_blocking=*/true)
                      : std::move(loaded).to(input_.device, /*non_blocking=*/true);
     });
+  }
+
+  // Whether the metrics had something to measure.
+  bool take_in(SampleList loaded, std::int64_t index) {
+    const SampleList batch = to_device(loaded);
     if (input_.hooks.on_batch_start) input_.hooks.on_batch_start(batch);
     const ModelOutput output = run_step(input_, batch, index);
     if (output.losses) {  // the config's are none without targets

@@ -36,4 +36,15 @@ void KeptBuffers::restore() {
   at::_foreach_copy_(buffers_, kept_);
 }
 
+void KeptBuffers::restore_where(const at::Tensor& flag) {
+  if (buffers_.empty()) return;
+  const at::NoGradGuard no_grad;
+  const at::Tensor is_set = flag.ne(0);
+  std::vector<at::Tensor> chosen;
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    chosen.push_back(at::where(is_set, kept_[i], buffers_[i]));
+  }
+  at::_foreach_copy_(buffers_, chosen);
+}
+
 }  // namespace pergola::host

@@ -21,6 +21,8 @@ class KeptBuffers {
   void keep();
   // Gives it back to them.  REQUIRES: keep() was called.
   void restore();
+  // The same where `flag`, a number on their device, is not 0; does not wait.
+  void restore_where(const at::Tensor& flag);
 
  private:
   std::vector<at::Tensor> buffers_;

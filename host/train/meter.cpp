@@ -41,6 +41,12 @@ LossMeans means_of(const LossMap& losses, std::int64_t samples) {
   return means;
 }
 
+LossMeans copy_of(const LossMeans& means) {
+  LossMeans copy = means;
+  for (auto& [key, value] : copy.values) value = value.clone();
+  return copy;
+}
+
 void LossMeter::add_values(const LossMeans& means) {
   const at::NoGradGuard no_grad;
   for (const auto& [key, mean] : means.values) {

@@ -30,6 +30,8 @@ struct LossMeans {
   std::vector<std::pair<std::string, at::Tensor>> values;
   std::int64_t samples = 0;
 };
+// The same numbers in memory of their own.
+[[nodiscard]] LossMeans copy_of(const LossMeans& means);
 [[nodiscard]] LossMeans means_of(const LossMap& losses, std::int64_t samples);
 
 class LossMeter {

@@ -130,6 +130,8 @@ void RecordedForward::forget() {
 void RecordedForward::give_up(const std::string& reason) {
   given_up_ = true;
   forget();
+  if (recorder_.is_told()) return;
+  recorder_.note_told();
   tell_predictions_not_recorded(options_.model, reason, options_.is_required);
 }
 

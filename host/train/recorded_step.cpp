@@ -3,6 +3,7 @@
 
 #include "host/model/guard.h"
 #include "host/support/log.h"
+#include "host/train/recorded_shape.h"
 #include "host/train/recording.h"
 #include "pergola/error.h"
 
@@ -23,8 +24,14 @@ std::vector<at::Tensor> parameters_of(const Optimizer& optimizer) {
   return parameters;
 }
 
-// Without the graph of the backward pass, whose nodes hold memory.
-void detach(ModelOutput& output) {
+bool same_pattern(const std::vector<at::Tensor>& gradients, const std::vector<bool>& defined) {
+  return std::equal(gradients.begin(), gradients.end(), defined.begin(), defined.end(),
+                    [](const at::Tensor& one, bool is) { return one.defined() == is; });
+}
+
+}  // namespace
+
+void detach_output(ModelOutput& output) {
   const auto cut = [](at::Tensor& tensor) {
     if (tensor.defined()) tensor = tensor.detach();
   };
@@ -33,26 +40,6 @@ void detach(ModelOutput& output) {
   if (!output.losses) return;
   for (auto& [key, loss] : *output.losses) cut(loss);
 }
-
-bool same_pattern(const std::vector<at::Tensor>& gradients, const std::vector<bool>& defined) {
-  return std::equal(gradients.begin(), gradients.end(), defined.begin(), defined.end(),
-                    [](const at::Tensor& one, bool is) { return one.defined() == is; });
-}
-
-}  // namespace
-
-// Of batches of one shape.
-struct RecordedStep::Recording {
-  BatchTensors shape;  // of such a batch; its tensors are those that the recordings read
-  SampleList batch;    // of these tensors
-  int warm_ups = 0;    // updates done, without being recorded
-  std::vector<bool> has_gradient;  // after the last of these; one for each parameter
-  std::unique_ptr<RecordedWork> compute;
-  std::unique_ptr<RecordedWork> apply;
-  StepResult recorded;                // what `compute` writes
-  StepResult handed_out;              // copies of it, where hooks may keep them
-  std::vector<at::Tensor> gradients;  // that `compute` makes; undefined where there is none
-};
 
 RecordedStep::RecordedStep(GraphRecorder& recorder, BaseModel& model, Optimizer& optimizer,
                            c10::Device device, Work work, Options options)
@@ -66,16 +53,62 @@ RecordedStep::RecordedStep(GraphRecorder& recorder, BaseModel& model, Optimizer&
 
 RecordedStep::~RecordedStep() { forget(); }
 
-const StepResult& RecordedStep::compute(const SampleList& batch) {
+const StepResult& RecordedStep::compute(const SampleList& batch, bool is_first) {
   if (given_up_) forget();
   result_ = StepResult();  // its memory is of use now
+  if (options_.adds_up) return add_up(batch, is_first);
   current_ = paused_ || given_up_ ? nullptr : find(batch);
   if (current_ == nullptr || current_->warm_ups < kWarmUps) return compute_by_operations(batch);
   Recording& recording = *current_;
-  copy_tensors(tensors_.tensors, recording.shape.tensors);
+  take_in(recording);
   if (!recording.compute && !record_compute(recording)) return compute_by_operations(batch);
   put(recording.gradients);
+  return replay_compute(recording);
+}
+
+// A replay of the first half by hand: batches of all shapes share their memory.
+class RecordedStep::WithItsBatch final : public RecordedWork {
+ public:
+  WithItsBatch(RecordedStep& step, Recording& recording)
+      : step_(step), recording_(recording), batch_(step.tensors_.tensors) {}
+  void replay() override {
+    if (step_.taken_in_ != &recording_) {
+      copy_tensors(batch_, recording_.shape.tensors);
+      step_.taken_in_ = &recording_;
+    }
+    recording_.compute->replay();
+  }
+
+ private:
+  RecordedStep& step_;
+  Recording& recording_;
+  std::vector<at::Tensor> batch_;
+};
+
+void RecordedStep::note_replays(std::vector<RecordedWork*>* into) {
+  if (into != nullptr) {
+    for (const auto& recording : recordings_) recording->noted.reset();
+  }
+  noted_ = into;
+}
+
+// The batch in hand.
+void RecordedStep::take_in(Recording& recording) {
+  copy_tensors(tensors_.tensors, recording.shape.tensors);
+  taken_in_ = &recording;
+}
+
+void RecordedStep::replay(RecordedWork& work, const Hook& hook) {
+  guarded(hook, [&] { work.replay(); });
+  if (noted_ != nullptr) noted_->push_back(&work);
+}
+
+const StepResult& RecordedStep::replay_compute(Recording& recording) {
   guarded(options_.compute_hook, [&] { recording.compute->replay(); });
+  if (noted_ != nullptr) {
+    if (!recording.noted) recording.noted = std::make_unique<WithItsBatch>(*this, recording);
+    noted_->push_back(recording.noted.get());
+  }
   if (!options_.copies_output) return recording.recorded;
   recording.handed_out = recording.recorded;
   recording.handed_out.output =
@@ -89,6 +122,7 @@ const StepResult& RecordedStep::compute_by_operations(const SampleList& batch) {
 }
 
 void RecordedStep::apply() {
+  if (options_.adds_up) return apply_sum();
   if (current_ == nullptr || !current_->compute) {
     work_.apply(result_);
     if (current_ != nullptr) note_warm_up(*current_);
@@ -104,7 +138,7 @@ void RecordedStep::apply() {
     work_.apply(recording.recorded);
     return;
   }
-  guarded(options_.apply_hook, [&] { recording.apply->replay(); });
+  replay(*recording.apply, options_.apply_hook);
   if (replays_++ == 0) log::info("[graph] updates of model '", options_.model, "' are replayed");
 }
 
@@ -146,6 +180,7 @@ RecordedStep::Recording* RecordedStep::add(BatchTensors tensors) {
   // Memory may run out here as it may in the work itself.
   recording->batch =
       guarded(options_.compute_hook, [&] { return memory_.place(recording->shape); });
+  taken_in_ = nullptr;
   recordings_.insert(recordings_.begin(), std::move(recording));
   return recordings_.front().get();
 }
@@ -162,7 +197,7 @@ void RecordedStep::note_warm_up(Recording& recording) {
 bool RecordedStep::record_compute(Recording& recording) {
   std::unique_ptr<RecordedWork> work = record([this, &recording] {
     recording.recorded = work_.compute(recording.batch);
-    detach(recording.recorded.output);
+    detach_output(recording.recorded.output);
     recording.gradients = gradients();
   });
   // The state that an optimizer makes for a first gradient is not to be made by each replay.
@@ -187,6 +222,7 @@ bool RecordedStep::record_apply(Recording& recording) {
 
 // Null where it cannot be.
 std::unique_ptr<RecordedWork> RecordedStep::record(const std::function<void()>& work) {
+  if (noted_ != nullptr) noted_->push_back(nullptr);
   RecordingAttempt attempt = try_to_record(recorder_, device_, work);
   if (!attempt.work) give_up(attempt.problem);
   return std::move(attempt.work);
@@ -225,13 +261,21 @@ bool RecordedStep::holds_recordings() const {
 
 void RecordedStep::forget() {
   if (recordings_.empty()) return;
+  if (noted_ != nullptr) noted_->push_back(nullptr);
   current_ = nullptr;
-  optimizer_.zero_grad();  // they may be in the memory of a recording
+  taken_in_ = nullptr;
+  if (!options_.adds_up) optimizer_.zero_grad();  // they may be in the memory of a recording
   recordings_.clear();
+  end_ = nullptr;
+  ends_.clear();
+  ends_done_ = 0;
+  stepped_.clear();
+  sums_.reset();  // gradients that are there hold their memory
 }
 
 void RecordedStep::give_up(const std::string& reason) {
   given_up_ = true;
+  recorder_.note_told();
   tell_not_recorded(options_.model, reason, options_.is_required);
 }
 

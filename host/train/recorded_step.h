@@ -7,6 +7,14 @@
 //   hooks            which may skip what follows
 //   apply()          the optimizer's step, the meter
 //
+// Where an update has several micro-batches, it is one recording for each shape of these, which add
+// to the same gradients, and two for what comes after the last:
+//
+//   compute(batch, is_first), hooks   for each: forward, losses, backward
+//   finish()                          what clipping needs
+//   hooks
+//   apply()                           the optimizer's step
+//
 // Batches of each shape have recordings of their own, made after three updates that are not
 // recorded. What cannot be recorded is told once, and done operation by operation from then on.
 // Whatever a model decides on the CPU stays as it was when it was recorded: a batch's number, a
@@ -20,6 +28,7 @@
 #include "host/train/batch_tensors.h"
 #include "host/train/model_facts.h"
 #include "host/train/step_result.h"
+#include "host/train/summed_gradients.h"
 #include "pergola/base_model.h"
 #include "pergola/optimizer.h"
 
@@ -30,6 +39,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,10 +47,13 @@ namespace pergola::host {
 
 class RecordedStep {
  public:
-  // The two halves of an update, done operation by operation.
+  // The parts of an update, done operation by operation.
   struct Work {
     std::function<StepResult(const SampleList&)> compute;
     std::function<void(const StepResult&)> apply;
+    // Where gradients add up: fills in what it finds of their sum; empty where that is nothing. The
+    // result is what `apply` gets then.
+    std::function<void(StepResult&)> finish = {};
   };
   struct Options {
     std::string model;       // its key, for messages
@@ -48,6 +61,7 @@ class RecordedStep {
     Hook apply_hook = {};
     bool is_required = false;    // what cannot be recorded is an error
     bool copies_output = false;  // hooks may keep what they are given
+    bool adds_up = false;        // `compute` is of one of several micro-batches, and drops nothing
   };
   // Batches of so many shapes are recorded; others are done operation by operation.
   static constexpr std::size_t kMostShapes = 16;
@@ -59,10 +73,12 @@ class RecordedStep {
   RecordedStep(const RecordedStep&) = delete;
   RecordedStep& operator=(const RecordedStep&) = delete;
 
-  // The first half. The result is valid until the next one, which writes into the same tensors.
-  // Throws what `work` throws when it is not recorded; Error{kConfig} for what cannot be recorded,
-  // if it is required.
-  const StepResult& compute(const SampleList& batch);
+  // The first half, of the update or of its next micro-batch. The result is valid until the next
+  // one, which writes into the same tensors. Throws what `work` throws when it is not recorded;
+  // Error{kConfig} for what cannot be recorded, if it is required.
+  const StepResult& compute(const SampleList& batch, bool is_first = true);
+  // Where gradients add up, once all are there. The result is valid until the next one.
+  const StepResult& finish();
   // The second half, of the last compute().
   void apply();
 
@@ -70,14 +86,28 @@ class RecordedStep {
   void pause(bool paused) noexcept { paused_ = paused; }
   // Is there a recording, which holds memory?
   [[nodiscard]] bool holds_recordings() const;
-  // Drops all recordings: what they read or write is elsewhere now. Drops the gradients, too.
+  // Drops all recordings: what they read or write is elsewhere now. Drops the gradients, too, but
+  // for those that add up.
   void forget();
 
+  // From now on each replay is noted in `into`, and null where something is recorded or dropped:
+  // what was noted before may be no more. For those who replay the same by hand, which brings back
+  // a batch of the right shape where another was there; null ends it.
+  void note_replays(std::vector<RecordedWork*>* into);
   // Updates whose two halves were replayed, or recorded.
   [[nodiscard]] std::int64_t replays() const noexcept { return replays_; }
 
  private:
   struct Recording;
+  class WithItsBatch;
+  // What comes after the last of several micro-batches, for one choice of parameters with
+  // gradients.
+  struct End {
+    std::vector<at::Tensor> gradients;  // where the recordings find them
+    std::unique_ptr<RecordedWork> finish;
+    std::unique_ptr<RecordedWork> apply;
+    StepResult result;  // what `finish` writes
+  };
 
   Recording* find(const SampleList& batch);
   Recording* add(BatchTensors tensors);
@@ -85,8 +115,17 @@ class RecordedStep {
   bool record_compute(Recording& recording);
   bool record_apply(Recording& recording);
   std::unique_ptr<RecordedWork> record(const std::function<void()>& work);
+  void take_in(Recording& recording);
+  void replay(RecordedWork& work, const Hook& hook);
   void note_warm_up(Recording& recording);
+  const StepResult& replay_compute(Recording& recording);
   void release_gradients(Recording& recording);
+  // Where gradients add up (recorded_sum.cpp).
+  const StepResult& add_up(const SampleList& batch, bool is_first);
+  bool record_sum(Recording& recording);
+  End* find_end();
+  [[nodiscard]] bool can_record_end() const;
+  void apply_sum();
   [[nodiscard]] std::vector<at::Tensor> gradients() const;
   void put(const std::vector<at::Tensor>& gradients);
   [[nodiscard]] bool has(const std::vector<at::Tensor>& gradients) const;
@@ -103,9 +142,17 @@ class RecordedStep {
   BatchMemory memory_;
   std::vector<std::unique_ptr<Recording>> recordings_;  // the last one used is the first
   Recording* current_ = nullptr;  // of the update in hand; null: it is done operation by operation
-  BatchTensors tensors_;          // of the batch in hand
-  StepResult result_;             // of an update that is not recorded
+  const Recording* taken_in_ = nullptr;  // whose batch is in `memory_`
+  BatchTensors tensors_;                 // of the batch in hand
+  StepResult result_;                    // of an update that is not recorded
+  std::optional<SummedGradients> sums_;  // where gradients add up, once a recording needs them
+  std::vector<bool> stepped_;            // whether the optimizer has state of these parameters
+  int ends_done_ = 0;                    // without a recording
+  std::vector<std::unique_ptr<End>> ends_;
+  End* end_ = nullptr;   // of the update in hand; null: it is done operation by operation
+  StepResult finished_;  // then
   std::int64_t replays_ = 0;
+  std::vector<RecordedWork*>* noted_ = nullptr;  // null: nobody wants to know
   bool paused_ = false;
   bool given_up_ = false;
   bool told_of_shapes_ = false;

@@ -24,7 +24,7 @@ bool SplitStep::run(const SampleList& batch, const Place& place,
     std::string problem;
     try {
       if (!is_anew && !splitter_.splits(batch.batch_size())) {
-        tried_ = batch.batch_size();
+        splitter_.begin_whole(batch);
         whole();
         end_of(place);
         return false;
@@ -36,7 +36,7 @@ bool SplitStep::run(const SampleList& batch, const Place& place,
       return true;
     } catch (const OutOfMemory& error) {
       problem = error.what();
-      if (!work_.drop_recordings() && !splitter_.halve(tried_)) throw;
+      if (!work_.drop_recordings() && !splitter_.halve()) throw;
     }
     make_room(problem);  // only here nothing holds the memory of what failed any more
   }
@@ -52,20 +52,20 @@ void SplitStep::run_in_parts(const Kept& kept, std::int64_t group_size) {
   std::vector<ModelOutput> outputs;
   std::vector<std::int64_t> sizes;
   splitter_.for_each_part(kept.batch, [&](const SampleList& part) {
-    tried_ = part.batch_size();
-    const double share = static_cast<double>(samples) / static_cast<double>(tried_);
+    const std::int64_t size = part.batch_size();
+    const double share = static_cast<double>(samples) / static_cast<double>(size);
     StepResult result = work_.pass(part, kept.batch_idx, share * static_cast<double>(group_size));
-    sizes.push_back(tried_);
-    outputs.push_back(join_outputs({result.output}, {tried_}));  // without what backward needed
+    sizes.push_back(size);
+    outputs.push_back(join_outputs({result.output}, {size}));  // without what backward needed
     work_.take(std::move(result));
   });
-  output_ = join_outputs(outputs, sizes);
+  output_ = splitter_.join(kept.batch, outputs, sizes);
 }
 
 void SplitStep::make_room(const std::string& problem) {
   const std::int64_t most = splitter_.most_samples();
   log::warning("[memory] ", problem, "; ",
-               most == 0 || most >= tried_
+               most == 0 || most >= splitter_.tried()
                    ? concat("it is tried again without CUDA graphs")
                    : concat("this update is done again, and training goes on, with ", most,
                             most == 1 ? " sample" : " samples", " at a time and the same updates"),

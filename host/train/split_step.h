@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Updates whose batches may be too large for the memory (training.on_out_of_memory = "halve"; ADR
-// 33): where forward or backward runs out of it, the update is computed anew in parts of half as
-// many samples, with the same random numbers, and its gradient is the mean over the same samples.
-// Later batches are in parts from the start. Borrows its parts; training thread.
+// 33): where the copy of a batch, forward or backward runs out of it, the update is computed anew
+// in parts of half as many samples, with the same random numbers, and its gradient is the mean over
+// the same samples. Later batches are in parts from the start. Borrows its parts; training thread.
 #pragma once
 
 #include "host/device/device.h"
@@ -41,6 +41,9 @@ class SplitStep {
 
   SplitStep(const BaseModel& model, c10::Device device, Work work);
 
+  // A batch for run(), which has it in parts where there is no room for it as a whole: then it
+  // comes back as it is.
+  [[nodiscard]] SampleList to_device(const SampleList& batch) { return splitter_.to_device(batch); }
   // Does `whole` where the batch is to be tried as a whole, or its parts. True where it was in
   // parts: `take` has their results, and output() is the batch's. Throws what they throw, and
   // OutOfMemory where a single sample is too large.
@@ -68,7 +71,6 @@ class SplitStep {
   Work work_;
   RngStates random_;  // at the begin of the update
   std::vector<Kept> kept_;
-  std::int64_t tried_ = 0;  // samples that are being worked on
   ModelOutput output_;
 };
 

@@ -166,7 +166,11 @@ void Trainer::complete_update() {
 }
 
 bool Trainer::log_due() const {
-  return state_.progress.update % options_.log_interval == 0 || last_update();
+  return log_due_after(state_.progress.update) || state_.should_stop;
+}
+
+bool Trainer::log_due_after(std::int64_t update) const {
+  return update % options_.log_interval == 0 || update >= options_.max_updates;
 }
 
 bool Trainer::last_update() const {

@@ -148,6 +148,10 @@ class Trainer {
   void pause_graphs(bool paused) {
     if (recorded_) recorded_->pause(paused);
   }
+  // See RecordedStep::note_replays(); nothing is noted where nothing is recorded.
+  void note_replays(std::vector<RecordedWork*>* into) {
+    if (recorded_) recorded_->note_replays(into);
+  }
   // Samples that run() has trained on, in this process.
   [[nodiscard]] std::int64_t samples_this_run() const noexcept { return samples_this_run_; }
 
@@ -159,6 +163,7 @@ class Trainer {
   Outcome loop();
   std::unique_ptr<SplitStep> make_split_step();
   void begin_recording();
+  [[nodiscard]] RecordedStep::Work recorded_work();
   void end_recording() noexcept;
   [[nodiscard]] std::string not_recordable() const;
   bool run_update();
@@ -166,16 +171,23 @@ class Trainer {
   const StepResult& work_on(const SampleList& batch, std::int64_t number, std::int64_t group_size);
   const StepResult& work_on_whole(const SampleList& batch, std::int64_t number,
                                   std::int64_t group_size);
+  const StepResult& work_on_recorded(const SampleList& batch, std::int64_t number,
+                                     std::int64_t group_size);
   StepResult compute(const SampleList& batch);
+  void finish(StepResult& result);
   StepResult pass(const SampleList& batch, std::int64_t batch_idx, double divisor);
   ModelOutput forward(const SampleList& batch, std::int64_t batch_idx);
   void backward(const ModelOutput& output, double divisor);
+  [[nodiscard]] at::Tensor share_of(const at::Tensor& total, double divisor) const;
   void note_anomaly(const std::string& found);
   void judge_anomaly();
   void step(const StepResult& result);
   bool prepare_gradients(const StepResult& result);
   void clip(StepResult& result);
-  void apply(const StepResult& result);
+  void take_step(const StepResult& result);
+  [[nodiscard]] bool skips_on_device() const;
+  [[nodiscard]] bool adds_up() const noexcept { return options_.update_frequency > 1; }
+  [[nodiscard]] bool log_due_after(std::int64_t update) const;
   void count_update();
   void stop_when_time_is_up();
   void complete_update();
@@ -208,6 +220,8 @@ class Trainer {
   std::optional<OnStream> stream_;          // while updates are recorded on a GPU
   std::unique_ptr<RecordedStep> recorded_;  // while run() runs; null: nothing is recorded
   std::int64_t replays_before_ = 0;         // of earlier calls of run()
+  at::Tensor share_;  // of each micro-batch in the update, where recorded ones add up; 0-d float64
+  bool reads_overflow_ = true;  // of each recorded update in fp16
   PhaseTimes times_;
   CallbackList callbacks_;
   std::int64_t samples_this_run_ = 0;

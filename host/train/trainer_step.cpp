@@ -15,48 +15,6 @@
 
 namespace pergola::host {
 
-// What is known before the first update; RecordedStep finds the rest.
-void Trainer::begin_recording() {
-  if (parts_.recorder == nullptr) return;
-  const std::string model(key_of(parts_.model));
-  const std::string reason = not_recordable();
-  if (!reason.empty()) {
-    tell_not_recorded(model, reason, options_.graphs_are_required);
-    return;
-  }
-  if (!parts_.device.is_cpu()) stream_.emplace(parts_.device);
-  recorded_ = std::make_unique<RecordedStep>(
-      *parts_.recorder, parts_.model, parts_.optimizer, parts_.device,
-      RecordedStep::Work{[this](const SampleList& batch) { return compute(batch); },
-                         [this](const StepResult& result) { apply(result); }},
-      RecordedStep::Options{.model = model,
-                            .compute_hook = hook_of_model("training_step()"),
-                            .apply_hook = hook_of_optimizer("step()"),
-                            .is_required = options_.graphs_are_required,
-                            .copies_output = options_.outputs_are_kept});
-}
-
-void Trainer::end_recording() noexcept {
-  if (recorded_) replays_before_ += recorded_->replays();
-  recorded_.reset();
-  stream_.reset();
-}
-
-std::string Trainer::not_recordable() const {
-  if (scaler_) return "the loss scaler of fp16 decides on the CPU which steps are done";
-  if (options_.detect_anomaly) return "training.detect_anomaly reads what each operation made";
-  if (options_.update_frequency > 1) return "training.update_frequency is above 1";
-  if (split_ && split_->most_samples() > 0) return "its batches are worked on in parts";
-  if (!parts_.optimizer.capturable()) {
-    return concat("optimizer '", options_.optimizer, "' has steps that cannot be");
-  }
-  return "";
-}
-
-std::int64_t Trainer::graph_replays() const {
-  return replays_before_ + (recorded_ ? recorded_->replays() : 0);
-}
-
 // `count` micro-batches whose gradients add up; the last one is left in `batch`.
 const StepResult& Trainer::run_batches(std::int64_t count, SampleList& batch) {
   const StepResult* result = nullptr;
@@ -66,7 +24,10 @@ const StepResult& Trainer::run_batches(std::int64_t count, SampleList& batch) {
       const auto timed = times_.measure(Phase::kData);
       std::optional<SampleList> loaded = next_batch(parts_.batches);
       PERGOLA_ASSERT(loaded.has_value());
-      batch = std::move(*loaded).to(parts_.device, /*non_blocking=*/true);
+      batch = split_ ? split_->to_device(*loaded)
+                     : guarded(Hook{"the copy of a batch to the device"}, [&] {
+                         return std::move(*loaded).to(parts_.device, /*non_blocking=*/true);
+                       });
     }
     notify("on_batch_start",
            [&](Callback& callback, TrainerState& state) { callback.on_batch_start(state, batch); });
@@ -103,6 +64,7 @@ std::unique_ptr<SplitStep> Trainer::make_split_step() {
     const bool held = recorded_->holds_recordings();
     replays_before_ += recorded_->replays();
     recorded_.reset();  // work stays on its stream, to which batches were handed over
+    share_.reset();
     parts_.recorder->release();
     if (held || options_.graphs_are_required) {
       tell_not_recorded(std::string(key_of(parts_.model)),
@@ -130,7 +92,7 @@ const StepResult& Trainer::work_on_whole(const SampleList& batch, std::int64_t n
                                          std::int64_t group_size) {
   if (recorded_) {
     const auto timed = times_.measure(Phase::kForward);
-    return recorded_->compute(batch);
+    return work_on_recorded(batch, number, group_size);
   }
   if (number == 0) {
     earlier_.clear();
@@ -140,14 +102,6 @@ const StepResult& Trainer::work_on_whole(const SampleList& batch, std::int64_t n
   }
   own_ = pass(batch, state_.progress.batch_in_epoch, static_cast<double>(group_size));
   return own_;
-}
-
-// All that is recorded of an update before its hooks.
-StepResult Trainer::compute(const SampleList& batch) {
-  parts_.optimizer.zero_grad();
-  StepResult result = pass(batch, state_.progress.batch_in_epoch, /*divisor=*/1);
-  if (!options_.gradients_are_read) clip(result);
-  return result;
 }
 
 // Of samples whose loss counts as one part in `divisor` of the update's.
@@ -178,14 +132,19 @@ ModelOutput Trainer::forward(const SampleList& batch, std::int64_t batch_idx) {
 
 void Trainer::backward(const ModelOutput& output, double divisor) {
   const auto timed = times_.measure(Phase::kBackward);
-  const at::Tensor loss = guarded(hook_of_model("the mean of the losses"), [&] {
-    const at::Tensor total = total_loss(*output.losses);
-    return divisor == 1 ? total : total / divisor;
-  });
+  const at::Tensor loss = guarded(hook_of_model("the mean of the losses"),
+                                  [&] { return share_of(total_loss(*output.losses), divisor); });
   note_anomaly(watch_->check_forward(loss, "training_step()"));
   guarded(hook_of_model("the backward pass"),
           [&] { (scaler_ ? scaler_->scale(loss) : loss).backward(); });
   if (!scaler_) note_anomaly(watch_->check_backward("the backward pass"));
+}
+
+// As a product, in the loss's type, so that both ways give the same bits.
+at::Tensor Trainer::share_of(const at::Tensor& total, double divisor) const {
+  // What is recorded reads it from memory: the last update of an epoch may have fewer batches.
+  if (recorded_ && share_.defined()) return total * share_.to(total.scalar_type());
+  return divisor == 1 ? total : total * at::scalar_tensor(1 / divisor, total.scalar_type());
 }
 
 void Trainer::note_anomaly(const std::string& found) {
@@ -221,22 +180,30 @@ void Trainer::step(const StepResult& result) {
   if (recorded_) {
     recorded_->apply();
   } else {
-    apply(result);
+    take_step(result);
   }
+  if (!recorded_ || adds_up()) meter_.add_values(result.means);
   meter_.count(result.means);
   if (parts_.average != nullptr) parts_.average->update(state_.progress.update + 1);
 }
 
-// Makes the gradients ready for the step. True when they overflowed in fp16: then there is none.
+// Makes the gradients ready for the step. True when they are known to have overflowed in fp16: then
+// there is none.
 bool Trainer::prepare_gradients(const StepResult& result) {
-  if (scaler_) {
-    const bool overflow = scaler_->unscale(parts_.optimizer);
+  const StepResult* found = &result;
+  if (recorded_ && adds_up()) found = &recorded_->finish();
+  if (scaler_ && !recorded_) {
+    scaler_->unscale_gradients(parts_.optimizer);
     scaler_->update();
-    if (overflow) return true;
   }
-  const bool is_done = recorded_ && !options_.gradients_are_read;  // by compute()
+  // A log line says what is so of its update, and stops a run whose gradients stay infinite.
+  if (scaler_ && (!skips_on_device() || log_due_after(state_.progress.update + 1)) &&
+      scaler_->overflowed()) {
+    return true;
+  }
+  const bool is_done = recorded_ && !options_.gradients_are_read;  // by finish()
   if (!is_done) clip(own_);
-  state_.grad_norm = is_done ? result.norm : own_.norm;
+  state_.grad_norm = is_done ? found->norm : own_.norm;
   return false;
 }
 
@@ -252,16 +219,6 @@ void Trainer::clip(StepResult& result) {
     result.norm = grad_norm(parts_.optimizer);
   }
   if (options_.clip_grad_value) clip_grad_value(parts_.optimizer, *options_.clip_grad_value);
-}
-
-// All that is recorded of an update after its hooks.
-void Trainer::apply(const StepResult& result) {
-  guarded(hook_of_optimizer("step()"), [&] {
-    const at::NoGradGuard no_grad;
-    if (result.scale.defined()) scale_gradients(parts_.optimizer, result.scale);
-    parts_.optimizer.step();
-  });
-  meter_.add_values(result.means);
 }
 
 }  // namespace pergola::host

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "image_attention.h"
 
+#include "pergola/ops.h"
+
 #include <torch/types.h>
 
 namespace pergola::pythia {
@@ -36,8 +38,7 @@ at::Tensor TopDownAttention::weights(const Regions& regions, const at::Tensor& t
 }
 
 at::Tensor TopDownAttention::forward(const Regions& regions, const at::Tensor& text_BQ) const {
-  const at::Tensor weights_BAR = weights(regions, text_BQ).transpose(1, 2);
-  return at::bmm(weights_BAR, regions.features_BRD).flatten(/*start_dim=*/1);
+  return ops::sum_rows(weights(regions, text_BQ), regions.features_BRD).flatten(/*start_dim=*/1);
 }
 
 }  // namespace pergola::pythia

@@ -2,6 +2,7 @@
 #include "image_encoders.h"
 
 #include "layers.h"
+#include "pergola/ops.h"
 
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
@@ -50,7 +51,9 @@ class Fc7Encoder final : public FeatureEncoder {
 
   [[nodiscard]] Regions forward(const SampleList& batch) override {
     Regions regions = FeatureEncoder::forward(batch);
-    regions.features_BRD = lc_->forward(regions.features_BRD).relu();
+    regions.features_BRD = ops::linear(
+        regions.features_BRD,
+        {.weight_MK = lc_->weight, .bias_M = lc_->bias, .activation = ops::Activation::kRelu});
     return regions;
   }
   [[nodiscard]] bool is_fine_tuned() const noexcept override { return true; }

@@ -16,19 +16,16 @@ WeightNormLinear::WeightNormLinear(std::int64_t in_dim, std::int64_t out_dim) {
 
 at::Tensor WeightNormLinear::weight() const { return weight_v_ * (weight_g_ / weight_v_.norm()); }
 
+ops::LinearLayer WeightNormLinear::layer(ops::Activation activation) const {
+  return {weight_v_, bias_, weight_g_, activation};
+}
+
 at::Tensor WeightNormLinear::forward(const at::Tensor& x) const {
-  return at::linear(x, weight(), bias_);
+  return ops::linear(x, layer(ops::Activation::kNone));
 }
 
 at::Tensor WeightNormLinear::forward_relu(const at::Tensor& x) const {
-  if (x.dim() == 2) {
-    return forward(x).relu_();
-  }
-  // Rows first: relu_ on the view that linear returns for [B, R, D] would make autograd copy the
-  // gradient of the whole product.
-  std::vector<std::int64_t> sizes = x.sizes().vec();
-  sizes.back() = weight_v_.size(0);
-  return forward(x.flatten(0, -2)).relu_().view(sizes);
+  return ops::linear(x, layer(ops::Activation::kRelu));
 }
 
 ElementMultiply::ElementMultiply(std::int64_t image_dim, std::int64_t text_dim,
@@ -46,15 +43,16 @@ at::Tensor ElementMultiply::forward(const at::Tensor& image_BD, const at::Tensor
 
 at::Tensor ElementMultiply::project(const at::Tensor& image_BRD, const at::Tensor& text_BQ,
                                     const WeightNormLinear& linear) const {
-  const at::Tensor image_BRH = fa_image_->forward_relu(image_BRD);
   const at::Tensor text_B1H = fa_txt_->forward_relu(text_BQ).unsqueeze(1);
   if (dropout_ > 0.0 && is_training()) {
+    const at::Tensor image_BRH = fa_image_->forward_relu(image_BRD);
     return linear.forward(at::dropout(image_BRH * text_B1H, dropout_, /*train=*/true));
   }
   // (image * text) · w = image · (text * w): without dropout between them the product of [B, R, H],
   // a gigabyte at MMF's sizes, need not exist.
   const at::Tensor query_BAH = text_B1H * linear.weight();
-  return at::baddbmm(linear.bias(), image_BRH, query_BAH.transpose(1, 2));
+  return ops::linear_dot_rows(image_BRD, fa_image_->layer(ops::Activation::kRelu), query_BAH,
+                              linear.bias());
 }
 
 LogitClassifier::LogitClassifier(std::int64_t joint_dim, std::int64_t num_answers,
@@ -69,8 +67,11 @@ LogitClassifier::LogitClassifier(std::int64_t joint_dim, std::int64_t num_answer
           register_module("linear_image", torch::nn::Linear(config.img_hidden_dim, num_answers))) {}
 
 at::Tensor LogitClassifier::forward(const at::Tensor& joint_BJ) {
-  const at::Tensor text_BC = linear_text_->forward(f_o_text_->forward_relu(joint_BJ));
-  return linear_image_->forward(f_o_image_->forward_relu(joint_BJ)).add_(text_BC);
+  const auto answers = [&](const WeightNormLinear& view, const torch::nn::Linear& linear) {
+    return ops::linear(view.forward_relu(joint_BJ), {linear->weight, linear->bias});
+  };
+  const at::Tensor text_BC = answers(*f_o_text_, linear_text_);
+  return answers(*f_o_image_, linear_image_) + text_BC;
 }
 
 }  // namespace pergola::pythia

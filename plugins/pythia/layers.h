@@ -4,6 +4,7 @@
 #pragma once
 
 #include "pergola/nn/module.h"
+#include "pergola/ops.h"
 #include "pythia_config.h"
 
 #include <torch/nn/module.h>
@@ -21,9 +22,11 @@ class WeightNormLinear : public torch::nn::Module {
 
   // [..., in] → [..., out]
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
-  // relu(forward(x)), in the memory of the product.
+  // relu(forward(x)).
   [[nodiscard]] at::Tensor forward_relu(const at::Tensor& x) const;
 
+  // What pergola/ops.h computes with.
+  [[nodiscard]] ops::LinearLayer layer(ops::Activation activation) const;
   // The normalised weight, [out, in]; worked out at each call.
   [[nodiscard]] at::Tensor weight() const;
   [[nodiscard]] const at::Tensor& bias() const noexcept { return bias_; }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "text_attention.h"
 
+#include "pergola/ops.h"
+
 #include <torch/types.h>
 
 #include <tuple>
@@ -8,13 +10,15 @@
 namespace pergola::pythia {
 namespace {
 
-// A convolution over dimension 1: [B, T, in] → [B, T, out]. One of width 1, the usual one, is a
-// matrix product without the two transposes.
-at::Tensor convolve_over_time(torch::nn::Conv1dImpl& conv, const at::Tensor& x_BTI) {
+// activation(convolution over dimension 1): [B, T, in] → [B, T, out]. One of width 1, the usual
+// one, is a matrix product without the two transposes.
+at::Tensor convolve_over_time(torch::nn::Conv1dImpl& conv, const at::Tensor& x_BTI,
+                              ops::Activation activation) {
   if (conv.weight.size(2) == 1) {
-    return at::linear(x_BTI, conv.weight.squeeze(2), conv.bias);
+    return ops::linear(x_BTI, {conv.weight.squeeze(2), conv.bias, {}, activation});
   }
-  return conv.forward(x_BTI.transpose(1, 2)).transpose(1, 2);
+  const at::Tensor y_BTO = conv.forward(x_BTI.transpose(1, 2)).transpose(1, 2);
+  return activation == ops::Activation::kRelu ? y_BTO.relu() : y_BTO;
 }
 
 torch::nn::Conv1d make_conv(std::int64_t in, std::int64_t out, const TextAttentionConfig& config) {
@@ -39,9 +43,10 @@ TextAttention::TextAttention(const TextAttentionConfig& config) : dropout_(confi
 at::Tensor TextAttention::forward(const at::Tensor& words_BTE) {
   const at::Tensor read_BTH =
       at::dropout(std::get<0>(recurrent_unit_->forward(words_BTE)), dropout_, is_training());
-  const at::Tensor hidden_BTI = convolve_over_time(*conv1_, read_BTH).relu();
-  const at::Tensor weights_BTG = convolve_over_time(*conv2_, hidden_BTI).softmax(/*dim=*/1);
-  return at::bmm(weights_BTG.transpose(1, 2), read_BTH).flatten(/*start_dim=*/1);
+  const at::Tensor hidden_BTI = convolve_over_time(*conv1_, read_BTH, ops::Activation::kRelu);
+  const at::Tensor weights_BTG =
+      convolve_over_time(*conv2_, hidden_BTI, ops::Activation::kNone).softmax(/*dim=*/1);
+  return ops::sum_rows(weights_BTG, read_BTH).flatten(/*start_dim=*/1);
 }
 
 }  // namespace pergola::pythia

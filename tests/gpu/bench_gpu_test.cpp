@@ -74,6 +74,35 @@ TEST_F(BenchOnGpu, PredictionsAreReplayedWhereGraphsAreWanted) {
   EXPECT_EQ(with.at("flops_per_sample"), without.at("flops_per_sample"));
 }
 
+// Questions of one length are two shapes of batches: 4 samples, and what is left at the end of an
+// epoch of ten batches at most. Its fourth has come within 40 updates. A bare replay does a part of
+// what the loop does.
+TEST_F(BenchOnGpu, TheLoopIsMeasuredBesideBareReplays) {
+  Json rows = Json::array();
+  for (int i = 0; i < 40; ++i) rows.push_back({"what color is the shape?", "red", i % 6});
+  write("data/easy_vqa/train/questions.json", rows.dump());
+  const Result result =
+      pergola({"bench", "boring.toml", "--device", "cuda", "training.batch_size=4",
+               "training.cuda_graphs=true", "training.num_workers=1", "--warm-up", "40",
+               "--windows", "2", "--steps", "6", "--format", "json"});
+  expect_success(result);
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(json.at("replayed_share"), 1.0);
+  const double loop = json.at("loop_ms");
+  const double bare = json.at("replay_ms");
+  EXPECT_GT(bare, 0.0);
+  EXPECT_GT(loop, bare / 2);
+  EXPECT_DOUBLE_EQ(json.at("loop_overhead"), loop / bare - 1);
+}
+
+TEST_F(BenchOnGpu, NothingIsComparedWhereNothingIsReplayed) {
+  const Result result = pergola({"bench", "boring.toml", "training.cuda_graphs=false", "--device",
+                                 "cuda", "--windows", "1", "--steps", "2", "--warm-up", "1"});
+  expect_success(result);
+  EXPECT_THAT(result.out, Not(HasSubstr("loop overhead")));
+  EXPECT_THAT(result.err, HasSubstr(" beside bare replays, unless nothing is replayed, "));
+}
+
 TEST_F(BenchOnGpu, ATraceHasKernelsAndTheUpdatesTheyAreOf) {
   static_cast<void>(bench("visual_bert.toml", {"--profile", "trace.json"}));
   const std::string trace = text("trace.json");

@@ -69,6 +69,18 @@ TEST_F(GraphsGpuTest, ARunThatIsResumedGoesOnAsIfItHadNotStopped) {
   EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
 }
 
+TEST_F(GraphsGpuTest, ARunOfMicroBatchesInFp16ThatIsResumedGoesOnAsIfItHadNotStopped) {
+  const auto train_to = [&](const std::string& folder, const Words& more) {
+    Words words = {"training.precision=fp16", "training.update_frequency=2"};
+    words.insert(words.end(), more.begin(), more.end());
+    static_cast<void>(train_on_gpu("visual_bert", "true", folder, words));
+  };
+  train_to("whole", {});
+  train_to("run", {"training.max_updates=20"});
+  train_to("run", {"--resume"});
+  EXPECT_TRUE(same_bytes(weights("run"), weights("whole")));
+}
+
 // A prediction file, and what the evaluation said; batches of one, so that a shape comes often.
 class PredictionGraphs : public GraphsGpuTest, public ::testing::WithParamInterface<const char*> {
  protected:
@@ -147,12 +159,42 @@ TEST_F(GraphsGpuTest, MixedPrecisionAndAveragedWeightsAreTheSame) {
   expect_same_run("without", "with");
 }
 
+// Of an epoch's six batches the first four make an update, and the other two.
+TEST_P(GraphsOfModels, MicroBatchesAddUpToTheUpdatesOfARunWithout) {
+  const Words more = {"training.update_frequency=4", "training.clip_gradients=true",
+                      "training.max_grad_l2_norm=0.5"};
+  static_cast<void>(train_on_gpu(GetParam(), "false", "without", more));
+  EXPECT_THAT(train_on_gpu(GetParam(), "true", "with", more),
+              HasSubstr("[graph] updates of model '" + std::string(GetParam()) + "' are replayed"));
+  expect_same_run("without", "with");
+}
+
+// With the scale in each line, and log lines further apart than checkpoints.
+TEST_P(GraphsOfModels, Fp16HasTheWeightsAndTheScaleOfARunWithout) {
+  for (const char* frequency : {"1", "2"}) {
+    const std::string with = std::string("with_") + frequency;
+    const std::string without = std::string("without_") + frequency;
+    const Words more = {"training.precision=fp16", "training.clip_gradients=true",
+                        "training.max_grad_l2_norm=0.5", "training.log_interval=4",
+                        std::string("training.update_frequency=") + frequency};
+    static_cast<void>(train_on_gpu(GetParam(), "false", without, more));
+    EXPECT_THAT(
+        train_on_gpu(GetParam(), "true", with, more),
+        HasSubstr("[graph] updates of model '" + std::string(GetParam()) + "' are replayed"));
+    expect_same_run(without, with);
+    const auto scaler_of = [&](const std::string& folder) {
+      return json(folder + "/checkpoints/last/state.json").at("scaler");
+    };
+    EXPECT_EQ(scaler_of(with), scaler_of(without));
+  }
+}
+
 TEST_F(GraphsGpuTest, AModelThatWaitsForTheDeviceIsToldOnceAndTrainsWithout) {
   static_cast<void>(train_on_gpu("waits_for_device", "false", "without"));
   const std::string log = train_on_gpu("waits_for_device", "auto", "with");
   const std::string told = "[graph] model 'waits_for_device' is not recorded: ";
   EXPECT_THAT(log, HasSubstr(told));
-  EXPECT_EQ(log.find("[graph]", log.find(told) + told.size()), std::string::npos);
+  EXPECT_EQ(log.find("[graph]", log.find(told) + told.size()), std::string::npos) << log;
   expect_same_run("without", "with");
 }
 

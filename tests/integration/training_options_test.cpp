@@ -212,6 +212,14 @@ TEST_F(TrainingOptionsTest, CudaGraphsAreRefusedOnACpu) {
   EXPECT_THAT(automatic.err, Not(HasSubstr("[graph]")));
 }
 
+TEST_F(TrainingOptionsTest, CudaGraphsAreRefusedWithRecompute) {
+  expect_error(train({"training.cuda_graphs=true", "training.recompute=true"}, "visual_bert"),
+               kConfig,
+               {"training.cuda_graphs = true, but model 'visual_bert' is not recorded: "
+                "training.recompute reads the random numbers' state, which a recording does not "
+                "let; set it to \"auto\" or false"});
+}
+
 TEST_F(TrainingOptionsTest, RecomputeIsRefusedForAModelWithoutIt) {
   expect_error(train({"training.recompute=true"}), kConfig,
                {"training.recompute = true, but model 'boring' has no parts that can be computed"});

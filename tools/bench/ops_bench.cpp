@@ -118,7 +118,7 @@ void run_all(const Options& options) {
   Bench bench(device, options);
   std::printf("%-34s %10s %10s %8s %8s\n", options.in_graphs ? "us, in graphs" : "us", "fused",
               "unfused", "ratio", "GB/s");
-  for (const auto& cases : {transformer_cases, optimizer_cases, loss_cases}) {
+  for (const auto& cases : {transformer_cases, linear_cases, optimizer_cases, loss_cases}) {
     for (const OpCase& one : cases(device)) {
       if (is_wanted(one, options)) bench.run(one);
     }

@@ -22,6 +22,8 @@ struct OpCase {
 [[nodiscard]] std::vector<OpCase> optimizer_cases(c10::Device device);
 // Losses of wide outputs, forward and backward.
 [[nodiscard]] std::vector<OpCase> loss_cases(c10::Device device);
+// Linear layers of many sizes and forms, forward and backward.
+[[nodiscard]] std::vector<OpCase> linear_cases(c10::Device device);
 // The parts of a transformer's layer, forward and backward.
 [[nodiscard]] std::vector<OpCase> transformer_cases(c10::Device device);
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // pergola::projections and pergola::feed_forward on CUDA, in half precision: biases and GELU are in
 // the products' epilogues, both ways; gradients of weights leave their products in float32.
+#include "host/device/cuda/half_linear.h"
 #include "host/device/cuda/kernels/column_sum.h"
 #include "host/device/cuda/launch.h"
-#include "host/device/cuda/product.h"
-#include "host/device/cuda/weight_copies.h"
 #include "pergola/ops.h"
 
 #include <ATen/ATen.h>
-#include <ATen/autocast_mode.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -22,94 +20,24 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool is_half(at::ScalarType type) { return type == at::kBFloat16 || type == at::kHalf; }
-
-// The type that products are computed in; nothing where there is none of ours.
-std::optional<at::ScalarType> half_type(const at::Tensor& x) {
-  if (at::autocast::is_autocast_enabled(at::kCUDA)) {
-    const at::ScalarType type = at::autocast::get_autocast_dtype(at::kCUDA);
-    return is_half(type) && x.scalar_type() != at::kDouble ? std::optional(type) : std::nullopt;
-  }
-  return is_half(x.scalar_type()) ? std::optional(x.scalar_type()) : std::nullopt;
-}
-
-// cuBLASLt wants rows that begin at 16 bytes.
 bool fits(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return weight.dim() == 2 && weight.device() == x.device() && bias.device() == x.device() &&
-         weight.size(0) % 8 == 0 && weight.size(1) % 8 == 0 && bias.dim() == 1 &&
+         weight.size(0) % kPack == 0 && weight.size(1) % kPack == 0 && bias.dim() == 1 &&
          bias.size(0) == weight.size(0);
 }
 
-// A weight or a bias as products read it.
-at::Tensor in_type(const at::Tensor& weight, at::ScalarType type) {
-  if (type == at::kBFloat16 && weight.scalar_type() == at::kFloat) {
-    return low_precision_copy(weight);
-  }
-  return weight.to(type).contiguous();
-}
-
-// [..., K] → [N, K], dense, from an address that kernels can read 16 bytes from.
-at::Tensor as_rows(const at::Tensor& x) {
-  const at::Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
-  return reinterpret_cast<std::uintptr_t>(rows.const_data_ptr()) % 16 == 0 ? rows : rows.clone();
-}
-
-std::vector<std::int64_t> with_width(at::IntArrayRef sizes, std::int64_t width) {
-  std::vector<std::int64_t> result = sizes.vec();
-  result.back() = width;
-  return result;
-}
-
-// x weight^T + bias: [N, K] → [N, M]
-at::Tensor linear(const at::Tensor& x_NK, const at::Tensor& weight_MK, const at::Tensor& bias_M) {
-  const at::Tensor y_NM = at::empty({x_NK.size(0), weight_MK.size(0)}, x_NK.options());
-  const bool done = multiply({x_NK}, {weight_MK, true}, y_NM, /*accumulate=*/false, Epilogue::kBias,
-                             {bias_M, {}});
-  return done ? y_NM : at::linear(x_NK, weight_MK, bias_M);
-}
-
-at::Tensor weight_gradient(const at::Tensor& dy_NM, const at::Tensor& x_NK) {
-  const at::Tensor gradient_MK =
-      at::empty({dy_NM.size(1), x_NK.size(1)}, dy_NM.options().dtype(at::kFloat));
-  multiply({dy_NM, true}, {x_NK}, gradient_MK, /*accumulate=*/false);
-  return gradient_MK;
-}
-
-// Of results of one shape. No epilogue of the products: those are slower. `packed_NM`, unless
-// undefined, receives the results side by side, in the same pass.
-std::vector<at::Tensor> bias_gradients(const std::vector<at::Tensor>& dy_NM,
-                                       const at::Tensor& packed_NM = {}) {
-  const at::Tensor& first = dy_NM.front();
-  const std::int64_t rows = first.size(0);
-  const std::int64_t width = first.size(1);
-  const at::TensorOptions floats = first.options().dtype(at::kFloat);
-  std::vector<at::Tensor> gradients;
-  ColumnSums sums;
-  for (const at::Tensor& each : dy_NM) {
-    gradients.push_back(at::empty({width}, floats));
-    sums.from[sums.count] = each.const_data_ptr();
-    sums.into[sums.count] = gradients.back().mutable_data_ptr<float>();
-    ++sums.count;
-  }
-  if (packed_NM.defined()) sums.packed = packed_NM.data_ptr();
-  const at::Tensor workspace =
-      at::empty({sums.count, column_sum_parts(rows, width), width}, floats);
-  column_sums(*type_of(first.scalar_type()), sums, rows, width, workspace.mutable_data_ptr<float>(),
-              c10::cuda::getCurrentCUDAStream());
-  check_launch();
-  return gradients;
-}
-
-// Puts the gradient of a GELU's result through it, in place. Returns the sum over the rows: the
-// gradient of the bias that was added before.
-at::Tensor through_gelu(const at::Tensor& gradient_NF, const at::Tensor& before_NF) {
+// Puts the gradient of a GELU's result through it, in place, and makes the result again. Returns
+// the gradient's sum over the rows: that of the bias that was added before.
+at::Tensor through_gelu(const at::Tensor& gradient_NF, const at::Tensor& before_NF,
+                        const at::Tensor& result_NF) {
   const std::int64_t rows = gradient_NF.size(0);
   const std::int64_t width = gradient_NF.size(1);
   const at::TensorOptions floats = gradient_NF.options().dtype(at::kFloat);
   const at::Tensor sums = at::empty({width}, floats);
   const at::Tensor workspace = at::empty({column_sum_parts(rows, width), width}, floats);
-  gelu_backward_sums(*type_of(gradient_NF.scalar_type()), gradient_NF.data_ptr(),
-                     before_NF.const_data_ptr(), sums.mutable_data_ptr<float>(), rows, width,
+  gelu_backward_sums(*type_of(gradient_NF.scalar_type()),
+                     {gradient_NF.data_ptr(), before_NF.const_data_ptr(), result_NF.data_ptr()},
+                     sums.mutable_data_ptr<float>(), rows, width,
                      workspace.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
   check_launch();
   return sums;
@@ -125,7 +53,7 @@ class Projections : public torch::autograd::Function<Projections> {
     const at::AutoDispatchBelowADInplaceOrView no_views;  // results are parts of one tensor
     const at::Tensor x_NK = as_rows(x.to(type));
     const at::Tensor weight_MK = side_by_side(weights, type);
-    const at::Tensor y = linear(x_NK, weight_MK, side_by_side(biases, type))
+    const at::Tensor y = linear_rows(x_NK, weight_MK, side_by_side(biases, type))
                              .view(with_width(x.sizes(), weight_MK.size(0)));
     context->save_for_backward({x_NK, weight_MK});
     context->saved_data["sizes"] = x.sizes().vec();
@@ -199,12 +127,14 @@ class FeedForward : public torch::autograd::Function<FeedForward> {
     const at::Tensor bias1 = in_type(bias1_F, type);
     if (!multiply({x_NK}, {weight1, true}, inner_NF, /*accumulate=*/false, Epilogue::kGeluBias,
                   {bias1, before_NF})) {
-      before_NF.copy_(linear(x_NK, weight1, bias1));
+      before_NF.copy_(linear_rows(x_NK, weight1, bias1));
       inner_NF = at::gelu(before_NF, "tanh");
     }
-    context->save_for_backward({x_NK, before_NF, inner_NF, weight1, weight2});
+    // Not inner_NF, a sixth of a BERT's memory, which the backward pass makes in a pass that it
+    // has.
+    context->save_for_backward({x_NK, before_NF, weight1, weight2});
     context->saved_data["sizes"] = x.sizes().vec();
-    return linear(inner_NF, weight2, in_type(bias2_M, type))
+    return linear_rows(inner_NF, weight2, in_type(bias2_M, type))
         .view(with_width(x.sizes(), weight2.size(0)));
   }
 
@@ -215,19 +145,21 @@ class FeedForward : public torch::autograd::Function<FeedForward> {
     const at::Tensor& before_NF = saved[1];
     const c10::cuda::CUDAGuard on_device(x_NK.device());
     const at::Tensor dy_NM = as_rows(gradients[0].to(x_NK.scalar_type()));
+    variable_list result(6);
     // A product whose epilogue is the GELU's gradient takes longer than both.
     const at::Tensor dbefore_NF = at::empty_like(before_NF);
-    multiply({dy_NM}, {saved[4]}, dbefore_NF, /*accumulate=*/false);
-    const at::Tensor dbias1_F = through_gelu(dbefore_NF, before_NF);
-    at::Tensor dx;
+    multiply({dy_NM}, {saved[3]}, dbefore_NF, /*accumulate=*/false);
+    {
+      const at::Tensor inner_NF = at::empty_like(before_NF);
+      result[2] = through_gelu(dbefore_NF, before_NF, inner_NF);
+      if (context->needs_input_grad(3)) result[3] = weight_gradient(dy_NM, inner_NF);
+    }
     if (context->needs_input_grad(0)) {
       const at::Tensor dx_NK = at::empty_like(x_NK);
-      multiply({dbefore_NF}, {saved[3]}, dx_NK, /*accumulate=*/false);
-      dx = dx_NK.view(context->saved_data["sizes"].toIntVector());
+      multiply({dbefore_NF}, {saved[2]}, dx_NK, /*accumulate=*/false);
+      result[0] = dx_NK.view(context->saved_data["sizes"].toIntVector());
     }
-    variable_list result = {dx, {}, dbias1_F, {}, {}, {}};
     if (context->needs_input_grad(1)) result[1] = weight_gradient(dbefore_NF, x_NK);
-    if (context->needs_input_grad(3)) result[3] = weight_gradient(dy_NM, saved[2]);
     if (context->needs_input_grad(4)) result[4] = bias_gradients({dy_NM}).front();
     return result;
   }

@@ -29,7 +29,7 @@ at::Tensor laid_out_as(const at::Tensor& gradient, const at::Tensor& parameter) 
 void adam_step(at::TensorList parameters, at::TensorList gradients, at::TensorList averages,
                at::TensorList squares, at::TensorList steps, at::IntArrayRef groups,
                at::ArrayRef<double> options, std::int64_t rule, const at::Tensor& rates,
-               const std::optional<at::Tensor>& scale) {
+               const std::optional<at::Tensor>& scale, const std::optional<at::Tensor>& skip) {
   const c10::cuda::CUDAGuard on_device(rates.device());
   const bool recording = is_recording();
   std::vector<at::Tensor> laid_out;
@@ -47,7 +47,9 @@ void adam_step(at::TensorList parameters, at::TensorList gradients, at::TensorLi
   const at::Tensor workspace =
       at::empty({static_cast<std::int64_t>(tensors.size()), kAdamWorkspace},
                 rates.options().dtype(at::kFloat));
-  adam(tensors, static_cast<AdamRule>(rule), scale ? scale->const_data_ptr<float>() : nullptr,
+  adam(tensors,
+       {static_cast<AdamRule>(rule), scale ? scale->const_data_ptr<float>() : nullptr,
+        skip ? skip->const_data_ptr<float>() : nullptr},
        workspace.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
   check_launch();
   for (std::size_t i = 0; i < parameters.size(); ++i) {

@@ -24,7 +24,7 @@ void check(cublasStatus_t status, const char* what) {
               cublasLtGetStatusString(status));
 }
 
-cudaDataType_t type_of(const at::Tensor& x) {
+cudaDataType_t cublas_type(const at::Tensor& x) {
   switch (x.scalar_type()) {
     case at::kBFloat16:
       return CUDA_R_16BF;
@@ -41,6 +41,8 @@ cublasLtEpilogue_t native(Epilogue epilogue) {
       return CUBLASLT_EPILOGUE_DEFAULT;
     case Epilogue::kBias:
       return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kReluBias:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
     case Epilogue::kGeluBias:
       return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
   }
@@ -76,7 +78,7 @@ Description describe(const Operand& a, const Operand& b, Epilogue epilogue,
   set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, native(epilogue));
   if (tensors.bias.defined()) {
     set(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, tensors.bias.data_ptr());
-    set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(tensors.bias));
+    set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, cublas_type(tensors.bias));
   }
   if (tensors.aux.defined()) {
     set(description, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, tensors.aux.data_ptr());
@@ -88,7 +90,7 @@ Description describe(const Operand& a, const Operand& b, Epilogue epilogue,
 Layout layout_of(const at::Tensor& matrix) {
   cublasLtMatrixLayout_t made = nullptr;
   const auto width = static_cast<std::uint64_t>(matrix.size(1));
-  check(cublasLtMatrixLayoutCreate(&made, type_of(matrix), width,
+  check(cublasLtMatrixLayoutCreate(&made, cublas_type(matrix), width,
                                    static_cast<std::uint64_t>(matrix.size(0)), matrix.size(1)),
         "cublasLtMatrixLayoutCreate");
   return Layout(made);
@@ -171,8 +173,8 @@ bool multiply(const Operand& a, const Operand& b, const at::Tensor& into, bool a
                 a.matrix.size(a.transposed ? 0 : 1),
                 a.transposed,
                 b.transposed,
-                type_of(a.matrix),
-                type_of(into),
+                cublas_type(a.matrix),
+                cublas_type(into),
                 native(epilogue),
                 accumulate,
                 alignment_of(b.matrix),

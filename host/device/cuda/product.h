@@ -11,6 +11,7 @@ namespace pergola::cuda {
 enum class Epilogue {
   kNone,
   kBias,      // + bias [N]
+  kReluBias,  // relu(.. + bias)
   kGeluBias,  // gelu(.. + bias), by tanh's formula; aux [M, N] receives what goes into the gelu
 };
 

@@ -45,11 +45,32 @@ struct Entry {
   bool was_current = false;  // when the step in hand began
 };
 
+// Rows of zeros behind those of a weight's copy, for products of whole ones.
+std::int64_t rows_behind(const at::Tensor& weight) {
+  constexpr std::int64_t kWhole = 8;
+  return weight.dim() == 0 ? 0 : (kWhole - weight.size(0) % kWhole) % kWhole;
+}
+
+at::Tensor make_copy(const at::Tensor& weight) {
+  const c10::InferenceMode normal(false);
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const auto options = weight.options().dtype(at::kBFloat16).requires_grad(false);
+  std::vector<std::int64_t> sizes = weight.sizes().vec();
+  const std::int64_t more = rows_behind(weight);
+  if (more == 0) return at::empty(sizes, options);
+  sizes.front() += more;
+  return at::empty(sizes, options).narrow(0, 0, weight.size(0));
+}
+
 // Written through: copies are no business of autograd, nor of inference mode.
 void write(const at::Tensor& copy, const at::Tensor& weight) {
   const c10::InferenceMode normal(false);
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   copy.copy_(weight);
+  const std::int64_t more = rows_behind(copy);
+  if (more == 0) return;
+  const std::int64_t behind = copy.storage_offset() + copy.numel();
+  copy.as_strided({more * copy.stride(0)}, {1}, behind).zero_();
 }
 
 class Table {
@@ -58,10 +79,7 @@ class Table {
     const std::lock_guard<std::mutex> lock(mutex_);
     Entry& entry = entry_of(weight);
     if (!entry.copy.defined()) {
-      const c10::InferenceMode normal(false);
-      entry.copy =
-          at::empty_like(weight, weight.options().dtype(at::kBFloat16).requires_grad(false),
-                         at::MemoryFormat::Contiguous);
+      entry.copy = make_copy(weight);
       entry.late = entry.recorded;
     }
     const State now = state_of(weight);
@@ -165,7 +183,9 @@ Table& table() {
 
 at::Tensor low_precision_copy(const at::Tensor& weight) {
   if (!weight.is_leaf() || weight.is_inference()) {
-    return weight.to(at::kBFloat16).contiguous();
+    const at::Tensor own = make_copy(weight);
+    write(own, weight);
+    return own;
   }
   return table().copy_of(weight);
 }

@@ -57,7 +57,8 @@ struct Single {
 void adam_step(at::TensorList parameters, at::TensorList gradients, at::TensorList averages,
                at::TensorList squares, at::TensorList steps, at::IntArrayRef groups,
                at::ArrayRef<double> options, std::int64_t rule, const at::Tensor& rates,
-               const std::optional<at::Tensor>& scale) {
+               const std::optional<at::Tensor>& scale, const std::optional<at::Tensor>& skip) {
+  if (skip && skip->item<float>() != 0) return;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const at::ArrayRef<double> own =
         options.slice(static_cast<std::size_t>(groups[i]) * kAdamOptions, kAdamOptions);
@@ -92,6 +93,10 @@ bool has_kernels() {
   return op.hasKernelForDispatchKey(c10::DispatchKey::CUDA);
 }
 
+std::optional<at::Tensor> if_defined(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+}
+
 at::Tensor norm_of(at::TensorList tensors) {
   return at::stack(at::_foreach_norm(tensors, 2)).norm(2);
 }
@@ -102,7 +107,7 @@ TORCH_LIBRARY_FRAGMENT(pergola, library) {
   library.def(
       "adam_step(Tensor(a!)[] parameters, Tensor[] gradients, Tensor(b!)[] averages, "
       "Tensor(c!)[] squares, Tensor(d!)[] steps, int[] groups, float[] options, int rule, "
-      "Tensor rates, Tensor? scale) -> ()");
+      "Tensor rates, Tensor? scale, Tensor? skip) -> ()");
   library.def("write_numbers(Tensor(a!) into, float[] values) -> ()");
   library.def("is_recording(Tensor like) -> bool");
   library.def("l2_norm(Tensor[] tensors) -> Tensor");
@@ -146,12 +151,13 @@ void FusedAdam::step(const Batch& batch, const std::vector<double>& rates) {
   if (!is_recording(first)) write_rates(rates, first.device());
   PERGOLA_ASSERT(rates_.defined());
   const at::Tensor scale = std::exchange(scale_, at::Tensor());
+  const at::Tensor skip = std::exchange(skip_, at::Tensor());
   static const auto op = find<decltype(adam_step)>(kAdamStep);
   {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;  // whose way for lists is long
     op.call(batch.parameters, batch.gradients, batch.averages, batch.squares, batch.steps,
-            batch.groups, options_, static_cast<std::int64_t>(rule_), rates_,
-            scale.defined() ? std::optional<at::Tensor>(scale) : std::nullopt);
+            batch.groups, options_, static_cast<std::int64_t>(rule_), rates_, if_defined(scale),
+            if_defined(skip));
   }
 }
 

@@ -37,6 +37,8 @@ class FusedAdam {
 
   // The next step multiplies the gradients by this number, 0-d float32 on their device.
   void scale_next(at::Tensor scale) { scale_ = std::move(scale); }
+  // The next step changes nothing where this number, 0-d float32 on their device, is not 0.
+  void skip_next_where(at::Tensor flag) { skip_ = std::move(flag); }
 
   // `rates`: of each group. A recorded step does not write them; see write_rates().
   void step(const Batch& batch, const std::vector<double>& rates);
@@ -47,6 +49,7 @@ class FusedAdam {
   std::vector<double> options_;  // of each group: beta1, beta2, eps, weight decay
   Rule rule_;
   at::Tensor scale_;
+  at::Tensor skip_;
   at::Tensor rates_;             // float64, one a group
   std::vector<double> written_;  // what they are
 };

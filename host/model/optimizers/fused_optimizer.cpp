@@ -66,6 +66,12 @@ bool FusedOptimizer::scale_gradients(const at::Tensor& scale) {
   return taken;
 }
 
+bool FusedOptimizer::skip_where(const at::Tensor& flag) {
+  const bool taken = all_join(Which::kWithGradient);
+  if (taken) fused_->skip_next_where(flag);
+  return taken;
+}
+
 bool FusedOptimizer::capturable() const { return all_join(Which::kAll); }
 
 void FusedOptimizer::before_replay() {

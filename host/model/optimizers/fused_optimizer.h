@@ -5,6 +5,7 @@
 // recorded, after a first one that was not.
 #pragma once
 
+#include "host/model/optimizers/device_skip.h"
 #include "host/model/optimizers/fused_adam.h"
 #include "host/model/optimizers/multi_tensor.h"
 
@@ -14,7 +15,7 @@
 
 namespace pergola::host {
 
-class FusedOptimizer : public MultiTensorOptimizer {
+class FusedOptimizer : public MultiTensorOptimizer, public DeviceSkip {
  public:
   struct Group {
     FusedAdam::Options options;
@@ -24,6 +25,7 @@ class FusedOptimizer : public MultiTensorOptimizer {
   [[nodiscard]] bool scale_gradients(const at::Tensor& scale) final;
   [[nodiscard]] bool capturable() const override;
   void before_replay() final;
+  [[nodiscard]] bool skip_where(const at::Tensor& flag) final;
 
  protected:
   // `state_names` begin with the step count and the two averages.

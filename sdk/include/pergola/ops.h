@@ -6,7 +6,8 @@
 // has the type of its first input, or autocast's. Shapes and types that it does not know take the
 // unfused one, and so does all where only deterministic operators are allowed and it is none.
 // Free functions; used on the training thread.
-// Legend: N = rows, D = width, K = inputs, M = outputs of a linear layer, F = width in between.
+// Legend: N = rows, D = width, K = inputs, M = outputs of a linear layer, F = width in between;
+// B = batch, R = rows of a sample, A = vectors of a sample, few.
 #pragma once
 
 #include "pergola/export.h"
@@ -52,6 +53,31 @@ enum class Gelu { kErf, kTanh };
                                                   const at::Tensor& weight2_MF,
                                                   const at::Tensor& bias2_M, Gelu form);
 
+enum class Activation { kNone, kRelu };
+
+// What linear() computes with. With weight_g, which is one number, the weight is
+// weight_g * weight / ||weight||, with one norm over the whole matrix (weight normalization).
+struct LinearLayer {
+  at::Tensor weight_MK;
+  at::Tensor bias_M;
+  at::Tensor weight_g = {};  // undefined: the weight as it is
+  Activation activation = Activation::kNone;
+};
+
+// activation(x weight^T + bias): x [..., K] → [..., M]. Fused in half precision, a normalized
+// weight from float32; what there is of ReLU and bias is in the products and in one pass over the
+// gradient. The result's rows begin at 16 bytes: where M is no multiple of 8, it is not dense. A
+// fused ReLU may make 0 of NaN.
+[[nodiscard]] PERGOLA_API at::Tensor linear(const at::Tensor& x, const LinearLayer& layer);
+
+// bias + dot_rows(linear(x, layer), y), as attention's scores of few queries over projected rows:
+// x [B, R, K], y [B, A, M] → [B, R, A]. Fused as both; the gradient of the layer's result is made
+// once, behind its activation.
+[[nodiscard]] PERGOLA_API at::Tensor linear_dot_rows(const at::Tensor& x_BRK,
+                                                     const LinearLayer& layer,
+                                                     const at::Tensor& y_BAM,
+                                                     const at::Tensor& bias_A);
+
 // x[rows]: [R, ...] → [N, ...], with 0 where rows is -1; int64 rows [N]. For tokens without their
 // padding.  REQUIRES: no row is there twice.
 [[nodiscard]] PERGOLA_API at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& rows_N);
@@ -60,6 +86,15 @@ enum class Gelu { kErf, kTanh };
 // between.  REQUIRES: no row is there twice.
 [[nodiscard]] PERGOLA_API at::Tensor scatter_rows(const at::Tensor& x, const at::Tensor& rows_N,
                                                   std::int64_t count);
+
+// The products of each row with few vectors, as attention's scores of few queries over regions:
+// x [B, R, D], y [B, A, D] → [B, R, A]. Fused for A of at most 4 and D of a multiple of 8.
+[[nodiscard]] PERGOLA_API at::Tensor dot_rows(const at::Tensor& x_BRD, const at::Tensor& y_BAD);
+
+// Few weighted sums of the rows, as what such attention reads: weights [B, R, A], x [B, R, D] →
+// [B, A, D]. Fused as above.
+[[nodiscard]] PERGOLA_API at::Tensor sum_rows(const at::Tensor& weights_BRA,
+                                              const at::Tensor& x_BRD);
 
 // The mean of the binary cross entropies of sigmoid(logits) against targets in [0, 1], of one
 // shape: a 0-d number in float32, or float64 for such logits.
@@ -91,9 +126,17 @@ namespace unfused {
                                                   const at::Tensor& bias1_F,
                                                   const at::Tensor& weight2_MF,
                                                   const at::Tensor& bias2_M, Gelu form);
+[[nodiscard]] PERGOLA_API at::Tensor linear(const at::Tensor& x, const LinearLayer& layer);
+[[nodiscard]] PERGOLA_API at::Tensor linear_dot_rows(const at::Tensor& x_BRK,
+                                                     const LinearLayer& layer,
+                                                     const at::Tensor& y_BAM,
+                                                     const at::Tensor& bias_A);
 [[nodiscard]] PERGOLA_API at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& rows_N);
 [[nodiscard]] PERGOLA_API at::Tensor scatter_rows(const at::Tensor& x, const at::Tensor& rows_N,
                                                   std::int64_t count);
+[[nodiscard]] PERGOLA_API at::Tensor dot_rows(const at::Tensor& x_BRD, const at::Tensor& y_BAD);
+[[nodiscard]] PERGOLA_API at::Tensor sum_rows(const at::Tensor& weights_BRA,
+                                              const at::Tensor& x_BRD);
 [[nodiscard]] PERGOLA_API at::Tensor bce_with_logits(const at::Tensor& logits,
                                                      const at::Tensor& targets);
 [[nodiscard]] PERGOLA_API at::Tensor cross_entropy(const at::Tensor& logits,

@@ -18,6 +18,11 @@ at::Tensor present(const at::Tensor& rows, const at::Tensor& x) {
   return rows.ge(0).view(sizes);
 }
 
+at::Tensor weight_of(const LinearLayer& layer) {
+  const at::Tensor& weight = layer.weight_MK;
+  return layer.weight_g.defined() ? weight * (layer.weight_g / weight.norm()) : weight;
+}
+
 at::Tensor at_least_single(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   return type == at::kFloat || type == at::kDouble ? x : x.to(at::kFloat);
@@ -58,6 +63,24 @@ at::Tensor feed_forward(const at::Tensor& x, const at::Tensor& weight1_FK,
   return at::linear(at::gelu(inner, form == Gelu::kTanh ? "tanh" : "none"), weight2_MF, bias2_M);
 }
 
+at::Tensor linear(const at::Tensor& x, const LinearLayer& layer) {
+  const at::Tensor weight_MK = weight_of(layer);
+  if (layer.activation == Activation::kNone) return at::linear(x, weight_MK, layer.bias_M);
+  if (x.dim() <= 2 || !x.is_contiguous()) {
+    return at::linear(x, weight_MK, layer.bias_M).relu_();
+  }
+  // Rows first: relu_ on the view that linear returns for [B, R, D] would make autograd copy the
+  // gradient of the whole product.
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes.back() = weight_MK.size(0);
+  return at::linear(x.flatten(0, -2), weight_MK, layer.bias_M).relu_().view(sizes);
+}
+
+at::Tensor linear_dot_rows(const at::Tensor& x_BRK, const LinearLayer& layer,
+                           const at::Tensor& y_BAM, const at::Tensor& bias_A) {
+  return at::baddbmm(bias_A, unfused::linear(x_BRK, layer), y_BAM.transpose(1, 2));
+}
+
 at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& rows_N) {
   const at::Tensor found = x.index_select(0, rows_N.clamp_min(0));
   return at::where(present(rows_N, found), found, at::zeros({}, found.options()));
@@ -69,6 +92,14 @@ at::Tensor scatter_rows(const at::Tensor& x, const at::Tensor& rows_N, std::int6
   sizes.front() = count + 1;
   const at::Tensor places = at::where(rows_N.ge(0), rows_N, count);
   return at::zeros(sizes, x.options()).index_copy(0, places, x).narrow(0, 0, count);
+}
+
+at::Tensor dot_rows(const at::Tensor& x_BRD, const at::Tensor& y_BAD) {
+  return at::bmm(x_BRD, y_BAD.transpose(1, 2));
+}
+
+at::Tensor sum_rows(const at::Tensor& weights_BRA, const at::Tensor& x_BRD) {
+  return at::bmm(weights_BRA.transpose(1, 2), x_BRD);
 }
 
 at::Tensor bce_with_logits(const at::Tensor& logits, const at::Tensor& targets) {

@@ -41,6 +41,23 @@ class RunConfigTest : public ConfigFixture {
   }
 };
 
+TEST_F(RunConfigTest, FeaturesInHalfPrecisionAreForModelsInHalfPrecision) {
+  DefaultsProvider of_features = provider();
+  of_features.dataset_defaults = [](const std::string&) {
+    return parse_toml("feature_dtype = \"float32\"", "defaults");
+  };
+  const auto parse_with = [&](const std::vector<std::string>& overrides) {
+    const auto file = folder_ / "run.toml";
+    return RunConfig::parse(resolve_config(file, parse_overrides(overrides), of_features).root);
+  };
+  const std::string halves = "dataset_config.easy_vqa.feature_dtype=bfloat16";
+  EXPECT_THAT(
+      test::error_of([&] { (void)parse_with({halves}); }),
+      HasSubstr("dataset_config.easy_vqa.feature_dtype = \"bfloat16\" (command line) is for "
+                "training.precision = \"bf16\" or \"fp16\""));
+  EXPECT_EQ(parse_with({halves, "training.precision=bf16"}).training.precision, Precision::kBf16);
+}
+
 TEST_F(RunConfigTest, TheDefaultsAreThoseOfDefaultsToml) {
   const RunConfig run = parse();
   EXPECT_EQ(run.model, "pythia");

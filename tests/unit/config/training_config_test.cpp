@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 namespace pergola::host {
 namespace {
 
@@ -62,6 +65,35 @@ TEST_F(TrainingConfigTest, CudaGraphsAreAutoTrueOrFalse) {
   EXPECT_EQ(training({"training.cuda_graphs=false"}).cuda_graphs, CudaGraphs::kOff);
   EXPECT_THAT(complaint_of({"training.cuda_graphs=always"}),
               HasSubstr("is not a choice; expected \"auto\", true or false"));
+}
+
+TEST_F(TrainingConfigTest, SettingsOfTheAllocatorAreThoseOfLibTorch) {
+  EXPECT_EQ(training().cuda_allocator, "");
+  for (const std::string settings :
+       {"expandable_segments:True", "max_split_size_mb:256, garbage_collection_threshold:0.8",
+        "roundup_power2_divisions:[256:1,512:2,>:4],backend:cudaMallocAsync"}) {
+    EXPECT_EQ(training({"training.cuda_allocator=\"" + settings + "\""}).cuda_allocator, settings);
+  }
+  const std::string begin = "training.cuda_allocator = ";
+  for (const auto& [settings, problem] : std::map<std::string, std::string>{
+           {"expandable_segment:True",
+            " has a setting 'expandable_segment', which LibTorch's "
+            "allocator does not know; did you mean "
+            "'expandable_segments'?"},
+           {"expandable_segments:true",
+            " has expandable_segments:true; expected expandable_segments:True or False"},
+           {"max_split_size_mb:2G",
+            " has max_split_size_mb:2G; expected max_split_size_mb:a number"},
+           {"backend:async", "; expected backend:native or cudaMallocAsync"},
+           {"roundup_power2_divisions:[]",
+            "; expected roundup_power2_divisions:a number, or a list"},
+           {"expandable_segments=True",
+            " has 'expandable_segments=True', which is no setting; "
+            "expected name:value, with commas between settings"},
+           {"max_split_size_mb:1,", " has '', which is no setting"}}) {
+    EXPECT_THAT(complaint_of({"training.cuda_allocator=\"" + settings + "\""}),
+                AllOf(HasSubstr(begin), HasSubstr(problem)));
+  }
 }
 
 TEST_F(TrainingConfigTest, FastDevRunShortensAllSplits) {

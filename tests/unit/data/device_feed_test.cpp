@@ -113,6 +113,19 @@ TEST_F(DeviceFeedTest, AnErrorComesInItsTurnWithTheHookThatFailed) {
   EXPECT_EQ(feed_.last_hook().name, "two");
 }
 
+// There are no streams for copies to "meta".
+TEST_F(DeviceFeedTest, ABatchWhoseCopyFailsComesAsItIs) {
+  DeviceFeed feed(source_, c10::kMeta);
+  feed.start_epoch(0);
+  for (const std::int64_t expected : {0, 1, 2, 3}) {
+    const std::optional<SampleList> batch = feed.next();
+    ASSERT_TRUE(batch.has_value());
+    EXPECT_TRUE(batch->tensor("x").is_cpu());
+    EXPECT_EQ(number(*batch), expected);
+  }
+  EXPECT_FALSE(feed.next().has_value());
+}
+
 TEST_F(DeviceFeedTest, OfALoaderWithWorkersGivesTheSame) {
   const CountingDataset dataset(50);
   for (const std::int64_t workers : {0, 3}) {

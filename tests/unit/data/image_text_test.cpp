@@ -143,6 +143,19 @@ TEST_F(ImageTextTest, CutsFeaturesToTheRegionsThatTheConfigWants) {
   EXPECT_EQ(first.group("image_info_0").tensor("max_features").item<int>(), 1);
 }
 
+TEST_F(ImageTextTest, FeaturesHaveTheTypeOfTheConfig) {
+  write_rows("train", {R"("text": "a", "features": "1.npy", "label": 0)"});
+  for (const auto& [name, type] :
+       {std::pair("float32", at::kFloat), std::pair("float16", at::kHalf),
+        std::pair("bfloat16", at::kBFloat16)}) {
+    config_["feature_dtype"] = name;
+    EXPECT_EQ(sample(*open("train"), 0).tensor("image_feature_0").scalar_type(), type);
+  }
+  config_["feature_dtype"] = "half";
+  EXPECT_THAT(error_of(ErrorKind::kConfig, [&] { (void)open("train"); }),
+              HasSubstr("feature_dtype"));
+}
+
 // What MMF's NLVR2 has: img0 and img1, each with image_feature_0 and image_info_0.
 TEST_F(ImageTextTest, PairsTwoImagesAndTheirFeatures) {
   const std::string row =

@@ -73,6 +73,20 @@ TEST_F(NpyTest, WidensHalfPrecision) {
   EXPECT_TRUE(at::equal(regions.features_RD[0], at::tensor({1.5F, -2.F})));
 }
 
+TEST_F(NpyTest, GivesTheTypeThatIsWanted) {
+  const auto file = folder_.write("b.npy", npy_of({1.5F, 1.001F, 70000.F, -3.F}, 2));
+  const Regions regions = read_regions(file, 3, at::kBFloat16);
+  const at::Tensor expected = at::tensor({1.5F, 1.001F, 70000.F, -3.F, 0.F, 0.F}).view({3, 2});
+  EXPECT_TRUE(at::equal(regions.features_RD, expected.to(at::kBFloat16)));
+  const auto halves = folder_.write(
+      "c.npy", npy_file(npy_header("<f2", "(1, 2)"), std::string("\x00\x3e\x00\xc0", 4)));
+  EXPECT_TRUE(at::equal(read_regions(halves, 1, at::kHalf).features_RD,
+                        at::tensor({1.5F, -2.F}).view({1, 2}).to(at::kHalf)));
+  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_regions(file, 3, at::kHalf); }),
+              HasSubstr("b.npy has a number that float16 does not hold, whose largest is 65504; "
+                        "set feature_dtype = \"bfloat16\" or \"float32\""));
+}
+
 TEST_F(NpyTest, ReadsAHeaderInAnyOrderAndWithEitherQuote) {
   const std::string bytes = npy_file("{\"shape\":(1,1),\"fortran_order\":False,\"descr\":\"<f4\"}",
                                      std::string("\0\0\x80\x3f", 4));

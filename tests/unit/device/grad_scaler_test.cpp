@@ -74,6 +74,20 @@ TEST_F(GradScalerTest, OneNumberThatIsNotFiniteSkipsTheStep) {
   }
 }
 
+// Who records its work has to find all of it in the same memory.
+TEST_F(GradScalerTest, TheOverflowStaysInItsMemoryUntilTheNextUpdate) {
+  GradScaler scaler(at::kCPU);
+  const at::Tensor flag = scaler.overflow();
+  for (const bool overflow : {false, true, false}) {
+    set_gradients(at::full({3}, overflow ? kInfinity : 1.0F), at::ones({3}));
+    scaler.unscale_gradients(optimizer_);
+    scaler.update();
+    EXPECT_EQ(flag.item<float>() != 0, overflow);
+    EXPECT_EQ(scaler.overflowed(), overflow);
+    EXPECT_TRUE(scaler.overflow().is_same(flag));
+  }
+}
+
 // PyTorch's rule: half after an overflow, twice after 2000 updates in a row without one.
 TEST_F(GradScalerTest, TheScaleIsThatOfPyTorch) {
   GradScaler scaler(at::kCPU);
@@ -111,6 +125,18 @@ TEST_F(GradScalerTest, TheScaleStaysFinite) {
   GradScaler scaler(at::kCPU, {.init_scale = 0x1p127, .growth_interval = 1});
   update(scaler, false);
   EXPECT_EQ(scaler.current_scale(), 0x1p127);
+}
+
+// Nobody need have asked in between.
+TEST_F(GradScalerTest, OneOverflowTooManyIsRemembered) {
+  GradScaler scaler(at::kCPU);
+  for (int i = 0; i < 33; ++i) {
+    set_gradients(at::full({3}, i < 31 ? kInfinity : 1.0F), at::ones({3}));
+    scaler.unscale_gradients(optimizer_);
+    scaler.update();
+  }
+  EXPECT_EQ(scaler.overflow().item<float>(), 0);
+  EXPECT_THROW(static_cast<void>(scaler.overflowed()), Error);
 }
 
 // 65536 * 2^-30 = 2^-14 = 6.1e-5 is the first scale below 1e-4.
@@ -159,8 +185,9 @@ TEST_F(GradScalerTest, AStateThatIsNoneIsRefused) {
   const auto table = [](Value scale, Value tracker) {
     return Value(Value::Table{{"scale", std::move(scale)}, {"growth_tracker", std::move(tracker)}});
   };
-  for (const Value& state : {Value(Value::Table{}), table(0.0, 1), table(-1.0, 1), table(1e39, 1),
-                             table(1.0, -1), table(Value(), 1), table(1.0, "one")}) {
+  for (const Value& state :
+       {Value(Value::Table{}), table(0.0, 1), table(-1.0, 1), table(1e39, 1), table(1.0, -1),
+        table(1.0, std::int64_t{1} << 31), table(Value(), 1), table(1.0, "one")}) {
     GradScaler scaler(at::kCPU);
     try {
       scaler.load_state_dict(state);

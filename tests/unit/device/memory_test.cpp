@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/device/memory.h"
 
+#include "host/config/allocator_settings.h"
 #include "pergola/error.h"
 
 #include <c10/core/AllocatorConfig.h>
@@ -72,6 +73,21 @@ TEST_F(AllocatorTest, TheConfigsSettingsReachLibTorch) {
   EXPECT_FALSE(Settings::use_expandable_segments());
   set_allocator("expandable_segments:True");
   EXPECT_TRUE(Settings::use_expandable_segments());
+}
+
+// Which of a later LibTorch are new is told by its names.
+TEST_F(AllocatorTest, TheConfigTakesEachSettingThatLibTorchHas) {
+  for (const std::string& name : Settings::getKeys()) {
+    std::string problem;
+    try {
+      const std::string settings = name + ":1";
+      const Config config(Value::Table{{"cuda_allocator", settings}}, "training");
+      static_cast<void>(allocator_settings(config, "cuda_allocator"));
+    } catch (const Error& error) {
+      problem = error.what();
+    }
+    EXPECT_EQ(problem.find("does not know"), std::string::npos) << problem;
+  }
 }
 
 TEST_F(AllocatorTest, AVariableOfTheEnvironmentWins) {

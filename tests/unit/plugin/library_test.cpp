@@ -2,6 +2,7 @@
 #include "host/plugin/library.h"
 
 #include "fixtures/plugins/plugin_files.h"
+#include "host/plugin/elf_symbols.h"
 #include "host/plugin/publish.h"
 #include "host/support/hash.h"
 #include "pergola/registry.h"
@@ -107,6 +108,17 @@ TEST_F(PluginLoaderTest, LibraryThatAPluginNeedsAndThatIsMissingIsNamed) {
       folder_.patched_copy_of("registers_nothing", "lonely.so", "libc.so.6", "libq.so.6");
   EXPECT_THAT(refusal_of(path), AllOf(HasSubstr("lonely.so cannot be loaded: libq.so.6"),
                                       HasSubstr("`ldd` shows which")));
+}
+
+// A version that there will not be, in the place of a library that is there.
+TEST_F(PluginLoaderTest, APluginThatNeedsCudaSaysWhatToDoInstead) {
+  const auto path = folder_.patched_copy_of("registers_nothing", "of_cuda.so", "libstdc++.so.6",
+                                            "libcublas.so.9");
+  EXPECT_THAT(refusal_of(path),
+              AllOf(HasSubstr("of_cuda.so needs libcublas.so.9, of CUDA, which is not there; "),
+                    HasSubstr("takes ATen and pergola/ops.h"), HasSubstr("5_kernel.md")));
+  EXPECT_THAT(needed_of_cuda(read_symbols(ElfFile(path))), ElementsAre("libcublas.so.9"));
+  EXPECT_THAT(needed_of_cuda(read_symbols(ElfFile(fixture_plugin("good")))), IsEmpty());
 }
 
 TEST_F(PluginLoaderTest, NameThatDiffersFromTheBuildsIsRefused) {

@@ -28,6 +28,8 @@ BenchReport report() {
   report.step_ms = {70, 64, 128};
   report.data_wait = 0.032;
   report.replayed = 0.75;
+  report.loop_ms = 70.07;
+  report.replay_ms = 70;
   report.flops_per_sample = 1.1e11;
   report.peak_flops = 9.9e14;
   report.waits = {{"aten::nonzero", 0.5}, {"aten::_local_scalar_dense", 2}};
@@ -47,6 +49,8 @@ BenchReport report_of_cpu() {
   changed.peak_flops.reset();
   changed.kernels.reset();
   changed.replayed.reset();
+  changed.loop_ms.reset();
+  changed.replay_ms.reset();
   changed.waits.clear();
   changed.on_gpu = false;
   return changed;
@@ -72,7 +76,7 @@ TEST(BenchSpread, OfOneNumberIsThatNumber) {
   EXPECT_EQ(spread.p90, 7);
 }
 
-// 1.1e11 FLOPs x 900 samples/s = 9.9e13, a tenth of the peak.
+// 1.1e11 FLOPs x 900 samples/s = 9.9e13, a tenth of the peak. 70.07 / 70 = 1.001.
 TEST(BenchReport, TextHasALineForEachNumber) {
   EXPECT_EQ(as_text(report(), nullptr),
             "tiny on dots, cuda:0 (NVIDIA H200), bf16, batch size 64: median of 3 x 10 steps, "
@@ -85,6 +89,7 @@ TEST(BenchReport, TextHasALineForEachNumber) {
             "  MFU               10.0% = FLOP/s / the device's peak of 990 TFLOP/s in bf16\n"
             "  synchronisations  2.5 a step: 2 x aten::_local_scalar_dense, 0.5 x aten::nonzero\n"
             "  CUDA graphs       75.0% of the steps were replayed\n"
+            "  loop overhead     0.10%: 70.07 beside 70 ms of a bare replay\n"
             "  kernels           812 a step\n"
             "  peak memory       3072 MiB on the GPU\n");
 }
@@ -94,6 +99,7 @@ TEST(BenchReport, TextLeavesOutWhatIsNotKnown) {
   EXPECT_THAT(text, HasSubstr("batch size 64 x 2: "));
   EXPECT_THAT(text, Not(HasSubstr("tokens")));
   EXPECT_THAT(text, Not(HasSubstr("kernels")));
+  EXPECT_THAT(text, Not(HasSubstr("overhead")));
   EXPECT_THAT(text,
               HasSubstr("  MFU               not known: this device's peak is not in the table\n"));
   EXPECT_THAT(text, HasSubstr("  synchronisations  0 a step (counted on the CPU"));
@@ -117,14 +123,18 @@ TEST(BenchReport, JsonHasAllOfItWithTheFormula) {
   EXPECT_EQ(json.find("synchronisations")->as_table().at("aten::nonzero").as_float(), 0.5);
   EXPECT_EQ(json.find("kernels_per_step")->as_float(), 812);
   EXPECT_EQ(json.find("replayed_share")->as_float(), 0.75);
+  EXPECT_EQ(json.find("loop_ms")->as_float(), 70.07);
+  EXPECT_EQ(json.find("replay_ms")->as_float(), 70);
+  EXPECT_NEAR(json.find("loop_overhead")->as_float(), 0.001, 1e-12);
   EXPECT_EQ(json.find("peak_device_bytes")->as_integer(), std::int64_t{3} << 30);
   EXPECT_EQ(json.find("baseline"), nullptr);
 }
 
 TEST(BenchReport, JsonLeavesOutWhatIsNotKnown) {
   const Value json = from_json(as_json(report_of_cpu(), nullptr), "the report");
-  for (const char* key : {"tokens_per_second", "kernels_per_step", "mfu", "peak_flops_per_second",
-                          "peak_device_bytes", "utilization_formula"}) {
+  for (const char* key :
+       {"tokens_per_second", "kernels_per_step", "mfu", "peak_flops_per_second",
+        "peak_device_bytes", "utilization_formula", "loop_ms", "replay_ms", "loop_overhead"}) {
     EXPECT_EQ(json.find(key), nullptr) << key;
   }
   EXPECT_NE(json.find("peak_process_bytes"), nullptr);

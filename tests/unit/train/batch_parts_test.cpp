@@ -4,6 +4,7 @@
 #include "host/data/loader.h"
 #include "host/model/guard.h"
 #include "host/train/evaluation.h"
+#include "host/train/own_fields.h"
 #include "pergola/error.h"
 #include "unit/train/boring.h"
 
@@ -12,7 +13,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace pergola::host {
 namespace {
@@ -98,14 +102,126 @@ TEST(BatchPartsTest, PartsAreAsEqualAsCanBeAndTheModelAddsToEachAnew) {
   batch.add_field("x", torch::arange(7));
   model.on_before_batch_transfer(batch);
   EXPECT_THAT(sizes_of_parts(splitter, batch), ElementsAre(7));
-  EXPECT_TRUE(splitter.halve(7));
+  EXPECT_TRUE(splitter.halve());
   EXPECT_EQ(splitter.most_samples(), 4);
   EXPECT_THAT(sizes_of_parts(splitter, batch), ElementsAre(3, 4));
-  EXPECT_TRUE(splitter.halve(4));
+  EXPECT_TRUE(splitter.halve());
   EXPECT_THAT(sizes_of_parts(splitter, batch), ElementsAre(1, 2, 2, 2));
-  EXPECT_TRUE(splitter.halve(2));
-  EXPECT_FALSE(splitter.halve(1));
+  EXPECT_TRUE(splitter.halve());
+  EXPECT_THAT(sizes_of_parts(splitter, batch), ElementsAre(1, 1, 1, 1, 1, 1, 1));
+  EXPECT_FALSE(splitter.halve());
   EXPECT_EQ(splitter.most_samples(), 1);
+}
+
+// Calls `hook` with each batch before it is copied.
+class Preparing final : public BaseModel {
+ public:
+  using PrepareHook = std::function<void(SampleList&)>;
+  explicit Preparing(PrepareHook hook)
+      : BaseModel(Config(Value::Table{}, "model_config.preparing")), hook_(std::move(hook)) {}
+  void build() override {}
+  ModelOutput forward(const SampleList&) override { return {}; }
+  void on_before_batch_transfer(SampleList& batch) const override { hook_(batch); }
+
+ private:
+  PrepareHook hook_;
+};
+
+SampleList batch_of(const std::vector<std::string>& fields) {
+  SampleList batch;
+  for (const std::string& name : fields) batch.add_field(name, torch::arange(1, 5));
+  batch.set_dataset("numbers", "train");
+  return batch;
+}
+
+// add_field() refuses one that is there, so without `a` alone the hook stops at `b`.
+TEST(OwnFieldsTest, AreFoundWhereAHookAddsSeveralAndReplacesNone) {
+  const Preparing model([](SampleList& batch) {
+    batch.add_field("b", batch.tensor("x") + 1);
+    batch.add_field("a", batch.tensor("x") + 2);
+  });
+  EXPECT_THAT(own_fields(model, batch_of({"a", "b", "x", "y"})), ElementsAre("x", "y"));
+  EXPECT_THAT(own_fields(model, batch_of({"x"})), ElementsAre("x"));
+}
+
+TEST(OwnFieldsTest, OfSplitsWithoutSomeAreTheirs) {
+  const Counting model;
+  BatchSplitter splitter(model, at::kCPU);
+  for (const std::vector<std::string>& fields :
+       {std::vector<std::string>{"size", "targets", "x"}, {"size", "x"}}) {
+    std::vector<std::string> found;
+    splitter.for_each_part(batch_of(fields),
+                           [&](const SampleList& part) { found = part.fields(); });
+    EXPECT_EQ(found, fields);
+  }
+}
+
+// Each part would be divided a second time.
+TEST(OwnFieldsTest, AHookThatChangesOneIsRefusedAndTheBatchIsAsItWas) {
+  const Preparing model([](SampleList& batch) {
+    batch.tensor("x").mul_(2);
+    batch.set_field("places", batch.tensor("x") + 1);
+  });
+  const SampleList batch = batch_of({"places", "x"});
+  try {
+    static_cast<void>(own_fields(model, batch));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                testing::StartsWith("on_before_batch_transfer() of model 'preparing' changes field "
+                                    "'x', and it has changed it before: "));
+  }
+  EXPECT_TRUE(batch.tensor("x").equal(torch::arange(1, 5)));
+}
+
+TEST(OwnFieldsTest, AreAllWhereTheHookAddsNone) {
+  const Preparing model([](SampleList& batch) { batch.tensor("x").mul_(2); });
+  const SampleList batch = batch_of({"x", "y"});
+  EXPECT_THAT(own_fields(model, batch), ElementsAre("x", "y"));
+  EXPECT_TRUE(batch.tensor("x").equal(torch::arange(1, 5)));
+}
+
+// 1 PiB a sample, of which no memory is taken before it is copied.
+SampleList huge_batch() {
+  SampleList batch;
+  batch.add_field("x", torch::empty({4, std::int64_t{1} << 50},
+                                    torch::dtype(torch::kByte).device(torch::kMeta)));
+  return batch;
+}
+
+TEST(CopiesInPartsTest, ABatchWithoutRoomComesAsItIsAndIsHalved) {
+  const Counting model;
+  BatchSplitter splitter(model, at::kCPU);
+  const SampleList batch = splitter.to_device(huge_batch());
+  EXPECT_TRUE(batch.tensor("x").is_meta());
+  int calls = 0;
+  const auto step = [&calls](const SampleList&) {
+    ++calls;
+    return ModelOutput();
+  };
+  EXPECT_THROW(static_cast<void>(splitter.run(batch, step)), OutOfMemory);
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(splitter.most_samples(), 1);
+  // The shortage was told; the next batch is another one.
+  EXPECT_NO_THROW(static_cast<void>(splitter.run(splitter.to_device(batch_of({"x"})), step)));
+  EXPECT_EQ(calls, 4);
+}
+
+TEST(CopiesInPartsTest, PartsAreOnTheDeviceAndTheirOutputIsWhereTheBatchIs) {
+  const Preparing model([](SampleList&) {});
+  BatchSplitter splitter(model, torch::kMeta);
+  splitter.set_most_samples(2);
+  bool is_on_device = true;
+  splitter.for_each_part(batch_of({"x"}), [&](const SampleList& part) {
+    is_on_device = is_on_device && part.tensor("x").is_meta();
+  });
+  EXPECT_TRUE(is_on_device);
+  ModelOutput output;
+  output.scores = torch::ones({4});
+  const SampleList there = batch_of({"x"}).to(torch::kMeta);
+  EXPECT_TRUE(splitter.join(batch_of({"x"}), {output}, {4}).scores.is_cpu());
+  output.scores = output.scores.to(torch::kMeta);
+  EXPECT_TRUE(splitter.join(there, {output}, {4}).scores.is_meta());
 }
 
 class EvaluationInPartsTest : public testing::Test {

@@ -32,6 +32,21 @@ TEST_F(KeptBuffersTest, WhatWasInThemWhenTheyWereKeptLastComesBack) {
   EXPECT_EQ(count.item<std::int64_t>(), 2);
 }
 
+TEST_F(KeptBuffersTest, ItComesBackWhereANumberOfTheDeviceSaysSo) {
+  const at::Tensor one = model_->register_buffer("one", torch::ones({2, 3}));
+  const at::Tensor count = model_->register_buffer("count", torch::zeros({}, torch::kLong));
+  KeptBuffers buffers(*model_);
+  buffers.keep();
+  one.fill_(std::nan(""));
+  count.add_(7);
+  buffers.restore_where(torch::zeros({}));
+  EXPECT_EQ(count.item<std::int64_t>(), 7);
+  EXPECT_TRUE(one.isnan().all().item<bool>());
+  buffers.restore_where(torch::ones({}));
+  EXPECT_EQ(count.item<std::int64_t>(), 0);
+  EXPECT_TRUE(one.equal(torch::ones({2, 3})));
+}
+
 TEST_F(KeptBuffersTest, OneThatGrowsIsAsLargeAsItWas) {
   const at::Tensor queue = model_->register_buffer("queue", torch::zeros({0, 3}));
   KeptBuffers buffers(*model_);

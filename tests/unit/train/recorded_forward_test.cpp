@@ -168,6 +168,26 @@ TEST_F(RecordedForwardTest, WhatCannotBeRecordedIsToldOnceAndChangesNoNumber) {
                                        "same, but slower"));
 }
 
+TEST_F(RecordedForwardTest, WhatWasToldOfUpdatesIsNotToldOfPredictions) {
+  recorder_.note_told();
+  recorder_.failing = {1};
+  CapturedLog log;
+  expect_same();
+  EXPECT_EQ(recorder_.asked, 1);
+  EXPECT_THAT(log.lines(), ElementsAre());
+}
+
+// In a training, and in the evaluation after it.
+TEST_F(RecordedForwardTest, WhatWasToldOfPredictionsIsNotToldAgain) {
+  recorder_.failing = {1, 2};
+  CapturedLog log;
+  expect_same();
+  start_anew(/*is_required=*/false);
+  expect_same();
+  EXPECT_EQ(recorder_.asked, 2);
+  EXPECT_EQ(log.lines().size(), 1U);
+}
+
 TEST_F(RecordedForwardTest, WhatCannotBeRecordedIsAWarningWhereItIsRequired) {
   start_anew(/*is_required=*/true);
   recorder_.failing = {1};

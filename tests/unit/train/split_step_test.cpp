@@ -97,6 +97,17 @@ TEST_F(SplitStepTest, RecordingsAreGivenUpBeforeABatchIsHalved) {
   EXPECT_EQ(step_->most_samples(), 0);
 }
 
+// 1 PiB a sample: no part fits either, and nothing is computed.
+TEST_F(SplitStepTest, AShortageInTheCopyOfABatchIsOneOfItsUpdate) {
+  SampleList huge;
+  huge.add_field("x", torch::empty({4, std::int64_t{1} << 50},
+                                   torch::dtype(torch::kByte).device(torch::kMeta)));
+  const SampleList batch = step_->to_device(huge);
+  EXPECT_THROW(step_->run(batch, {0, 1, 10}, [this] { calls_.push_back("whole"); }), OutOfMemory);
+  EXPECT_THAT(calls_, ElementsAre("restart", "restart"));  // with parts of 2, and of 1
+  EXPECT_EQ(step_->most_samples(), 1);
+}
+
 TEST_F(SplitStepTest, WhatDoesNotFitAloneIsThrown) {
   fits_ = 0;
   EXPECT_THROW(run(0), OutOfMemory);

@@ -159,36 +159,50 @@ class RecordableSgd final : public Optimizer {
   void load_state_dict(const std::map<std::string, at::Tensor>&) override {}
 };
 
-// Updates 1 and 2 of each three have 4 samples, and the sixth of these, update 8, does not fit: it
-// is a replay, as three updates of a shape and its recording come before.
-TEST_F(TrainerMemoryTest, RecordedUpdatesGiveTheirMemoryUpBeforeBatchesAreHalved) {
-  FakeRecorder recorder;
-  std::vector<std::vector<at::Tensor>> weights;
-  for (GraphRecorder* used :
-       {static_cast<GraphRecorder*>(nullptr), static_cast<GraphRecorder*>(&recorder)}) {
-    calls_ = shortages_ = 0;
-    CapturedLog log;
-    const auto run = run_of(halving(9), 4);
-    fit_at_most(*run, 2, Where::kForward, /*first=*/5);
-    RecordableSgd optimizer(run->model->optimizer_parameters(Config(Value::Table{})));
-    Trainer trainer(TrainerParts{*run->model,
-                                 optimizer,
-                                 nullptr,
-                                 run->batches(),
-                                 {},
-                                 c10::Device(c10::kCPU),
-                                 nullptr,
-                                 used},
-                    halving(9), TrainerState());
-    static_cast<void>(trainer.run());
-    weights.push_back(run->weights());
-    EXPECT_EQ(shortages_, used == nullptr ? 1 : 2);               // once more as a whole
-    EXPECT_EQ(trainer.graph_replays(), used == nullptr ? 0 : 2);  // updates 5 and 7
-    EXPECT_EQ(trainer.content().state.find("samples_at_a_time")->as_integer(), 2);
-    const auto told = testing::Contains(HasSubstr("is not recorded: memory ran out"));
-    if (used != nullptr) EXPECT_THAT(log.lines(), told);
+class RecordedMemoryTest : public TrainerMemoryTest {
+ protected:
+  // Trains with and without recordings; batches of 4 do not fit from the one after `first` on.
+  void expect_same_when_memory_runs_out(const TrainerOptions& options, int first, int replays) {
+    FakeRecorder recorder;
+    std::vector<std::vector<at::Tensor>> weights;
+    for (GraphRecorder* used :
+         {static_cast<GraphRecorder*>(nullptr), static_cast<GraphRecorder*>(&recorder)}) {
+      calls_ = shortages_ = 0;
+      CapturedLog log;
+      const auto run = run_of(options, 4);
+      fit_at_most(*run, 2, Where::kForward, first);
+      RecordableSgd optimizer(run->model->optimizer_parameters(Config(Value::Table{})));
+      Trainer trainer(TrainerParts{*run->model,
+                                   optimizer,
+                                   nullptr,
+                                   run->batches(),
+                                   {},
+                                   c10::Device(c10::kCPU),
+                                   nullptr,
+                                   used},
+                      options, TrainerState());
+      static_cast<void>(trainer.run());
+      weights.push_back(run->weights());
+      EXPECT_EQ(shortages_, used == nullptr ? 1 : 2);  // once more as a whole
+      EXPECT_EQ(trainer.graph_replays(), used == nullptr ? 0 : replays);
+      EXPECT_EQ(trainer.content().state.find("samples_at_a_time")->as_integer(), 2);
+      const auto told = testing::Contains(HasSubstr("is not recorded: memory ran out"));
+      if (used != nullptr) EXPECT_THAT(log.lines(), told);
+    }
+    expect_equal(weights[0], weights[1]);
   }
-  expect_equal(weights[0], weights[1]);
+};
+
+// Updates 1 and 2 of each three have 4 samples, and the sixth of these, update 8, does not fit: it
+// is a replay, as three updates of a shape and its recording come before; 5 and 7 are replayed.
+TEST_F(RecordedMemoryTest, RecordedUpdatesGiveTheirMemoryUpBeforeBatchesAreHalved) {
+  expect_same_when_memory_runs_out(halving(9), /*first=*/5, /*replays=*/2);
+}
+
+// Each second update has 4 + 4 samples, and the second batch of update 9 does not fit; 5, 7 and 8
+// are replayed.
+TEST_F(RecordedMemoryTest, RecordedMicroBatchesGiveTheirMemoryUpBeforeBatchesAreHalved) {
+  expect_same_when_memory_runs_out(halving(10, 2), /*first=*/9, /*replays=*/3);
 }
 
 TEST_F(TrainerMemoryTest, EachHalvingIsToldOnce) {

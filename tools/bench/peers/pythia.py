@@ -95,8 +95,10 @@ def make_batch(args, generator):
     lengths = common.question_lengths(args.batch, args.text_length + 2, generator) - 2
     there = torch.arange(args.text_length) < lengths[:, None]
     text = torch.randint(1, args.vocabulary, there.shape, generator=generator) * there
-    regions = torch.randn(args.batch, args.regions, FEATURE, generator=generator)
-    grid = torch.randn(args.batch, args.regions, FEATURE, generator=generator)
+    # What autocast would make of them in each step, as ours have them.
+    kept_as = torch.bfloat16 if args.precision == "bf16" else torch.float32
+    regions = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(kept_as)
+    grid = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(kept_as)
     count = torch.full((args.batch,), args.regions)
     targets = common.answer_scores(args.batch, args.answers, generator)
     return [tensor.to(common.DEVICE) for tensor in (text, regions, grid, count, targets)]

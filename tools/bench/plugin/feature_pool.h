@@ -13,10 +13,11 @@ namespace pergola::bench {
 
 class FeaturePool {
  public:
-  // `count` tensors of this shape, of standard normal numbers.
-  FeaturePool(std::int64_t count, std::vector<std::int64_t> shape, std::uint64_t seed) {
+  // `count` tensors of this shape and type, of standard normal numbers.
+  FeaturePool(std::int64_t count, std::vector<std::int64_t> shape, std::uint64_t seed,
+              at::ScalarType type = at::kFloat) {
     shape.insert(shape.begin(), count);
-    all_ = at::randn(shape, at::detail::createCPUGenerator(seed));
+    all_ = at::randn(shape, at::detail::createCPUGenerator(seed)).to(type);
   }
 
   // One of them, without a copy.

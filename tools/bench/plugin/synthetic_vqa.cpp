@@ -81,7 +81,8 @@ class SyntheticVqa final : public Dataset {
     const auto seed = static_cast<std::uint64_t>(config.get<std::int64_t>("seed"));
     return {config.get<std::int64_t>("pool"),
             {config.get<std::int64_t>(regions), config.get<std::int64_t>("feature_dim")},
-            Rng(seed, stream).next()};
+            Rng(seed, stream).next(),
+            config.get<std::string>("feature_dtype") == "bfloat16" ? at::kBFloat16 : at::kFloat};
   }
 
   // All of its regions are real, as in the published features of 100 boxes an image.

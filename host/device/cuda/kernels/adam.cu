@@ -32,8 +32,7 @@ static_assert(sizeof(Coefficients) == kAdamWorkspace * sizeof(float));
 template <int kMost>
 struct CountArguments {
   int tensors = 0;
-  AdamRule rule;
-  const float* scale;
+  AdamStep common;
   Coefficients* into;
   float* steps[kMost];
   const double* rates[kMost];
@@ -46,7 +45,7 @@ struct CountArguments {
 template <int kMost>
 struct StepArguments {
   Chunks<kMost> chunks;
-  AdamRule rule;
+  AdamStep common;
   const Coefficients* coefficients;
   float* parameters[kMost];
   const void* gradients[kMost];
@@ -62,25 +61,28 @@ __device__ bool is_decoupled(AdamRule rule) {
   return rule == AdamRule::kAdamW || rule == AdamRule::kMmfAdamW;
 }
 
+__device__ bool is_skipped(const AdamStep& step) { return step.skip != nullptr && *step.skip != 0; }
+
 template <int kMost>
 __global__ void count_steps(const __grid_constant__ CountArguments<kMost> of) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i >= of.tensors) return;
+  if (i >= of.tensors || is_skipped(of.common)) return;
   const float t = *of.steps[i] + 1;
   *of.steps[i] = t;
   const double rate = *of.rates[i];
   const double root = sqrt(1 - pow(of.beta2[i], static_cast<double>(t)));
-  const bool eps_first = of.rule == AdamRule::kMmfAdamW;  // then the root belongs to the step
+  const bool eps_first =
+      of.common.rule == AdamRule::kMmfAdamW;  // then the root belongs to the step
   const double step = rate / (1 - pow(of.beta1[i], static_cast<double>(t)));
   Coefficients found;
   found.step = static_cast<float>(eps_first ? step * root : step);
   found.inverse_root = static_cast<float>(eps_first ? 1 : 1 / root);
   found.eps = of.eps[i];
-  found.decay =
-      static_cast<float>(is_decoupled(of.rule) ? rate * of.weight_decay[i] : of.weight_decay[i]);
+  found.decay = static_cast<float>(is_decoupled(of.common.rule) ? rate * of.weight_decay[i]
+                                                                : of.weight_decay[i]);
   found.average_share = static_cast<float>(1 - of.beta1[i]);
   found.square_share = static_cast<float>(1 - of.beta2[i]);
-  found.scale = of.scale == nullptr ? 1.0F : *of.scale;
+  found.scale = of.common.scale == nullptr ? 1.0F : *of.common.scale;
   found.fading = static_cast<float>(of.beta2[i]);
   of.into[i] = found;
 }
@@ -176,6 +178,14 @@ __device__ void step_chunk(const Tensors<G>& of, const Coefficients& by, AdamRul
   }
 }
 
+// Of a step that is skipped: whoever asks for the copy may take it for the parameter as it is.
+__device__ void copy_chunk(const float* parameter, __nv_bfloat16* copy, int count) {
+  if (copy == nullptr) return;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kChunkThreads) {
+    copy[i] = __float2bfloat16_rn(parameter[i]);
+  }
+}
+
 template <int kMost>
 __global__ void __launch_bounds__(kChunkThreads)
     step(const __grid_constant__ StepArguments<kMost> of) {
@@ -186,26 +196,27 @@ __global__ void __launch_bounds__(kChunkThreads)
   float* const parameter = of.parameters[k] + chunk.begin;
   float* const average = of.averages[k] + chunk.begin;
   float* const square = of.squares[k] + chunk.begin;
+  if (is_skipped(of.common)) return copy_chunk(parameter, copy, chunk.count);
   if (of.narrow[k]) {
     const auto* gradient = static_cast<const __nv_bfloat16*>(of.gradients[k]) + chunk.begin;
-    step_chunk<__nv_bfloat16>({parameter, gradient, average, square, copy}, by, of.rule,
+    step_chunk<__nv_bfloat16>({parameter, gradient, average, square, copy}, by, of.common.rule,
                               chunk.count);
   } else {
     const auto* gradient = static_cast<const float*>(of.gradients[k]) + chunk.begin;
-    step_chunk<float>({parameter, gradient, average, square, copy}, by, of.rule, chunk.count);
+    step_chunk<float>({parameter, gradient, average, square, copy}, by, of.common.rule,
+                      chunk.count);
   }
 }
 
 template <int kMost>
-void launch(const AdamTensor* tensors, int count, AdamRule rule, const float* scale,
-            Coefficients* workspace, cudaStream_t stream) {
+void launch(const AdamTensor* tensors, int count, const AdamStep& common, Coefficients* workspace,
+            cudaStream_t stream) {
   CountArguments<kMost> counts;
   counts.tensors = count;
-  counts.rule = rule;
-  counts.scale = scale;
+  counts.common = common;
   counts.into = workspace;
   StepArguments<kMost> steps;
-  steps.rule = rule;
+  steps.common = common;
   steps.coefficients = workspace;
   for (int i = 0; i < count; ++i) {
     const AdamTensor& of = tensors[i];
@@ -242,14 +253,14 @@ __global__ void write(const __grid_constant__ Numbers numbers, double* into) {
 
 }  // namespace
 
-void adam(const std::vector<AdamTensor>& tensors, AdamRule rule, const float* scale,
-          float* workspace, cudaStream_t stream) {
+void adam(const std::vector<AdamTensor>& tensors, const AdamStep& of, float* workspace,
+          cudaStream_t stream) {
   auto* const coefficients = reinterpret_cast<Coefficients*>(workspace);
   const int all = static_cast<int>(tensors.size());
   for (int begin = 0; begin < all; begin += kMany) {
     const int count = std::min(all - begin, kMany);
     const auto run = count <= kFew ? launch<kFew> : launch<kMany>;
-    run(tensors.data() + begin, count, rule, scale, coefficients + begin, stream);
+    run(tensors.data() + begin, count, of, coefficients + begin, stream);
   }
 }
 

@@ -30,10 +30,16 @@ struct AdamTensor {
 
 inline constexpr int kAdamWorkspace = 8;  // numbers for each tensor
 
-// `scale`: one number, by which each gradient is multiplied; or null. `workspace`: float32
-// [tensors, kAdamWorkspace].
-void adam(const std::vector<AdamTensor>& tensors, AdamRule rule, const float* scale,
-          float* workspace, cudaStream_t stream);
+// What is the same for all tensors of a step.
+struct AdamStep {
+  AdamRule rule;
+  const float* scale;  // one number, by which each gradient is multiplied; or null
+  const float* skip;   // one number: where it is not 0, nothing changes; or null
+};
+
+// `workspace`: float32 [tensors, kAdamWorkspace].
+void adam(const std::vector<AdamTensor>& tensors, const AdamStep& of, float* workspace,
+          cudaStream_t stream);
 
 // Writes numbers into the device's memory; they come in the launch, so they may go at once.
 void write_numbers(const std::vector<double>& numbers, double* into, cudaStream_t stream);

@@ -39,42 +39,58 @@ struct Packing {
   }
 };
 
-template <class T>
-__device__ float tanh_for(float x) {
-  return tanhf(x);
-}
+// gelu(b) = b s(2 u), where s is the logistic function and u = a (b + c b^3), and d gelu(b) / db:
+// tanh's formula, in whose terms 1 + tanh(u) = 2 s(2 u). The device's own exponential and division
+// are right to 21 bits; the library's would take longer than the kernel's reads.
+struct Gelu {
+  float value;
+  float slope;
 
-// The device's own, right to eleven bits: three more than a bfloat16 has. The library's takes so
-// long that the kernel would not be done when its reads are.
-template <>
-__device__ inline float tanh_for<__nv_bfloat16>(float x) {
-  float result;
-  asm("tanh.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
-  return result;
-}
-
-// d gelu(b) / db, where gelu(b) = b (1 + tanh(a (b + c b^3))) / 2.
-template <class T>
-__device__ float gelu_slope(float b) {
-  constexpr float kA = 0.7978845608F;  // sqrt(2 / pi)
-  constexpr float kC = 0.044715F;
-  const float t = tanh_for<T>(kA * (b + kC * b * b * b));
-  return 0.5F * (1 + t) + 0.5F * b * (1 - t * t) * kA * (1 + 3 * kC * b * b);
-}
+  __device__ explicit Gelu(float b) {
+    constexpr float kA = 0.7978845608F;  // sqrt(2 / pi)
+    constexpr float kC = 0.044715F;
+    const float s = __fdividef(1, 1 + __expf(-2 * kA * (b + kC * b * b * b)));
+    value = b * s;
+    slope = s + 2 * value * (1 - s) * kA * (1 + 3 * kC * b * b);
+  }
+};
 
 // Puts them through a GELU's backward pass first.
 template <class T>
 struct ThroughGelu {
   T* gradient;
   const T* before;
+  T* result;
 
   __device__ void read(std::int64_t place, float (&numbers)[kPack]) const {
     float b[kPack];
     load(gradient + place, numbers);
     load(before + place, b);
 #pragma unroll
-    for (int i = 0; i < kPack; ++i) numbers[i] = rounded<T>(numbers[i] * gelu_slope<T>(b[i]));
+    for (int i = 0; i < kPack; ++i) {
+      const Gelu gelu(b[i]);
+      numbers[i] = rounded<T>(numbers[i] * gelu.slope);
+      b[i] = gelu.value;
+    }
     store(gradient + place, numbers);
+    store(result + place, b);
+  }
+};
+
+// Puts them through a ReLU's backward pass first, whose result was y. A NaN lets its gradient pass.
+template <class T>
+struct ThroughRelu {
+  const T* gradient;
+  const T* y;
+  T* into;
+
+  __device__ void read(std::int64_t place, float (&numbers)[kPack]) const {
+    float results[kPack];
+    load(gradient + place, numbers);
+    load(y + place, results);
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) numbers[i] = results[i] <= 0 ? 0 : numbers[i];
+    store(into + place, numbers);
   }
 };
 
@@ -128,23 +144,23 @@ __global__ void __launch_bounds__(32 * kWarps)
   add_rows_of(Packing<T>{from, packed, width, of.count * width}, rows, width, own_parts);
 }
 
-template <class T>
+template <class Source>
 __global__ void __launch_bounds__(32 * kWarps)
-    add_rows_through_gelu(ThroughGelu<T> source, std::int64_t rows, std::int64_t width,
-                          float* parts) {
+    add_rows_through(Source source, std::int64_t rows, std::int64_t width, float* parts) {
   add_rows_of(source, rows, width, parts);
 }
 
-// A block has 32 columns of tensor blockIdx.y, a warp every kWarps-th part of them.
+// A block has 32 columns of tensor blockIdx.y, a warp every kPartWarps-th part of them.
+constexpr int kPartWarps = 16;
 __global__ void add_parts(const float* parts, int count, std::int64_t width,
                           const __grid_constant__ ColumnSums of) {
-  __shared__ float sums[kWarps][32];
+  __shared__ float sums[kPartWarps][32];
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * 32 + threadIdx.x;
   const float* const from = parts + static_cast<std::int64_t>(blockIdx.y) * count * width;
   float total = 0;
   if (column < width) {
 #pragma unroll 4
-    for (int part = static_cast<int>(threadIdx.y); part < count; part += kWarps) {
+    for (int part = static_cast<int>(threadIdx.y); part < count; part += kPartWarps) {
       total += from[part * width + column];
     }
   }
@@ -153,17 +169,20 @@ __global__ void add_parts(const float* parts, int count, std::int64_t width,
   if (threadIdx.y != 0 || column >= width) return;
   total = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) total += sums[w][threadIdx.x];
+  for (int w = 0; w < kPartWarps; ++w) total += sums[w][threadIdx.x];
   of.into[blockIdx.y][column] = total;
 }
 
-void add_all_parts(const ColumnSums& sums, int parts, std::int64_t width, const float* workspace,
-                   cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>((width + 31) / 32), static_cast<unsigned>(sums.count));
-  add_parts<<<grid, dim3(32, kWarps), 0, stream>>>(workspace, parts, width, sums);
-}
-
 std::int64_t column_blocks(std::int64_t width) { return (width + kColumns - 1) / kColumns; }
+
+template <class Source>
+void sums_through(const Source& source, float* into, std::int64_t rows, std::int64_t width,
+                  float* workspace, cudaStream_t stream) {
+  const int parts = column_sum_parts(rows, width);
+  const dim3 grid(static_cast<unsigned>(column_blocks(width)), static_cast<unsigned>(parts));
+  add_rows_through<<<grid, 32 * kWarps, 0, stream>>>(source, rows, width, workspace);
+  add_column_parts(workspace, parts, width, into, stream);
+}
 
 }  // namespace
 
@@ -180,22 +199,39 @@ void column_sums(Type type, const ColumnSums& sums, std::int64_t rows, std::int6
   with_type_of(type, [&]<class T>(T*) {
     add_rows<T><<<grid, 32 * kWarps, 0, stream>>>(sums, rows, width, workspace);
   });
-  add_all_parts(sums, parts, width, workspace, stream);
+  add_column_parts(workspace, parts, width, sums, stream);
 }
 
-void gelu_backward_sums(Type type, void* gradient, const void* before, float* into,
-                        std::int64_t rows, std::int64_t width, float* workspace,
-                        cudaStream_t stream) {
-  const int parts = column_sum_parts(rows, width);
-  const dim3 grid(static_cast<unsigned>(column_blocks(width)), static_cast<unsigned>(parts));
-  with_type_of(type, [&]<class T>(T*) {
-    const ThroughGelu<T> source{static_cast<T*>(gradient), static_cast<const T*>(before)};
-    add_rows_through_gelu<T><<<grid, 32 * kWarps, 0, stream>>>(source, rows, width, workspace);
-  });
+void add_column_parts(const float* parts, int count, std::int64_t width, const ColumnSums& sums,
+                      cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>((width + 31) / 32), static_cast<unsigned>(sums.count));
+  add_parts<<<grid, dim3(32, kPartWarps), 0, stream>>>(parts, count, width, sums);
+}
+
+void add_column_parts(const float* parts, int count, std::int64_t width, float* into,
+                      cudaStream_t stream) {
   ColumnSums sums;
   sums.count = 1;
   sums.into[0] = into;
-  add_all_parts(sums, parts, width, workspace, stream);
+  add_column_parts(parts, count, width, sums, stream);
+}
+
+void gelu_backward_sums(Type type, const GeluGradient& of, float* into, std::int64_t rows,
+                        std::int64_t width, float* workspace, cudaStream_t stream) {
+  with_type_of(type, [&]<class T>(T*) {
+    sums_through(ThroughGelu<T>{static_cast<T*>(of.gradient), static_cast<const T*>(of.before),
+                                static_cast<T*>(of.result)},
+                 into, rows, width, workspace, stream);
+  });
+}
+
+void relu_backward_sums(Type type, const ReluGradient& of, float* into, std::int64_t rows,
+                        std::int64_t width, float* workspace, cudaStream_t stream) {
+  with_type_of(type, [&]<class T>(T*) {
+    sums_through(ThroughRelu<T>{static_cast<const T*>(of.of_result),
+                                static_cast<const T*>(of.result), static_cast<T*>(of.into)},
+                 into, rows, width, workspace, stream);
+  });
 }
 
 }  // namespace pergola::cuda

@@ -28,10 +28,31 @@ struct ColumnSums {
 void column_sums(Type type, const ColumnSums& sums, std::int64_t rows, std::int64_t width,
                  float* workspace, cudaStream_t stream);
 
-// gradient[n][m] *= gelu'(before[n][m]), by tanh's formula, and the sums of the result as above, in
-// the same pass. Both [N, M], of half precision.
-void gelu_backward_sums(Type type, void* gradient, const void* before, float* into,
-                        std::int64_t rows, std::int64_t width, float* workspace,
-                        cudaStream_t stream);
+// gradient *= gelu'(before), by tanh's formula, and result = gelu(before); the
+// sums of the gradient as above, in the same pass. All [N, M], of half precision.
+struct GeluGradient {
+  void* gradient;
+  const void* before;
+  void* result;
+};
+void gelu_backward_sums(Type type, const GeluGradient& of, float* into, std::int64_t rows,
+                        std::int64_t width, float* workspace, cudaStream_t stream);
+
+// The same of a ReLU: into = of_result where result > 0, else 0. All [N, M]; `into` may be
+// `of_result`.
+struct ReluGradient {
+  const void* of_result;
+  const void* result;
+  void* into;
+};
+void relu_backward_sums(Type type, const ReluGradient& of, float* into, std::int64_t rows,
+                        std::int64_t width, float* workspace, cudaStream_t stream);
+
+// into[m] = the sum of parts[k][m] over k < count, for kernels that make such parts; of several,
+// whose parts lie one after the other.
+void add_column_parts(const float* parts, int count, std::int64_t width, const ColumnSums& sums,
+                      cudaStream_t stream);
+void add_column_parts(const float* parts, int count, std::int64_t width, float* into,
+                      cudaStream_t stream);
 
 }  // namespace pergola::cuda

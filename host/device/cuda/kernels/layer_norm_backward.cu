@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "host/device/cuda/kernels/column_sum.h"
 #include "host/device/cuda/kernels/layer_norm.cuh"
 #include "host/device/cuda/kernels/types.cuh"
 
@@ -160,28 +161,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// [blocks, D] → [D], for weight (blockIdx.y = 0) and bias. A block has 32 columns, a warp each
-// 16th row.
-constexpr int kSumWarps = 16;
-__global__ void add_parts(const float* parts, int blocks, std::int64_t width, float* weight,
-                          float* bias) {
-  __shared__ float sums[kSumWarps][32];
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * 32 + threadIdx.x;
-  const float* const from = parts + static_cast<std::int64_t>(blockIdx.y) * blocks * width;
-  float total = 0;
-  if (column < width) {
-    for (int block = static_cast<int>(threadIdx.y); block < blocks; block += kSumWarps) {
-      total += from[block * width + column];
-    }
-  }
-  sums[threadIdx.y][threadIdx.x] = total;
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= width) return;
-  total = 0;
-  for (int w = 0; w < kSumWarps; ++w) total += sums[w][threadIdx.x];
-  (blockIdx.y == 0 ? weight : bias)[column] = total;
-}
-
 template <class T>
 void launch_backward(const LayerNormShape& shape, const T* y_gradient, const float* weight,
                      const Saved<T>& saved, const Dropout& dropout, bool drops_after,
@@ -220,9 +199,11 @@ void layer_norm_backward(Type type, const LayerNormShape& shape, const void* y_g
         place == DropoutPlace::kAfter,
         {static_cast<T*>(into.sum), static_cast<T*>(into.x), into.workspace, bias_parts}, stream);
   });
-  const dim3 grid(static_cast<unsigned>((shape.width + 31) / 32), 2);
-  add_parts<<<grid, dim3(32, kSumWarps), 0, stream>>>(into.workspace, blocks, shape.width,
-                                                      into.weight, into.bias);
+  ColumnSums sums;
+  sums.count = 2;
+  sums.into[0] = into.weight;
+  sums.into[1] = into.bias;
+  add_column_parts(into.workspace, blocks, shape.width, sums, stream);
 }
 
 }  // namespace pergola::cuda

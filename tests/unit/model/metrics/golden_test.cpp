@@ -1,85 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every case of tests/golden/metrics.json, whose numbers are those of scikit-learn and torchmetrics
-// (tools/reference/metrics.py).
 #include "host/model/builtins.h"
-#include "host/support/files.h"
-#include "host/support/json.h"
-#include "unit/model/metrics/metric_helpers.h"
+#include "unit/model/metrics/golden_cases.h"
 #include "unit/model/metrics/text_metric_keys.h"
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <set>
-#include <vector>
+#include <string>
 
-namespace pergola::host {
+namespace pergola::host::golden {
 namespace {
-
-const Value& golden_metrics() {
-  static const Value kValue = [] {
-    const std::string path = PERGOLA_GOLDEN_DIR "/metrics.json";
-    return from_json(read_file(path, ErrorKind::kData), path);
-  }();
-  return kValue;
-}
-
-// [[1, 2], [3, 4]] as a tensor: float32, or int64 where all are whole numbers.
-at::Tensor tensor_of(const Value& value) {
-  const Value::Array& rows = value.as_array();
-  std::vector<at::Tensor> parts;
-  for (const Value& row : rows) {
-    if (row.is_array()) {
-      parts.push_back(tensor_of(row));
-    } else if (row.type() == Value::Type::kInteger) {
-      parts.push_back(at::scalar_tensor(row.as_integer(), at::kLong));
-    } else {
-      parts.push_back(at::scalar_tensor(row.as_float(), at::kFloat));
-    }
-  }
-  return at::stack(parts);
-}
-
-MetricBatch batch_of(const std::string& name) {
-  const Value& input = *golden_metrics().find("inputs." + name);
-  const at::Tensor scores = tensor_of(*input.find("scores"));
-  if (const Value* texts = input.find("texts")) {
-    return {scores, at::zeros({scores.size(0)}), tensor_of(*texts)};
-  }
-  return {scores, tensor_of(*input.find("targets"))};
-}
-
-struct Case {
-  std::string metric;
-  std::string input;
-  Value params;
-  Value values;
-};
-
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const Value& one : golden_metrics().find("cases")->as_array()) {
-    all.push_back({one.find("metric")->as_string(), one.find("input")->as_string(),
-                   *one.find("params"), *one.find("values")});
-  }
-  return all;
-}
-
-void expect_values(const Case& expected, const MetricBatch& batch) {
-  SCOPED_TRACE(expected.metric + " " + to_string(expected.params) + " of " + expected.input);
-  const auto metric = make_metric(expected.metric, expected.params.as_table());
-  update(*metric, batch);
-  const auto values = metric->compute();
-  ASSERT_EQ(values.size(), expected.values.as_table().size());
-  for (const auto& [child, value] : expected.values.as_table()) {
-    ASSERT_EQ(values.count(child), 1U) << child;
-    if (value.is_null()) {
-      EXPECT_TRUE(std::isnan(values.at(child))) << child << " is " << values.at(child);
-    } else {
-      EXPECT_NEAR(values.at(child), value.as_float(), 1e-12) << child;
-    }
-  }
-}
 
 TEST(GoldenMetricsTest, EveryValueIsThatOfTheReference) {
   for (const Case& one : cases()) expect_values(one, batch_of(one.input));
@@ -110,4 +40,4 @@ TEST(GoldenMetricsTest, EveryNumericMetricIsCompared) {
 }
 
 }  // namespace
-}  // namespace pergola::host
+}  // namespace pergola::host::golden
