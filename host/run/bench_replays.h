@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The training loop beside bare replays of what it has recorded: the same recordings in the same
-// order, one behind the other, as one would write it by hand. What the loop takes longer is what it
+// order, one behind the other, as one would write it by hand, with a batch copied where the one
+// before was of another shape. What the loop takes longer is what it
 // adds: the way of the batches to the recordings, hooks, averaged weights, the CPU's work on each
 // step. Windows of both take turns, so that whatever else the machine does meets both. Training
 // thread.

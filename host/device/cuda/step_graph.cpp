@@ -89,25 +89,10 @@ class Graph final : public at::cuda::CUDAGraph {
       throw;
     }
     refuse_copies_of_the_cpu(raw_cuda_graph());
-    leave_generators_alone();
     instantiate();
   }
 
  private:
-  // LibTorch writes a generator's seed and place into the device's memory before each replay, which
-  // is two kernels. Work that draws nothing reads neither.
-  void leave_generators_alone() {
-    for (auto item = captured_generator_states_.begin();
-         item != captured_generator_states_.end();) {
-      if (item->second != 0) {
-        ++item;
-        continue;
-      }
-      item->first->unregister_graph(this);
-      item = captured_generator_states_.erase(item);
-    }
-  }
-
   void give_up() noexcept {
     // An error of `work` that CUDA has not noticed: this ends the capture in good order.
     if (began_ && !capture_ended_) succeeds([&] { capture_end(); });
