@@ -151,17 +151,24 @@ MultitaskingConfig parse_multitasking(const Config& config) {
           config.table("params")};
 }
 
-// Autocast alone brings features in half precision together with weights in float32. The key is
-// image_text's, and of whatever data set has the same.
-void check_feature_type(const Config& dataset, Precision precision) {
-  if (precision == Precision::kBf16 || precision == Precision::kFp16) return;
-  const Value* type = dataset.value().find("feature_dtype");
-  if (type == nullptr || !type->is_string()) return;
-  if (type->as_string() != "float16" && type->as_string() != "bfloat16") return;
+// Autocast alone brings features in half precision together with weights in float32, and it does
+// not bring the two halves together (at::cat). The key is image_text's, and of whatever data set
+// has the same.
+void check_feature_type(const Config& root, const Config& dataset, Precision precision) {
+  const Value* value = dataset.value().find("feature_dtype");
+  const std::string type = value != nullptr && value->is_string() ? value->as_string() : "";
+  if (type != "float16" && type != "bfloat16") return;
+  const std::string fitting = precision == Precision::kBf16   ? "bfloat16"
+                              : precision == Precision::kFp16 ? "float16"
+                                                              : "";
+  if (type == fitting) return;
+  const std::string found =
+      precision == Precision::kFp16 ? "fp16" : root.get<std::string>("training.precision");
   throw dataset.error(
       "feature_dtype",
-      "is for training.precision = \"bf16\" or \"fp16\", which this run has not; set "
-      "that, or feature_dtype = \"float32\"");
+      concat("is for training.precision = \"", type == "float16" ? "fp16" : "bf16",
+             "\", but that is \"", found, "\"; set it, or feature_dtype = ",
+             fitting.empty() ? "" : concat("\"", fitting, "\" or "), "\"float32\""));
 }
 
 }  // namespace
@@ -209,7 +216,7 @@ RunConfig RunConfig::parse(const Config& root) {
   run.model_config = root.table(concat("model_config.", run.model));
   for (const std::string& name : run.datasets) {
     run.dataset_configs[name] = root.table(concat("dataset_config.", name));
-    check_feature_type(run.dataset_configs[name], run.training.precision);
+    check_feature_type(root, run.dataset_configs[name], run.training.precision);
   }
   return run;
 }

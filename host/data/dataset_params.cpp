@@ -103,8 +103,8 @@ ConfigParams image_text_params(const Value& defaults) {
              kMostWidth);
   params
       .add("feature_dtype",
-           "what features are copied to the device as; of half the size with "
-           "training.precision = bf16 or fp16")
+           "what features are copied to the device as: bfloat16 where training.precision is bf16, "
+           "and float16 where it is fp16, take half as long")
       .choices = {"float32", "float16", "bfloat16"};
   params.add("paired", "two images or feature files a row, as groups img0 and img1");
   params.add("check_rows", "look for all files, and try all texts and answers, before training");

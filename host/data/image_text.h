@@ -39,9 +39,10 @@ class ImageText final : public Dataset {
 
   [[nodiscard]] std::int64_t size() const override;
   // What the processors made of the text; `image` float [3, H, W], of K > 1 images [K, 3, H, W];
-  // for each feature file i `image_feature_<i>` float [R, D] and the group `image_info_<i>` with
-  // `max_features`, how many regions of them there are; with `paired` all that in the groups `img0`
-  // and `img1`, with i = 0. `targets` and `answers`, unless the split has none. `row`, int64 0-d.
+  // for each feature file i `image_feature_<i>` [R, D] of feature_dtype and the group
+  // `image_info_<i>` with `max_features`, how many regions of them there are; with `paired` all
+  // that in the groups `img0` and `img1`, with i = 0. `targets` and `answers`, unless the split has
+  // none. `row`, int64 0-d.
   [[nodiscard]] Sample get(std::int64_t index, Rng& rng) const override;
   // Those of the processors; image_height, image_width; image_feature_dim and visual_embedding_dim,
   // both D.

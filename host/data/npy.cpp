@@ -229,6 +229,24 @@ bool all_finite(const at::Tensor& x) {
   return std::isfinite(x.sum(at::kFloat).item<float>()) || x.isfinite().all().item<bool>();
 }
 
+// Between the two half precisions ATen goes number by number, which takes five times as long.
+void convert(const at::Tensor& from, const at::Tensor& to) {
+  const bool halves = from.scalar_type() == at::kHalf && to.scalar_type() == at::kBFloat16;
+  to.copy_(halves ? from.to(at::kFloat) : from);
+}
+
+// What is not finite in the file is not finite in any type.
+[[noreturn]] void refuse_numbers(const at::Tensor& read, at::ScalarType type,
+                                 const fs::path& file) {
+  if (!all_finite(read)) {
+    refuse(file, "has a number that is nan or infinite; restore the file, or remove the row");
+  }
+  const bool half = type == at::kHalf;
+  refuse(file, "has a number that ", half ? "float16" : "bfloat16",
+         " does not hold, whose largest is ", half ? "65504" : "3.39e38",
+         "; set feature_dtype = ", half ? "\"bfloat16\" or \"float32\"" : "\"float32\"");
+}
+
 // Throws unless the file is long enough; then no number of the header can ask for more memory.
 void check_size(int fd, const Header& header, std::size_t begin, const fs::path& file) {
   struct stat info {};
@@ -261,15 +279,8 @@ Regions read_regions(const fs::path& file, std::int64_t wanted, at::ScalarType t
   if (read_at(fd.get(), read.data_ptr(), read.nbytes(), begin, file) < read.nbytes()) {
     refuse(file, "has become shorter while it was read; restore the file");
   }
-  if (!all_finite(read)) {
-    refuse(file, "has a number that is nan or infinite; restore the file, or remove the row");
-  }
-  if (stored != type) filled.copy_(read);
-  if (type == at::kHalf && stored != type && !all_finite(filled)) {
-    refuse(file,
-           "has a number that float16 does not hold, whose largest is 65504; set "
-           "feature_dtype = \"bfloat16\" or \"float32\"");
-  }
+  if (stored != type) convert(read, filled);
+  if (!all_finite(filled)) refuse_numbers(read, type, file);
   result.features_RD.narrow(0, count, wanted - count).zero_();
   return result;
 }

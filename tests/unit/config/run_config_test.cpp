@@ -51,11 +51,24 @@ TEST_F(RunConfigTest, FeaturesInHalfPrecisionAreForModelsInHalfPrecision) {
     return RunConfig::parse(resolve_config(file, parse_overrides(overrides), of_features).root);
   };
   const std::string halves = "dataset_config.easy_vqa.feature_dtype=bfloat16";
+  const auto complaint = [&](const std::vector<std::string>& overrides) {
+    return test::error_of([&] { (void)parse_with(overrides); });
+  };
   EXPECT_THAT(
-      test::error_of([&] { (void)parse_with({halves}); }),
+      complaint({halves}),
       HasSubstr("dataset_config.easy_vqa.feature_dtype = \"bfloat16\" (command line) is for "
-                "training.precision = \"bf16\" or \"fp16\""));
+                "training.precision = \"bf16\", but that is \"fp32\"; set it, or "
+                "feature_dtype = \"float32\""));
   EXPECT_EQ(parse_with({halves, "training.precision=bf16"}).training.precision, Precision::kBf16);
+  // Autocast to one half does not take the other: at::cat throws.
+  EXPECT_THAT(
+      complaint({halves, "training.fp16=true"}),
+      HasSubstr("but that is \"fp16\"; set it, or feature_dtype = \"float16\" or \"float32\""));
+  const std::string float16 = "dataset_config.easy_vqa.feature_dtype=float16";
+  EXPECT_THAT(complaint({float16, "training.precision=bf16"}),
+              HasSubstr("is for training.precision = \"fp16\", but that is \"bf16\"; set it, or "
+                        "feature_dtype = \"bfloat16\" or \"float32\""));
+  EXPECT_EQ(parse_with({float16, "training.fp16=true"}).training.precision, Precision::kFp16);
 }
 
 TEST_F(RunConfigTest, TheDefaultsAreThoseOfDefaultsToml) {

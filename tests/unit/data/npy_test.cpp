@@ -82,9 +82,23 @@ TEST_F(NpyTest, GivesTheTypeThatIsWanted) {
       "c.npy", npy_file(npy_header("<f2", "(1, 2)"), std::string("\x00\x3e\x00\xc0", 4)));
   EXPECT_TRUE(at::equal(read_regions(halves, 1, at::kHalf).features_RD,
                         at::tensor({1.5F, -2.F}).view({1, 2}).to(at::kHalf)));
-  EXPECT_THAT(error_of(ErrorKind::kData, [&] { (void)read_regions(file, 3, at::kHalf); }),
-              HasSubstr("b.npy has a number that float16 does not hold, whose largest is 65504; "
+  EXPECT_TRUE(at::equal(read_regions(halves, 1, at::kBFloat16).features_RD,
+                        at::tensor({1.5F, -2.F}).view({1, 2}).to(at::kBFloat16)));
+}
+
+// 3.4e38 is a float32 that bfloat16, of eight bits, rounds to infinity.
+TEST_F(NpyTest, RefusesWhatTheTypeDoesNotHold) {
+  const auto complaint = [&](const std::vector<float>& numbers, at::ScalarType type) {
+    const auto file = folder_.write("d.npy", npy_of(numbers, 2));
+    return error_of(ErrorKind::kData, [&] { (void)read_regions(file, 3, type); });
+  };
+  EXPECT_THAT(complaint({1, 70000}, at::kHalf),
+              HasSubstr("d.npy has a number that float16 does not hold, whose largest is 65504; "
                         "set feature_dtype = \"bfloat16\" or \"float32\""));
+  EXPECT_THAT(complaint({1, 3.4e38F}, at::kBFloat16),
+              HasSubstr("d.npy has a number that bfloat16 does not hold, whose largest is "
+                        "3.39e38; set feature_dtype = \"float32\""));
+  EXPECT_THAT(complaint({1, std::nanf("")}, at::kBFloat16), HasSubstr("that is nan or infinite"));
 }
 
 TEST_F(NpyTest, ReadsAHeaderInAnyOrderAndWithEitherQuote) {

@@ -2,6 +2,7 @@
 """What the peers share: how time is taken, which batches there are, how a result is printed."""
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -29,6 +30,42 @@ def synchronize():
 def autocast(precision):
     enabled = precision in ("bf16", "fp16")
     return torch.autocast(DEVICE, torch.float16 if precision == "fp16" else torch.bfloat16, enabled=enabled)
+
+
+def on_device(batches):
+    """Goes round these batches of host memory, each copied once."""
+    return itertools.cycle([[tensor.to(DEVICE) for tensor in batch] for batch in batches])
+
+
+class FromHost:
+    """Goes round these batches of host memory, page-locked: each is copied while the step before it runs, on a
+    stream of its own, into one of two that are on the device. The device is never waited for."""
+
+    def __init__(self, batches):
+        if DEVICE == "cuda":
+            batches = [[tensor.pin_memory() for tensor in batch] for batch in batches]
+            self.stream = torch.cuda.Stream()
+        self.batches = itertools.cycle(batches)
+        self.buffers = [[torch.empty_like(tensor, device=DEVICE) for tensor in batches[0]] for _ in range(2)]
+        self.copy_next()
+
+    def copy_next(self):
+        if DEVICE == "cpu":
+            return self.fill()
+        self.stream.wait_stream(torch.cuda.current_stream())  # for the last step that read this buffer
+        with torch.cuda.stream(self.stream):
+            self.fill()
+
+    def fill(self):
+        for to, tensor in zip(self.buffers[0], next(self.batches)):
+            to.copy_(tensor, non_blocking=True)
+
+    def __next__(self):
+        if DEVICE == "cuda":
+            torch.cuda.current_stream().wait_stream(self.stream)
+        self.buffers.reverse()
+        self.copy_next()
+        return self.buffers[1]
 
 
 def window_seconds(step, args):

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Training steps of Pythia v0.1 at its size for VQA v2 in PyTorch, batches on the device: Adamax, gradients
-clipped, bf16 by default. The model is that of plugins/pythia, parameter by parameter."""
+"""Training steps of Pythia v0.1 at its size for VQA v2 in PyTorch: Adamax, gradients clipped, bf16 by default. The
+model is that of plugins/pythia, parameter by parameter. Batches are on the device before the first step, with
+features in what autocast makes of them; with *-host they are in page-locked host memory in float32, and a stream of
+its own copies them, a step ahead. Nobody puts them together, as Pergola does."""
 
 import common
 import torch
 from torch import nn
 
-VARIANTS = ["eager", "compile"]
+VARIANTS = ["eager", "compile", "eager-host", "compile-host"]
 PARAMETERS = 147_620_244  # of 75,505 words, 3,129 answers
 FEATURE = 2048
 
@@ -62,7 +64,7 @@ class ImageAttention(nn.Module):
         weights = weights * there.unsqueeze(2)
         total = weights.sum(dim=1, keepdim=True)
         weights = weights / (total + (total == 0) + 1e-8)
-        return torch.bmm(weights.transpose(1, 2), regions.to(weights.dtype)).flatten(1)
+        return torch.bmm(weights.transpose(1, 2), regions).flatten(1)
 
 
 class Pythia(nn.Module):
@@ -91,17 +93,23 @@ class Pythia(nn.Module):
         return self.answer_text(joint) + self.answer_image(joint)
 
 
-def make_batch(args, generator):
+def make_batch(args, features, generator):
     lengths = common.question_lengths(args.batch, args.text_length + 2, generator) - 2
     there = torch.arange(args.text_length) < lengths[:, None]
     text = torch.randint(1, args.vocabulary, there.shape, generator=generator) * there
-    # What autocast would make of them in each step, as ours have them.
-    kept_as = torch.bfloat16 if args.precision == "bf16" else torch.float32
-    regions = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(kept_as)
-    grid = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(kept_as)
+    regions = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(features)
+    grid = torch.randn(args.batch, args.regions, FEATURE, generator=generator).to(features)
     count = torch.full((args.batch,), args.regions)
     targets = common.answer_scores(args.batch, args.answers, generator)
-    return [tensor.to(common.DEVICE) for tensor in (text, regions, grid, count, targets)]
+    return text, regions, grid, count, targets
+
+
+def make_batches(args, variant):
+    generator = torch.Generator().manual_seed(1)
+    on_host = variant.endswith("-host")
+    kept_as = args.features or ("float32" if on_host or args.precision != "bf16" else "bfloat16")
+    batches = [make_batch(args, getattr(torch, kept_as), generator) for _ in range(2)]
+    return common.FromHost(batches) if on_host else common.on_device(batches)
 
 
 def make_model(args):
@@ -113,17 +121,15 @@ def make_model(args):
 
 
 def train(args, variant):
-    generator = torch.Generator().manual_seed(1)
-    batches = [make_batch(args, generator) for _ in range(2)]
+    batches = make_batches(args, variant)
     model = make_model(args)
-    called = torch.compile(model) if variant == "compile" else model
+    called = torch.compile(model) if variant.startswith("compile") else model
     encoder = list(model.encoder.parameters())
     others = [parameter for name, parameter in model.named_parameters() if not name.startswith("encoder.")]
     optimizer = torch.optim.Adamax([{"params": others}, {"params": encoder, "lr": 0.001}], lr=0.01)
-    number = iter(range(1 << 60))
 
     def step():
-        *inputs, targets = batches[next(number) % len(batches)]
+        *inputs, targets = next(batches)
         optimizer.zero_grad(set_to_none=True)
         with common.autocast(args.precision):
             scores = called(*inputs)
@@ -137,12 +143,19 @@ def train(args, variant):
 def main():
     parser = common.parser(__doc__, VARIANTS, batch=512, warm_up=10, steps=10)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32", "tf32"])
+    parser.add_argument(
+        "--features",
+        choices=["float32", "bfloat16"],
+        help="what features are kept as; default: on the device bfloat16 where --precision is bf16, float32 otherwise",
+    )
     parser.add_argument("--text-length", type=int, default=14)
     parser.add_argument("--regions", type=int, default=100, help="of both features")
     parser.add_argument("--hidden", type=int, default=5000)
     parser.add_argument("--vocabulary", type=int, default=75505)
     parser.add_argument("--answers", type=int, default=3129)
     args = parser.parse_args()
+    if args.features == "bfloat16" and args.precision != "bf16":
+        parser.error(f"--features bfloat16 needs --precision bf16, not {args.precision}: nothing else converts them")
     torch.set_float32_matmul_precision("highest" if args.precision == "fp32" else "high")
     common.run_variants(args, VARIANTS, lambda variant: train(args, variant))
 

@@ -42,6 +42,10 @@ std::int64_t draw_pieces(Rng& rng) {
   return std::clamp<std::int64_t>(std::llround(kMean + kDeviation * normal), 5, 23);
 }
 
+at::ScalarType feature_type(const std::string& name) {
+  return name == "bfloat16" ? at::kBFloat16 : name == "float16" ? at::kHalf : at::kFloat;
+}
+
 class SyntheticVqa final : public Dataset {
  public:
   explicit SyntheticVqa(const DatasetOptions& options)
@@ -82,7 +86,7 @@ class SyntheticVqa final : public Dataset {
     return {config.get<std::int64_t>("pool"),
             {config.get<std::int64_t>(regions), config.get<std::int64_t>("feature_dim")},
             Rng(seed, stream).next(),
-            config.get<std::string>("feature_dtype") == "bfloat16" ? at::kBFloat16 : at::kFloat};
+            feature_type(config.get<std::string>("feature_dtype"))};
   }
 
   // All of its regions are real, as in the published features of 100 boxes an image.
