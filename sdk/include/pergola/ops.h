@@ -79,7 +79,8 @@ struct LinearLayer {
                                                      const at::Tensor& bias_A);
 
 // x[rows]: [R, ...] → [N, ...], with 0 where rows is -1; int64 rows [N]. For tokens without their
-// padding.  REQUIRES: no row is there twice.
+// padding.  REQUIRES: no row is there twice, and all are below R; on a GPU another ends in an
+// assertion of the device.
 [[nodiscard]] PERGOLA_API at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& rows_N);
 
 // The inverse: [N, ...] → [count, ...]; x[i] stands at rows[i], or nowhere for -1, and 0 in
