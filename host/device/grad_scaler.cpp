@@ -69,6 +69,9 @@ void GradScaler::update() {
   const at::NoGradGuard no_grad;
   at::_amp_update_scale_(scale_, growth_tracker_, overflow_, options_.growth_factor,
                          options_.backoff_factor, options_.growth_interval);
+  // Overflows there are an error, which may be read much later; until then a scale of 0 would be
+  // saved, which no run can go on with.
+  scale_.clamp_min_(kLeastScale / 2);
 }
 
 double GradScaler::current_scale() const { return scale_.item<float>(); }

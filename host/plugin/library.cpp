@@ -55,10 +55,15 @@ constexpr const char* kNoCuda =
     "takes ATen and pergola/ops.h; for a kernel of its own that the host's stream and CUDA's "
     "static runtime are enough says sdk/docs/guide/5_kernel.md";
 
-// "c10::cuda::f()", "cudaMalloc"
+// "c10::cuda::f()", "cudaMalloc"; not a plugin's own "cuda_gate(int)".
 bool is_of_cuda(std::string_view symbol) {
-  return symbol.starts_with("c10::cuda::") || symbol.starts_with("at::cuda::") ||
-         symbol.starts_with("cuda") || symbol.starts_with("cublas") || symbol.starts_with("cudnn");
+  for (const std::string_view prefix : {"cuda", "cublas", "cudnn"}) {
+    if (symbol.size() > prefix.size() && symbol.starts_with(prefix) &&
+        symbol[prefix.size()] >= 'A' && symbol[prefix.size()] <= 'Z') {
+      return true;
+    }
+  }
+  return symbol.starts_with("c10::cuda::") || symbol.starts_with("at::cuda::");
 }
 
 // Makes a sentence of what dlerror() said.

@@ -139,6 +139,19 @@ TEST_F(GradScalerTest, OneOverflowTooManyIsRemembered) {
   EXPECT_THROW(static_cast<void>(scaler.overflowed()), Error);
 }
 
+// 65536 * 2^-165 is 0 in float32, and a state with that is refused.
+TEST_F(GradScalerTest, AScaleThatOverflowsTillItIsReadCanBeSaved) {
+  GradScaler scaler(at::kCPU);
+  for (int i = 0; i < 200; ++i) {
+    set_gradients(at::full({3}, kInfinity), at::ones({3}));
+    scaler.unscale_gradients(optimizer_);
+    scaler.update();
+  }
+  GradScaler resumed(at::kCPU);
+  resumed.load_state_dict(scaler.state_dict());
+  EXPECT_EQ(resumed.current_scale(), scaler.current_scale());
+}
+
 // 65536 * 2^-30 = 2^-14 = 6.1e-5 is the first scale below 1e-4.
 TEST_F(GradScalerTest, OverflowsWithoutEndAreAnError) {
   GradScaler scaler(at::kCPU);

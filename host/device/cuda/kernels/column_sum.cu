@@ -98,7 +98,7 @@ struct ThroughRelu {
 template <class Source>
 __device__ void add_rows_of(const Source& source, std::int64_t rows, std::int64_t width,
                             float* parts) {
-  __shared__ float sums[kWarps][kColumns];
+  __shared__ alignas(16) float sums[kWarps][kColumns];
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kColumns + lane * kPack;
