@@ -74,6 +74,17 @@ void GradScaler::update() {
   scale_.clamp_min_(kLeastScale / 2);
 }
 
+void GradScaler::keep() {
+  kept_scale_ = scale_.clone();
+  kept_tracker_ = growth_tracker_.clone();
+}
+
+// In place: recordings read and write this memory.
+void GradScaler::restore() {
+  scale_.copy_(kept_scale_);
+  growth_tracker_.copy_(kept_tracker_);
+}
+
 double GradScaler::current_scale() const { return scale_.item<float>(); }
 
 std::int64_t GradScaler::growth_tracker() const { return growth_tracker_.item<int>(); }

@@ -52,6 +52,11 @@ class GradScaler {
   // The scale of the next update, after what unscale_gradients() found. Does not wait.
   void update();
 
+  // What an update that may be done anew begins with. Neither waits.  REQUIRES: keep() before
+  // restore().
+  void keep();
+  void restore();
+
   // These wait for the device.
   [[nodiscard]] double current_scale() const;
   // Updates since the last overflow or growth.
@@ -71,6 +76,8 @@ class GradScaler {
   at::Tensor findings_;        // float32 [2], of which these are parts, so that one copy reads both
   at::Tensor overflow_;
   at::Tensor exhausted_;  // not 0: there was an overflow at the least scale
+  at::Tensor kept_scale_;
+  at::Tensor kept_tracker_;
 };
 
 }  // namespace pergola::host

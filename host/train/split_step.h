@@ -27,7 +27,7 @@ class SplitStep {
     std::function<StepResult(const SampleList& part, std::int64_t batch_idx, double divisor)> pass;
     // Takes the result of the next part, or of a whole batch in place of its parts.
     std::function<void(StepResult)> take;
-    // Makes the update begin anew: no gradients, the model's buffers as before it.
+    // Makes the update begin anew: no gradients, the model's buffers and the loss scale as before.
     std::function<void()> restart;
     // Drops what is recorded for replays, for good. False where nothing was.
     std::function<bool()> drop_recordings;

@@ -115,6 +115,7 @@ bool Trainer::run_update() {
   anomaly_.clear();
   call("on_update_start", &Callback::on_update_start);
   if (buffers_) buffers_->keep();
+  if (split_ && scaler_) scaler_->keep();
   SampleList batch;
   const StepResult& result = run_batches(std::min(options_.update_frequency, left), batch);
   step(result);

@@ -103,7 +103,7 @@ StepResult Trainer::compute(const SampleList& batch) {
 void Trainer::finish(StepResult& result) {
   if (scaler_) scaler_->unscale_gradients(parts_.optimizer);
   if (!options_.gradients_are_read) clip(result);
-  if (scaler_) scaler_->update();  // last: where memory runs out, all of this is done again
+  if (scaler_) scaler_->update();  // which SplitStep takes back where the update is done again
 }
 
 // What is recorded of an update after its hooks.

@@ -55,6 +55,7 @@ std::unique_ptr<SplitStep> Trainer::make_split_step() {
   work.restart = [this] {
     parts_.optimizer.zero_grad();
     if (buffers_) buffers_->restore();
+    if (scaler_) scaler_->restore();
     earlier_.clear();
     own_ = StepResult();
     anomaly_.clear();

@@ -169,6 +169,18 @@ TEST_F(GradScalerTest, OverflowsWithoutEndAreAnError) {
   }
 }
 
+TEST_F(GradScalerTest, AnUpdateThatIsDoneAnewCountsOnce) {
+  GradScaler scaler(at::kCPU);
+  update(scaler, false);
+  scaler.keep();
+  for (const bool overflow : {true, false}) {
+    update(scaler, overflow);
+    scaler.restore();
+    EXPECT_EQ(scaler.current_scale(), 65536);
+    EXPECT_EQ(scaler.growth_tracker(), 1);
+  }
+}
+
 TEST_F(GradScalerTest, GradientsOfSeveralTypesAreUnscaled) {
   at::Tensor wide = at::zeros({2}, at::kDouble).requires_grad_(true);
   wide.mutable_grad() = at::full({2}, 65536.0, at::kDouble);
