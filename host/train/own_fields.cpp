@@ -46,20 +46,37 @@ bool is_added(const BaseModel& model, const SampleList& rest, const std::string&
   return batch.has(name);
 }
 
+// Does the hook make this field of the batch's own again? Strings are not compared.
+bool is_made_again(const SampleList& made, const SampleList& batch, const std::string& name) {
+  return made.has(name) &&
+         std::ranges::equal(tensors_of(made, name), tensors_of(batch, name), is_same);
+}
+
 void expect_unchanged(const BaseModel& model, const SampleList& own) {
   SampleList batch = copy_of(own);
   prepare(model, batch);
   for (const std::string& name : own.fields()) {
-    if (batch.has(name) &&
-        std::ranges::equal(tensors_of(batch, name), tensors_of(own, name), is_same)) {
-      continue;
-    }
+    if (is_made_again(batch, own, name)) continue;
     throw Error(ErrorKind::kPlugin, "on_before_batch_transfer() of model '", key_of(model),
                 "' changes field '", name, "', and it has changed it before: a batch that is too ",
                 "large for the memory cannot be prepared again, in parts; let the hook add fields ",
                 "and change none, or set training.on_out_of_memory = \"stop\" and a smaller ",
                 "training.batch_size");
   }
+}
+
+// What the hook adds where it lacks may still be the data set's: a default of the hook's differs.
+// Of all samples, since places in a batch depend on the others.
+void take_back_defaults(const BaseModel& model, const SampleList& batch,
+                        std::vector<std::string>& own) {
+  SampleList made = copy_of(batch.get_fields(own).to(at::kCPU));
+  prepare(model, made);
+  const SampleList found = batch.get_fields(batch.fields()).to(at::kCPU);
+  for (const std::string& name : batch.fields()) {
+    const bool is_removed = std::ranges::find(own, name) == own.end();
+    if (is_removed && !is_made_again(made, found, name)) own.push_back(name);
+  }
+  std::ranges::sort(own);
 }
 
 }  // namespace
@@ -76,7 +93,9 @@ std::vector<std::string> own_fields(const BaseModel& model, const SampleList& ba
     if (is_models) own = std::move(others);
     name = is_models ? own.begin() : std::next(name);
   }
-  if (own.size() != all.size()) expect_unchanged(model, first.get_fields(own));
+  if (own.size() == all.size()) return own;
+  expect_unchanged(model, first.get_fields(own));
+  take_back_defaults(model, batch, own);
   return own;
 }
 

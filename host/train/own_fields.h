@@ -11,9 +11,9 @@
 
 namespace pergola::host {
 
-// The fields from which the hook makes the others, by what it does with a copy of the first sample:
-// a field is the model's where the hook adds it to a batch that lacks it. Throws Error{kPlugin}
-// where the hook changes one of a batch's own, as it would do so a second time.
+// The fields from which the hook makes the others: a field is the model's where the hook adds it to
+// a copy of the first sample that lacks it, and makes the same of the whole batch. Sorted. Throws
+// Error{kPlugin} where the hook changes one of a batch's own, as it would do so a second time.
 // REQUIRES: a sample.
 [[nodiscard]] std::vector<std::string> own_fields(const BaseModel& model, const SampleList& batch);
 

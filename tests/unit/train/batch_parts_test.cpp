@@ -140,8 +140,23 @@ TEST(OwnFieldsTest, AreFoundWhereAHookAddsSeveralAndReplacesNone) {
     batch.add_field("b", batch.tensor("x") + 1);
     batch.add_field("a", batch.tensor("x") + 2);
   });
-  EXPECT_THAT(own_fields(model, batch_of({"a", "b", "x", "y"})), ElementsAre("x", "y"));
+  SampleList batch = batch_of({"x", "y"});
+  model.on_before_batch_transfer(batch);
+  EXPECT_THAT(own_fields(model, batch), ElementsAre("x", "y"));
   EXPECT_THAT(own_fields(model, batch_of({"x"})), ElementsAre("x"));
+}
+
+// What a hook fills in where nobody else has is not what was there.
+TEST(OwnFieldsTest, AFieldThatTheHookHasADefaultForIsTheDataSets) {
+  const Preparing model([](SampleList& batch) {
+    if (!batch.has("mask")) batch.add_field("mask", at::ones_like(batch.tensor("x")));
+    batch.set_field("places", batch.tensor("x") + 1);
+  });
+  SampleList batch = batch_of({"mask", "x"});
+  batch.add_field("places", batch.tensor("x") + 1);
+  EXPECT_THAT(own_fields(model, batch), ElementsAre("mask", "x"));
+  batch.set_field("mask", at::ones_like(batch.tensor("x")));
+  EXPECT_THAT(own_fields(model, batch), ElementsAre("x"));
 }
 
 TEST(OwnFieldsTest, OfSplitsWithoutSomeAreTheirs) {
