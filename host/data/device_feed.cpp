@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/device_feed.h"
 
+#include "host/support/log.h"
+
 #include <ATen/core/Tensor.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <map>
+#include <string>
 #include <utility>
 
 namespace pergola::host {
@@ -61,10 +64,20 @@ DeviceFeed::Copy DeviceFeed::fetch() {
   if (!copy.batch || device_.is_cpu()) return copy;
   try {
     copy_to_device(copy);
-  } catch (...) {
-    // Who uses it copies it again, when there may be room for it, and is told why that fails.
+  } catch (const std::exception& error) {
+    tell_not_copied(error);
   }
   return copy;
+}
+
+void DeviceFeed::tell_not_copied(const std::exception& error) {
+  if (std::exchange(is_told_, true)) return;
+  const std::string text = error.what();
+  log::warning("[data] a batch was not copied to ", device_.str(),
+               " ahead: ", text.substr(0, text.find('\n')),
+               "; it is copied when it is its turn, and so are ",
+               "others where that happens, which is slower; where memory is short, try a smaller ",
+               "training.batch_size");
 }
 
 // Memory that is page-locked is kept by LibTorch until it is read.

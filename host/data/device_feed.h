@@ -31,7 +31,8 @@ class DeviceFeed final : public BatchSource {
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return source_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
   // Throws what the other source throws, when it is the batch's turn. A batch whose copy fails, as
-  // memory is short, comes as it is.
+  // memory is short, comes as it is: who uses it copies it again, and is told why that fails. A
+  // warning says so, once.
   [[nodiscard]] std::optional<SampleList> next() override;
   [[nodiscard]] bool is_ready() override { return ahead_ || source_.is_ready(); }
   void keep_pace() override;
@@ -54,6 +55,7 @@ class DeviceFeed final : public BatchSource {
 
   [[nodiscard]] Copy fetch();
   void copy_to_device(Copy& copy);
+  void tell_not_copied(const std::exception& error);
   void hand_over(Copy& copy);
 
   std::unique_ptr<BatchSource> owned_;
@@ -61,6 +63,7 @@ class DeviceFeed final : public BatchSource {
   const c10::Device device_;
   std::optional<Copy> ahead_;
   Hook hook_;
+  bool is_told_ = false;       // that a copy failed
   std::size_t bytes_out_ = 0;  // of the batch that was handed out last
   std::deque<Used> used_;      // the oldest first
 };

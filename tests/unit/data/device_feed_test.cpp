@@ -3,6 +3,7 @@
 #include "host/data/device_feed.h"
 
 #include "host/data/loader.h"
+#include "unit/callbacks/captured_log.h"
 #include "unit/data/counting_dataset.h"
 #include "unit/data/fixture.h"
 
@@ -115,6 +116,7 @@ TEST_F(DeviceFeedTest, AnErrorComesInItsTurnWithTheHookThatFailed) {
 
 // There are no streams for copies to "meta".
 TEST_F(DeviceFeedTest, ABatchWhoseCopyFailsComesAsItIs) {
+  CapturedLog log;
   DeviceFeed feed(source_, c10::kMeta);
   feed.start_epoch(0);
   for (const std::int64_t expected : {0, 1, 2, 3}) {
@@ -124,6 +126,8 @@ TEST_F(DeviceFeedTest, ABatchWhoseCopyFailsComesAsItIs) {
     EXPECT_EQ(number(*batch), expected);
   }
   EXPECT_FALSE(feed.next().has_value());
+  ASSERT_EQ(log.lines().size(), 1U);  // not once a batch
+  EXPECT_THAT(log.lines().front(), testing::HasSubstr("a batch was not copied to meta ahead: "));
 }
 
 TEST_F(DeviceFeedTest, OfALoaderWithWorkersGivesTheSame) {
