@@ -92,6 +92,9 @@ MemoryShortage MemoryShortage::parse(const std::string& message) {
   shortage.requested = bytes_behind(text, "ried to allocate ");
   shortage.total = bytes_behind(text, " has a total capacity of ");
   shortage.free = bytes_behind(text, " of which ");
+  const std::size_t limit = text.find(" allowed; ");
+  const std::size_t sentence = limit == std::string::npos ? limit : text.rfind(". ", limit);
+  if (sentence != std::string::npos) shortage.allowed = read_bytes(text.substr(sentence + 2));
   shortage.held = bytes_behind(text, "this process has ");
   shortage.in_tensors = bytes_behind(text, "Of the allocated memory ");
   if (text.find("allocated in private pools") != std::string::npos) {
@@ -110,6 +113,10 @@ std::string MemoryShortage::describe() const {
   if (device.empty()) return begin + ", and the machine has no more memory for this process";
   std::string sentence = concat(begin, ", and of the ", bytes_text(total), " of ", device, " ",
                                 bytes_text(free), " were free");
+  if (allowed > 0) {
+    sentence +=
+        concat(", but per_process_memory_fraction allows this process ", bytes_text(allowed));
+  }
   if (held > 0 || in_tensors > 0) {
     sentence += concat("; this process holds ", held > 0 ? bytes_text(held) : "memory", ": ",
                        bytes_text(in_tensors), " in tensors");

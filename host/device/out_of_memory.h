@@ -17,6 +17,7 @@ struct MemoryShortage {
   std::int64_t requested = 0;  // what there was no room for
   std::int64_t total = 0;      // of the device
   std::int64_t free = 0;
+  std::int64_t allowed = 0;     // to this process, by per_process_memory_fraction
   std::int64_t held = 0;        // by this process
   std::int64_t in_tensors = 0;  // of that
   std::int64_t in_graphs = 0;   // of that, kept for CUDA graphs

@@ -61,6 +61,18 @@ TEST_F(OutOfMemoryTest, AProcessThatIsAloneAndHasNoGraphsIsTold) {
             "process holds 14.00 GiB: 13.00 GiB in tensors, 17.00 MiB kept unused");
 }
 
+TEST_F(OutOfMemoryTest, WhatTheProcessMayHaveIsTold) {
+  EXPECT_EQ(MemoryShortage::parse(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
+                "80.00 GiB of which 70.00 GiB is free. Including non-PyTorch memory, this process "
+                "has 7.50 GiB memory in use. 8.00 GiB allowed; Of the allocated memory 7.00 GiB is "
+                "allocated by PyTorch, and 0 bytes is reserved by PyTorch but unallocated.")
+                .describe(),
+            "2.00 GiB were asked for, and of the 80.00 GiB of GPU 0 70.00 GiB were free, but "
+            "per_process_memory_fraction allows this process 8.00 GiB; this process holds 7.50 "
+            "GiB: 7.00 GiB in tensors, 0 bytes kept unused");
+}
+
 TEST_F(OutOfMemoryTest, TheMachinesOwnMemoryAndOtherTextsAreToldAsFarAsTheyGo) {
   EXPECT_EQ(MemoryShortage::parse("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't "
                                   "allocate memory: you tried to allocate 4294967296 bytes. Error "
