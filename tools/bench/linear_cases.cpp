@@ -67,6 +67,16 @@ OpCase dots_case(c10::Device device) {
           layer_both_ways(leaves, apply(ops::unfused::linear_dot_rows))};
 }
 
+// One query's scores of regions, or its sums with their weights.
+template <class Function>
+OpCase thin_case(const std::string& name, const LayerTensors& leaves, const Function& fused,
+                 const Function& unfused) {
+  const auto apply = [](const Function& op) {
+    return [=](const LayerTensors& x) { return op(x[0], x[1]); };
+  };
+  return {name, layer_both_ways(leaves, apply(fused)), layer_both_ways(leaves, apply(unfused))};
+}
+
 }  // namespace
 
 std::vector<OpCase> linear_cases(c10::Device device) {
@@ -75,13 +85,18 @@ std::vector<OpCase> linear_cases(c10::Device device) {
                         layer_leaf(device, {outputs, inputs}), layer_leaf(device, {outputs}),
                         layer_leaf(device, {})};
   };
+  const auto half = [&](at::IntArrayRef sizes) { return layer_leaf(device, sizes, at::kBFloat16); };
   return {layer_case("linear relu, regions", leaves(kBatch * kRegions, kFeature, kFeature),
                      /*normalized=*/false, ops::Activation::kRelu),
           layer_case("linear normalized relu", leaves(kBatch, kHidden, kHidden),
                      /*normalized=*/true, ops::Activation::kRelu),
           layer_case("linear, 3129 answers", leaves(kBatch, kHidden, kAnswers),
                      /*normalized=*/false, ops::Activation::kNone),
-          dots_case(device)};
+          dots_case(device),
+          thin_case("dot_rows", {half({kBatch, kRegions, kFeature}), half({kBatch, 1, kFeature})},
+                    &ops::dot_rows, &ops::unfused::dot_rows),
+          thin_case("sum_rows", {half({kBatch, kRegions, 1}), half({kBatch, kRegions, kFeature})},
+                    &ops::sum_rows, &ops::unfused::sum_rows)};
 }
 
 }  // namespace pergola::host

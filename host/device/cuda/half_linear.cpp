@@ -17,13 +17,12 @@ bool has_copy(const at::Tensor& weight, at::ScalarType type) {
   return type == at::kBFloat16 && weight.scalar_type() == at::kFloat;
 }
 
-// A dense tensor from an address that kernels and products can read 16 bytes from.
+}  // namespace
+
 at::Tensor aligned(const at::Tensor& x) {
   const at::Tensor dense = x.contiguous();
   return reinterpret_cast<std::uintptr_t>(dense.const_data_ptr()) % 16 == 0 ? dense : dense.clone();
 }
-
-}  // namespace
 
 std::optional<at::ScalarType> half_type(const at::Tensor& x) {
   if (at::autocast::is_autocast_enabled(at::kCUDA)) {

@@ -25,6 +25,9 @@ inline constexpr std::int64_t kPack = 8;
 // half precision.
 [[nodiscard]] std::optional<at::ScalarType> half_type(const at::Tensor& x);
 
+// Dense, from an address that kernels and products can read 16 bytes from.
+[[nodiscard]] at::Tensor aligned(const at::Tensor& x);
+
 // A weight or a bias as products read it.
 [[nodiscard]] at::Tensor in_type(const at::Tensor& weight, at::ScalarType type);
 // The same with zeros behind the last row, or the last number of a bias, up to whole packs.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // pergola::dot_rows and pergola::sum_rows on CUDA. The gradients of each are the other and outer
 // products.
+#include "host/device/cuda/half_linear.h"
 #include "host/device/cuda/kernels/thin_products.h"
 #include "host/device/cuda/launch.h"
 #include "pergola/ops.h"
@@ -47,12 +48,6 @@ at::Tensor outer_of(const at::Tensor& weights_BRA, const at::Tensor& y_BAD) {
   return outer_BRD;
 }
 
-// As kernels read it: in the type, dense, from 16 bytes.
-at::Tensor thin_operand(const at::Tensor& x, at::ScalarType type) {
-  const at::Tensor dense = x.to(type).contiguous();
-  return reinterpret_cast<std::uintptr_t>(dense.const_data_ptr()) % 16 == 0 ? dense : dense.clone();
-}
-
 // Autocast's type, or the first operand's own.
 at::ScalarType thin_type(const at::Tensor& x) {
   return at::autocast::is_autocast_enabled(at::kCUDA) && x.scalar_type() != at::kDouble
@@ -71,8 +66,8 @@ class DotRows : public torch::autograd::Function<DotRows> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& y,
                             at::ScalarType type) {
-    const at::Tensor x_BRD = thin_operand(x, type);
-    const at::Tensor y_BAD = thin_operand(y, type);
+    const at::Tensor x_BRD = aligned(x.to(type));
+    const at::Tensor y_BAD = aligned(y.to(type));
     context->save_for_backward({x_BRD, y_BAD});
     return dots_of(x_BRD, y_BAD);
   }
@@ -80,7 +75,7 @@ class DotRows : public torch::autograd::Function<DotRows> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor gradient_BRA = thin_operand(gradients[0], saved[0].scalar_type());
+    const at::Tensor gradient_BRA = aligned(gradients[0].to(saved[0].scalar_type()));
     variable_list result(3);
     if (context->needs_input_grad(0)) result[0] = outer_of(gradient_BRA, saved[1]);
     if (context->needs_input_grad(1)) result[1] = sums_of(gradient_BRA, saved[0]);
@@ -92,8 +87,8 @@ class SumRows : public torch::autograd::Function<SumRows> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weights,
                             const at::Tensor& x, at::ScalarType type) {
-    const at::Tensor weights_BRA = thin_operand(weights, type);
-    const at::Tensor x_BRD = thin_operand(x, type);
+    const at::Tensor weights_BRA = aligned(weights.to(type));
+    const at::Tensor x_BRD = aligned(x.to(type));
     context->save_for_backward({weights_BRA, x_BRD});
     return sums_of(weights_BRA, x_BRD);
   }
@@ -101,7 +96,7 @@ class SumRows : public torch::autograd::Function<SumRows> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     refuse_second_derivatives();
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor gradient_BAD = thin_operand(gradients[0], saved[0].scalar_type());
+    const at::Tensor gradient_BAD = aligned(gradients[0].to(saved[0].scalar_type()));
     variable_list result(3);
     if (context->needs_input_grad(0)) result[0] = dots_of(saved[1], gradient_BAD);
     if (context->needs_input_grad(1)) result[1] = outer_of(saved[0], gradient_BAD);

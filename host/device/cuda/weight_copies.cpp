@@ -136,8 +136,9 @@ class Table {
     Entry* const entry = find(weight);
     if (entry == nullptr || !entry->copy.defined() || !weight.is_contiguous()) return;
     entry->written = true;
-    // A version counts when a step is recorded, too, though neither of the two has changed.
-    const bool current = recording ? entry->was_current : !entry->late;
+    // A version counts when a step is recorded, too, though neither of the two has changed. Of a
+    // copy that nothing has written yet, the step writes no rows behind.
+    const bool current = recording ? entry->was_current : !entry->late && entry->of.has_value();
     entry->of = current ? std::optional(state_of(weight)) : std::nullopt;
   }
 

@@ -82,6 +82,11 @@ at::Tensor linear_dot_rows(const at::Tensor& x_BRK, const LinearLayer& layer,
 }
 
 at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& rows_N) {
+  if (x.size(0) == 0) {  // which nothing can be selected from
+    std::vector<std::int64_t> sizes = x.sizes().vec();
+    sizes.front() = rows_N.size(0);
+    return x.sum(x.scalar_type()) + at::zeros(sizes, x.options());
+  }
   const at::Tensor found = x.index_select(0, rows_N.clamp_min(0));
   return at::where(present(rows_N, found), found, at::zeros({}, found.options()));
 }

@@ -61,5 +61,14 @@ TEST(OpsLinearTest, RowsOfALayerAreMultipliedByFewVectors) {
   EXPECT_TRUE(y.grad().equal(torch::tensor({{{0.0, 2.0}}}, at::kDouble)));
 }
 
+// As of a packed batch without any token.
+TEST(OpsRowsTest, OfNoRowsNoneCanBeGathered) {
+  const at::Tensor x = torch::zeros({0, 3}).requires_grad_(true);
+  const at::Tensor found = ops::gather_rows(x, torch::full({2}, -1, at::kLong));
+  EXPECT_TRUE(found.equal(torch::zeros({2, 3})));
+  found.sum().backward();
+  EXPECT_EQ(x.grad().sizes(), x.sizes());
+}
+
 }  // namespace
 }  // namespace pergola::ops
