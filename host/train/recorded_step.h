@@ -92,7 +92,8 @@ class RecordedStep {
 
   // From now on each replay is noted in `into`, and null where something is recorded or dropped:
   // what was noted before may be no more. For those who replay the same by hand, which brings back
-  // a batch of the right shape where another was there; null ends it.
+  // a batch of the right shape where another was there, and for that is kept with its recording
+  // until the next call that begins; null ends it.
   void note_replays(std::vector<RecordedWork*>* into);
   // Updates whose two halves were replayed, or recorded.
   [[nodiscard]] std::int64_t replays() const noexcept { return replays_; }

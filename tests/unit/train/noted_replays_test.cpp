@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace pergola::host {
@@ -51,6 +54,46 @@ TEST_F(NotedReplays, OfMicroBatchesAreAllOfTheUpdate) {
   ASSERT_EQ(works.size(), 3U);
   EXPECT_EQ(works[0], works[1]);
   EXPECT_NE(works[2], works[0]);
+}
+
+class KeepsBatches final : public Callback {
+ public:
+  void on_update_end(TrainerState&, const SampleList& batch, const ModelOutput&) override {
+    batches.push_back(batch.get_fields(batch.fields()));
+  }
+  void on_train_end(TrainerState&) override { at_end(); }
+
+  std::vector<SampleList> batches;
+  std::function<void()> at_end;
+};
+
+// Batches of 4, 4 and 2 share their memory: what was noted of one shape is replayed with a batch of
+// its own, and not with what another has left there.
+TEST_F(NotedReplays, ComeWithABatchOfTheirShape) {
+  GraphRun run(options_for(15), &recorder_, /*averages=*/false, samples_);
+  auto keeping = std::make_unique<KeepsBatches>();
+  KeepsBatches& kept = *keeping;
+  run.trainer->add_callback("keeps_batches", std::move(keeping));
+  Works works;
+  run.spy->at_update_end = [&](TrainerState& state) {
+    if (state.progress.update == 12) run.trainer->note_replays(&works);
+  };
+  kept.at_end = [&] {
+    ASSERT_EQ(works.size(), 6U);  // of 4, of 4 and of 2 samples, each with its step
+    run.model->eval();            // without dropout
+    const at::Tensor weight = run.model->parameters().front();
+    const auto expect_gradient_of = [&](const SampleList& batch) {
+      const at::Tensor found = weight.grad().clone();
+      run.model->zero_grad();
+      total_loss(*run.model->training_step(batch, 0).losses).backward();
+      EXPECT_TRUE(found.allclose(weight.grad()));
+    };
+    works[4]->replay();
+    expect_gradient_of(kept.batches[14]);
+    works[0]->replay();
+    expect_gradient_of(kept.batches[12]);
+  };
+  static_cast<void>(run.trainer->run());
 }
 
 }  // namespace
