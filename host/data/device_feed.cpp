@@ -15,10 +15,13 @@ namespace pergola::host {
 namespace {
 
 // How far the CPU may be ahead of the device: it is not to fill the device's memory with batches
-// whose turn comes much later. Two at least, so that the device never runs out of work.
+// whose turn comes much later. Two batches at least, so that the device never runs out of work. A
+// mark in the device's work tells how far it is; it costs time, so that small batches share one.
 constexpr std::size_t kMostBytesAhead = std::size_t{256} << 20;
-constexpr std::size_t kMostAhead = 64;
-constexpr std::size_t kLeastAhead = 2;
+constexpr std::size_t kMostMarks = 8;
+constexpr std::size_t kBatchesOfMark = 8;
+constexpr std::size_t kBytesOfMark = kMostBytesAhead / kMostMarks;
+constexpr std::size_t kLeastMarks = 2;
 
 // One for all feeds of a device: LibTorch keeps freed memory apart by stream. Main thread.
 c10::Stream copy_stream(c10::Device device) {
@@ -97,26 +100,28 @@ void DeviceFeed::hand_over(Copy& copy) {
   if (!copy.done) return;
   const c10::impl::VirtualGuardImpl guard(device_.type());
   const c10::Stream computes = guard.getStream(device_);
-  copy.done->block(computes);
+  if (!copy.done->query()) copy.done->block(computes);  // a needless wait takes time, too
   copy.batch->for_each_tensor([&](const at::Tensor& tensor) {
     // Freed memory goes back to the stream of the copies, which must not write into it before the
     // device has read it.
     if (tensor.numel() > 0) guard.recordDataPtrOnStream(tensor.storage().data_ptr(), computes);
   });
-  bytes_out_ = copy.bytes;
+  bytes_out_ += copy.bytes;
+  ++batches_out_;
 }
 
 // All that the device is to compute with the last batch has been given to it by now.
 void DeviceFeed::keep_pace() {
-  if (bytes_out_ == 0) return;
+  if (bytes_out_ < kBytesOfMark && batches_out_ < kBatchesOfMark) return;
   const c10::impl::VirtualGuardImpl guard(device_.type());
   Used used{c10::Event(device_.type()), std::exchange(bytes_out_, 0)};
+  batches_out_ = 0;
   used.done.record(guard.getStream(device_));
   used_.push_back(std::move(used));
   while (!used_.empty() && used_.front().done.query()) used_.pop_front();
   std::size_t bytes = 0;
   for (const Used& each : used_) bytes += each.bytes;
-  while (used_.size() > kMostAhead || (used_.size() > kLeastAhead && bytes > kMostBytesAhead)) {
+  while (used_.size() > kMostMarks || (used_.size() > kLeastMarks && bytes > kMostBytesAhead)) {
     bytes -= used_.front().bytes;
     used_.front().done.synchronize();
     used_.pop_front();

@@ -47,7 +47,7 @@ class DeviceFeed final : public BatchSource {
     std::exception_ptr error;
     Hook hook;  // who gave it, or failed to
   };
-  // What was handed out, as long as the device may compute with it.
+  // Batches that were handed out, as long as the device may compute with them.
   struct Used {
     c10::Event done;
     std::size_t bytes;
@@ -64,8 +64,9 @@ class DeviceFeed final : public BatchSource {
   std::optional<Copy> ahead_;
   Hook hook_;
   bool is_told_ = false;       // that a copy failed
-  std::size_t bytes_out_ = 0;  // of the batch that was handed out last
-  std::deque<Used> used_;      // the oldest first
+  std::size_t bytes_out_ = 0;  // of batches that were handed out since the last mark
+  std::size_t batches_out_ = 0;
+  std::deque<Used> used_;  // the oldest first
 };
 
 }  // namespace pergola::host

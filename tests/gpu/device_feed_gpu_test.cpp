@@ -7,9 +7,12 @@
 #include "pergola/dataset.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace pergola::host {
@@ -113,6 +116,24 @@ TEST_F(GpuDeviceFeedTest, ABatchThatIsReadLateIsStillThere) {
     }
     EXPECT_EQ(found.size(), static_cast<std::size_t>(kSamples / kBatch));
   }
+}
+
+// 1 MiB a batch: 64 at most by their number, and what shares a mark with the first or the last.
+TEST_F(GpuDeviceFeedTest, TheCpuIsNotFarAheadOfTheDevice) {
+  LoaderOptions wanted = options(/*workers=*/3);
+  wanted.batch_size = 1;
+  DeviceFeed feed(std::make_unique<DataLoader>(dataset_, wanted), device_);
+  feed.start_epoch(0);
+  std::vector<c10::Event> done;
+  while (feed.next()) {
+    keep_busy();
+    done.emplace_back(device_.type());
+    done.back().record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  }
+  ASSERT_EQ(done.size(), static_cast<std::size_t>(kSamples));
+  const auto ahead = std::ranges::count_if(done, [](const auto& event) { return !event.query(); });
+  EXPECT_LE(ahead, 80);
+  EXPECT_GE(ahead, 8);  // or the device was too fast for this test
 }
 
 TEST_F(GpuDeviceFeedTest, NothingThatWaitsIsCalled) {

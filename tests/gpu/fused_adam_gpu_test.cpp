@@ -78,14 +78,21 @@ void expect_formula(FusedAdam::Batch batch, Rule rule) {
   }
 }
 
-// A chunk is 16384 numbers, a pack 4.
+// A chunk is 1024 numbers of so few, a pack 4.
 const std::vector<std::int64_t> kSizes = {0,    1,     3,     4,     5,     31, 1023,
                                           1025, 16383, 16384, 16385, 49157, 0,  70001};
+// Chunks of 4096 numbers, and of 16384, which are the largest.
+const std::vector<std::vector<std::int64_t>> kLargeSizes = {{5'000'001, 4095, 4097, 3},
+                                                            {18'000'001, 16383, 16385}};
 
 TEST_F(FusedAdamGpuTest, IsTheFormulaAtAllSizes) {
   for (const Rule rule : {Rule::kAdam, Rule::kAdamW, Rule::kAdamax, Rule::kMmfAdamW}) {
     expect_formula(batch(kSizes), rule);
   }
+}
+
+TEST_F(FusedAdamGpuTest, IsTheFormulaAtLargeSizes) {
+  for (const auto& sizes : kLargeSizes) expect_formula(batch(sizes), Rule::kAdamW);
 }
 
 TEST_F(FusedAdamGpuTest, IsTheFormulaAtAllAlignments) {
@@ -305,18 +312,23 @@ TEST_F(AdamOnGpuTest, ClipsInItsStep) {
 }
 
 TEST_F(FusedAdamGpuTest, TheNormIsThatOfAllNumbersTogether) {
+  std::vector<std::int64_t> sizes = kSizes;
+  while (sizes.size() < 1100) {  // more than one launch takes
+    sizes.push_back(static_cast<std::int64_t>(sizes.size() % 9));
+  }
   for (const std::int64_t offset : {0, 1}) {
-    std::vector<at::Tensor> tensors;
-    double squares = 0;
-    for (std::size_t i = 0; i < 1100; ++i) {  // more than one launch takes
-      const std::int64_t size = i < kSizes.size() ? kSizes[i] : static_cast<std::int64_t>(i % 9);
-      const at::ScalarType types[] = {at::kFloat, at::kBFloat16, at::kHalf};
-      tensors.push_back(numbers(size, offset, types[i % 3]));
-      squares += tensors.back().to(at::kCPU, at::kDouble).square().sum().item<double>();
+    for (const auto& each : {sizes, kLargeSizes[0], kLargeSizes[1]}) {
+      std::vector<at::Tensor> tensors;
+      double squares = 0;
+      for (std::size_t i = 0; i < each.size(); ++i) {
+        const at::ScalarType types[] = {at::kFloat, at::kBFloat16, at::kHalf};
+        tensors.push_back(numbers(each[i], offset, types[i % 3]));
+        squares += tensors.back().to(at::kCPU, at::kDouble).square().sum().item<double>();
+      }
+      const at::Tensor norm = l2_norm(tensors);
+      EXPECT_NEAR(norm.item<double>(), std::sqrt(squares), 2e-6 * std::sqrt(squares));
+      EXPECT_TRUE(norm.equal(l2_norm(tensors)));
     }
-    const at::Tensor norm = l2_norm(tensors);
-    EXPECT_NEAR(norm.item<double>(), std::sqrt(squares), 2e-6 * std::sqrt(squares));
-    EXPECT_TRUE(norm.equal(l2_norm(tensors)));
   }
   EXPECT_EQ(l2_norm({numbers(0, 0)}).item<float>(), 0);
 }

@@ -3,10 +3,12 @@
 #include "gpu/fused_adam_kit.h"
 #include "host/device/on_stream.h"
 #include "host/device/step_graph.h"
+#include "pergola/ops.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 
+#include <gmock/gmock.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -57,6 +59,38 @@ TEST_F(WeightCopiesTest, AreWrittenByTheStep) {
     for (const at::Tensor& parameter : all.parameters) copies.push_back(copy_of(parameter));
     FusedAdam({kAdamOptions}, FusedAdam::Rule::kAdamW).step(all, {kRate});
     for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(is_copy(copies[i], all.parameters[i])) << i;
+  }
+}
+
+// As LibTorch has it for the weight itself: gradients of weights that are no longer are none.
+TEST_F(WeightCopiesTest, ThatChangeBeforeTheBackwardPassMakeItThrow) {
+  const auto modified = testing::ThrowsMessage<c10::Error>(
+      testing::HasSubstr("has been modified by an inplace operation"));
+  for (const std::int64_t outputs : {16, 5}) {  // five: of whole packs, the copy's memory goes on
+    SCOPED_TRACE(outputs);
+    const at::Tensor weight = numbers(outputs * 8, 0).view({outputs, 8}).requires_grad_(true);
+    const at::Tensor bias = numbers(outputs, 0).requires_grad_(true);
+    const at::Tensor x = numbers(24, 0).view({3, 8}).to(at::kBFloat16).requires_grad_(true);
+    const auto forward = [&] { return ops::linear(x, {weight, bias}).sum(); };
+    const at::Tensor one = forward();
+    const at::Tensor two = forward();  // nothing has changed
+    EXPECT_NO_THROW(one.backward());
+    EXPECT_NO_THROW(two.backward());
+
+    const at::Tensor before = forward();
+    {
+      const at::NoGradGuard no_grad;
+      weight.add_(1);
+    }
+    EXPECT_NO_THROW(forward().backward());
+    EXPECT_THAT([&] { before.backward(); }, modified);
+
+    const at::Tensor before_step = forward();
+    FusedAdam::Batch all = batch({outputs * 8, outputs});
+    all.parameters = {weight, bias};
+    all.gradients[0] = all.gradients[0].view_as(weight);
+    FusedAdam({kAdamOptions}, FusedAdam::Rule::kAdamW).step(all, {kRate});
+    EXPECT_THAT([&] { before_step.backward(); }, modified);
   }
 }
 

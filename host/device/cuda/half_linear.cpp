@@ -44,7 +44,13 @@ at::Tensor in_whole_packs(const at::Tensor& weight, at::ScalarType type) {
   if (has_copy(weight, type)) {  // whose memory goes on
     std::vector<std::int64_t> sizes = dense.sizes().vec();
     sizes.front() = whole;
-    return dense.as_strided(sizes, dense.strides());
+    const at::Tensor whole = dense.as_strided(sizes, dense.strides());
+    // Below autograd it counts its own changes, not those of the copy.
+    if (!whole.is_inference()) {
+      whole.unsafeGetTensorImpl()->set_version_counter(
+          dense.unsafeGetTensorImpl()->version_counter());
+    }
+    return whole;
   }
   std::vector<std::int64_t> around(2 * static_cast<std::size_t>(dense.dim()), 0);
   around.back() = whole - count;

@@ -73,6 +73,10 @@ void write(const at::Tensor& copy, const at::Tensor& weight) {
   copy.as_strided({more * copy.stride(0)}, {1}, behind).zero_();
 }
 
+// A backward pass that has yet to read the copy is to throw, as one that has yet to read the
+// weight.
+void note_change(const at::Tensor& copy) { copy.unsafeGetTensorImpl()->bump_version(); }
+
 class Table {
  public:
   at::Tensor copy_of(const at::Tensor& weight) {
@@ -86,7 +90,7 @@ class Table {
     // A write through data() counts no version, so only the optimizer that writes the copy too is
     // trusted. What is recorded is refreshed before each replay.
     if (entry.of != now || (!entry.written && !is_recording())) {
-      write(entry.copy, weight);
+      rewrite(entry, weight, now);
       // What is recorded has not been done.
       if (!entry.late && !is_recording()) entry.of = now;
     }
@@ -136,6 +140,7 @@ class Table {
     Entry* const entry = find(weight);
     if (entry == nullptr || !entry->copy.defined() || !weight.is_contiguous()) return;
     entry->written = true;
+    if (!recording) note_change(entry->copy);
     // A version counts when a step is recorded, too, though neither of the two has changed. Of a
     // copy that nothing has written yet, the step writes no rows behind.
     const bool current = recording ? entry->was_current : !entry->late && entry->of.has_value();
@@ -156,6 +161,12 @@ class Table {
     return entries_.emplace(weight.unsafeGetTensorImpl(), std::move(entry)).first->second;
   }
 
+  // One that is made again to be sure is not known to change.
+  static void rewrite(const Entry& entry, const at::Tensor& weight, const State& now) {
+    write(entry.copy, weight);
+    if (entry.of && entry.of != now) note_change(entry.copy);
+  }
+
   // Replays change a weight without counting a version: only those of the optimizer that writes the
   // copy leave the two alike.
   void refresh(Entry& entry, const at::Tensor& weight) {
@@ -164,7 +175,7 @@ class Table {
     const State now = state_of(weight);
     if (trusted && entry.of == now) return;
     const c10::cuda::CUDAGuard guard(weight.device());
-    write(entry.copy, weight);
+    rewrite(entry, weight, now);
     entry.of = trusted && !is_recording() ? std::optional(now) : std::nullopt;
   }
 

@@ -209,13 +209,14 @@ __global__ void __launch_bounds__(kChunkThreads)
 }
 
 template <int kMost>
-void launch(const AdamTensor* tensors, int count, const AdamStep& common, Coefficients* workspace,
-            cudaStream_t stream) {
+void launch(const AdamTensor* tensors, int count, int chunk, const AdamStep& common,
+            Coefficients* workspace, cudaStream_t stream) {
   CountArguments<kMost> counts;
   counts.tensors = count;
   counts.common = common;
   counts.into = workspace;
   StepArguments<kMost> steps;
+  steps.chunks.size = chunk;
   steps.common = common;
   steps.coefficients = workspace;
   for (int i = 0; i < count; ++i) {
@@ -257,10 +258,12 @@ void adam(const std::vector<AdamTensor>& tensors, const AdamStep& of, float* wor
           cudaStream_t stream) {
   auto* const coefficients = reinterpret_cast<Coefficients*>(workspace);
   const int all = static_cast<int>(tensors.size());
+  std::int64_t numbers = 0;
+  for (const AdamTensor& tensor : tensors) numbers += tensor.count;
   for (int begin = 0; begin < all; begin += kMany) {
     const int count = std::min(all - begin, kMany);
     const auto run = count <= kFew ? launch<kFew> : launch<kMany>;
-    run(tensors.data() + begin, count, of, coefficients + begin, stream);
+    run(tensors.data() + begin, count, chunk_size(numbers), of, coefficients + begin, stream);
   }
 }
 

@@ -12,19 +12,29 @@
 
 namespace pergola::cuda {
 
-inline constexpr int kChunk = 16384;  // numbers; a few thousand chunks keep all processors busy
 inline constexpr int kChunkThreads = 256;
+
+// The numbers of a chunk, where there are so many in all: a small model keeps all processors busy,
+// too, and a large one has chunks that are worth a block.
+[[nodiscard]] inline int chunk_size(std::int64_t numbers) {
+  constexpr std::int64_t kLeast = std::int64_t{4} * kChunkThreads;
+  constexpr std::int64_t kMost = 16384;
+  constexpr std::int64_t kBlocks =
+      1056;  // eight for each multiprocessor of the largest GPU of today
+  return static_cast<int>(std::clamp(numbers / kBlocks / kLeast * kLeast, kLeast, kMost));
+}
 
 // Which chunks are whose, for at most kMost tensors.
 template <int kMost>
 struct Chunks {
+  int size;  // chunk_size()
   int tensors = 0;
   int first[kMost + 1] = {0};  // of each tensor, and their number at the end
   std::int64_t counts[kMost];
 
   void add(std::int64_t count) {
     counts[tensors] = count;
-    first[tensors + 1] = first[tensors] + static_cast<int>((count + kChunk - 1) / kChunk);
+    first[tensors + 1] = first[tensors] + static_cast<int>((count + size - 1) / size);
     ++tensors;
   }
   [[nodiscard]] int total() const { return first[tensors]; }
@@ -48,9 +58,9 @@ __device__ Chunk chunk_of(const Chunks<kMost>& chunks, int block) {
       high = middle;
     }
   }
-  const std::int64_t begin = static_cast<std::int64_t>(block - chunks.first[low]) * kChunk;
+  const std::int64_t begin = static_cast<std::int64_t>(block - chunks.first[low]) * chunks.size;
   const std::int64_t left = chunks.counts[low] - begin;
-  return {low, begin, static_cast<int>(left < kChunk ? left : kChunk)};
+  return {low, begin, static_cast<int>(left < chunks.size ? left : chunks.size)};
 }
 
 // Four neighbours, which are not needed again soon: read and written past the caches' order.

@@ -80,10 +80,17 @@ __global__ void root_of_sum(const float* parts, std::int64_t count, float* into)
   if (threadIdx.x == 0) *into = static_cast<float>(sqrt(sum));
 }
 
+int chunk_size(const std::vector<NormTensor>& tensors) {
+  std::int64_t numbers = 0;
+  for (const NormTensor& tensor : tensors) numbers += tensor.count;
+  return cuda::chunk_size(numbers);
+}
+
 // Returns how many parts it makes.
 template <int kMost>
-int launch(const NormTensor* tensors, int count, float* parts, cudaStream_t stream) {
+int launch(const NormTensor* tensors, int count, int chunk, float* parts, cudaStream_t stream) {
   Arguments<kMost> arguments;
+  arguments.chunks.size = chunk;
   arguments.parts = parts;
   for (int i = 0; i < count; ++i) {
     arguments.chunks.add(tensors[i].count);
@@ -98,19 +105,21 @@ int launch(const NormTensor* tensors, int count, float* parts, cudaStream_t stre
 }  // namespace
 
 std::int64_t norm_parts(const std::vector<NormTensor>& tensors) {
+  const int chunk = chunk_size(tensors);
   std::int64_t parts = 0;
-  for (const NormTensor& tensor : tensors) parts += (tensor.count + kChunk - 1) / kChunk;
+  for (const NormTensor& tensor : tensors) parts += (tensor.count + chunk - 1) / chunk;
   return parts;
 }
 
 void norm(const std::vector<NormTensor>& tensors, float* workspace, float* into,
           cudaStream_t stream) {
   const int all = static_cast<int>(tensors.size());
+  const int chunk = chunk_size(tensors);
   std::int64_t parts = 0;
   for (int begin = 0; begin < all; begin += kMany) {
     const int count = std::min(all - begin, kMany);
     const auto run = count <= kFew ? launch<kFew> : launch<kMany>;
-    parts += run(tensors.data() + begin, count, workspace + parts, stream);
+    parts += run(tensors.data() + begin, count, chunk, workspace + parts, stream);
   }
   constexpr int kThreads = 1024;
   root_of_sum<<<1, kThreads, 0, stream>>>(workspace, parts, into);
