@@ -7,9 +7,10 @@
 //
 //   auto recorder = make_graph_recorder(device, problem);
 //
-//   auto work = recorder->record([&] { y = model(x); });  // nothing has run yet
+//   auto work = recorder->record([&] { y = model(x); }, {x});  // nothing has run yet
 //
-//   work->replay();  // now y is there; and again with another x
+//   work->replay({batch});    // now y is there: model(batch)
+//   work->replay({another});  // model(another), in the same memory
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pergola::host {
 
@@ -29,8 +31,11 @@ class RecordedWork {
   virtual ~RecordedWork() = default;
 
   // Does the work on the thread's stream: reads and writes the memory that it had when it was
-  // recorded, draws the next random numbers of the device's generator. Does not wait.
-  virtual void replay() = 0;
+  // recorded, draws the next random numbers of the device's generator. Does not wait. `from`,
+  // unless it is empty, is copied into the recording's inputs first, one each. REQUIRES: they are
+  // of the same sizes, strides and types, and on the same device.
+  virtual void replay(const std::vector<at::Tensor>& from) = 0;
+  void replay() { replay({}); }
 };
 
 // Its recordings share the memory of what they make on the way, so their replays must not overlap.
@@ -44,8 +49,13 @@ class GraphRecorder {
 
   // Calls `work` once; what it asks of the device is recorded, and does not run. Throws what `work`
   // throws, or an exception that says what cannot be recorded; then the device is as it was, but
-  // for the CPU's random numbers, and tensors that `work` made hold no values.
-  [[nodiscard]] virtual std::unique_ptr<RecordedWork> record(const std::function<void()>& work) = 0;
+  // for the CPU's random numbers, and tensors that `work` made hold no values. `inputs` are what
+  // replays may be given others for: dense, without overlap.
+  [[nodiscard]] virtual std::unique_ptr<RecordedWork> record(
+      const std::function<void()>& work, const std::vector<at::Tensor>& inputs) = 0;
+  [[nodiscard]] std::unique_ptr<RecordedWork> record(const std::function<void()>& work) {
+    return record(work, {});
+  }
 
   // Gives up the memory that recordings share, once none of them is left; later ones have another.
   virtual void release() {}

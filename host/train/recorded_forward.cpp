@@ -54,23 +54,26 @@ RecordedForward::~RecordedForward() = default;
 
 ModelOutput RecordedForward::run(const SampleList& batch, const Hook& hook, const Work& work,
                                  Output output) {
-  Recording* const recording = paused_ || given_up_ ? nullptr : find(batch, hook, work);
+  std::vector<at::Tensor> tensors;
+  Recording* const recording = paused_ || given_up_ ? nullptr : find(batch, hook, work, tensors);
   if (recording == nullptr) return work(batch);
-  guarded(hook, [&] { recording->work->replay(); });
+  guarded(hook, [&] { recording->work->replay(tensors); });
   if (replays_++ == 0) {
     log::info("[graph] predictions of model '", options_.model, "' are replayed");
   }
   return output == Output::kOwn ? copy_of(recording->output) : recording->output;
 }
 
-// The recording for such a batch, with this one's numbers in its memory; null where there is none.
+// The recording for such a batch, and the tensors of this one; null where there is none.
 RecordedForward::Recording* RecordedForward::find(const SampleList& batch, const Hook& hook,
-                                                  const Work& work) {
+                                                  const Work& work,
+                                                  std::vector<at::Tensor>& inputs) {
   if (!facts_.hold()) {
     forget();
     facts_.renew();
   }
   BatchTensors tensors = reader_.read(batch);
+  inputs = tensors.tensors;
   const auto found = std::find_if(recordings_.begin(), recordings_.end(), [&](const auto& one) {
     return one->hook == hook.name && one->shape.is_like(tensors);
   });
@@ -78,9 +81,7 @@ RecordedForward::Recording* RecordedForward::find(const SampleList& batch, const
     return is_due(tensors, hook.name) ? record(std::move(tensors), hook, work) : nullptr;
   }
   std::rotate(recordings_.begin(), found, found + 1);
-  Recording& recording = *recordings_.front();
-  copy_tensors(tensors.tensors, recording.shape.tensors);
-  return &recording;
+  return recordings_.front().get();
 }
 
 // Counts a batch of a shape that has no recording. Is it to be recorded now?
@@ -111,7 +112,8 @@ RecordedForward::Recording* RecordedForward::record(BatchTensors shape, const Ho
   recording->hook = hook.name;
   recording->batch = memory_.place(recording->shape);
   RecordingAttempt attempt = try_to_record(
-      recorder_, device_, [&made = *recording, work] { made.output = work(made.batch); });
+      recorder_, device_, [&made = *recording, work] { made.output = work(made.batch); },
+      recording->shape.tensors);
   if (!attempt.work) {
     give_up(attempt.problem);
     return nullptr;

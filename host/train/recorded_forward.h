@@ -72,7 +72,8 @@ class RecordedForward {
  private:
   struct Recording;
 
-  Recording* find(const SampleList& batch, const Hook& hook, const Work& work);
+  Recording* find(const SampleList& batch, const Hook& hook, const Work& work,
+                  std::vector<at::Tensor>& inputs);
   [[nodiscard]] bool is_due(const BatchTensors& tensors, std::string_view hook);
   Recording* record(BatchTensors shape, const Hook& hook, const Work& work);
   void forget();

@@ -60,28 +60,20 @@ const StepResult& RecordedStep::compute(const SampleList& batch, bool is_first) 
   current_ = paused_ || given_up_ ? nullptr : find(batch);
   if (current_ == nullptr || current_->warm_ups < kWarmUps) return compute_by_operations(batch);
   Recording& recording = *current_;
-  take_in(recording);
   if (!recording.compute && !record_compute(recording)) return compute_by_operations(batch);
   put(recording.gradients);
   return replay_compute(recording);
 }
 
-// A replay of the first half by hand: batches of all shapes share their memory.
+// A replay of the first half by hand, with its batch: those of all shapes share their memory.
 class RecordedStep::WithItsBatch final : public RecordedWork {
  public:
-  WithItsBatch(RecordedStep& step, Recording& recording)
-      : step_(step), recording_(recording), batch_(step.tensors_.tensors) {}
-  void replay() override {
-    if (step_.taken_in_ != &recording_) {
-      copy_tensors(batch_, recording_.shape.tensors);
-      step_.taken_in_ = &recording_;
-    }
-    recording_.compute->replay();
-  }
+  WithItsBatch(RecordedWork& work, const std::vector<at::Tensor>& batch)
+      : work_(work), batch_(batch) {}
+  void replay(const std::vector<at::Tensor>& /*from*/) override { work_.replay(batch_); }
 
  private:
-  RecordedStep& step_;
-  Recording& recording_;
+  RecordedWork& work_;
   std::vector<at::Tensor> batch_;
 };
 
@@ -92,21 +84,17 @@ void RecordedStep::note_replays(std::vector<RecordedWork*>* into) {
   noted_ = into;
 }
 
-// The batch in hand.
-void RecordedStep::take_in(Recording& recording) {
-  copy_tensors(tensors_.tensors, recording.shape.tensors);
-  taken_in_ = &recording;
-}
-
 void RecordedStep::replay(RecordedWork& work, const Hook& hook) {
   guarded(hook, [&] { work.replay(); });
   if (noted_ != nullptr) noted_->push_back(&work);
 }
 
 const StepResult& RecordedStep::replay_compute(Recording& recording) {
-  guarded(options_.compute_hook, [&] { recording.compute->replay(); });
+  guarded(options_.compute_hook, [&] { recording.compute->replay(tensors_.tensors); });
   if (noted_ != nullptr) {
-    if (!recording.noted) recording.noted = std::make_unique<WithItsBatch>(*this, recording);
+    if (!recording.noted) {
+      recording.noted = std::make_unique<WithItsBatch>(*recording.compute, tensors_.tensors);
+    }
     noted_->push_back(recording.noted.get());
   }
   if (!options_.copies_output) return recording.recorded;
@@ -180,7 +168,6 @@ RecordedStep::Recording* RecordedStep::add(BatchTensors tensors) {
   // Memory may run out here as it may in the work itself.
   recording->batch =
       guarded(options_.compute_hook, [&] { return memory_.place(recording->shape); });
-  taken_in_ = nullptr;
   recordings_.insert(recordings_.begin(), std::move(recording));
   return recordings_.front().get();
 }
@@ -195,11 +182,13 @@ void RecordedStep::note_warm_up(Recording& recording) {
 }
 
 bool RecordedStep::record_compute(Recording& recording) {
-  std::unique_ptr<RecordedWork> work = record([this, &recording] {
-    recording.recorded = work_.compute(recording.batch);
-    detach_output(recording.recorded.output);
-    recording.gradients = gradients();
-  });
+  std::unique_ptr<RecordedWork> work = record(
+      [this, &recording] {
+        recording.recorded = work_.compute(recording.batch);
+        detach_output(recording.recorded.output);
+        recording.gradients = gradients();
+      },
+      recording.shape.tensors);
   // The state that an optimizer makes for a first gradient is not to be made by each replay.
   if (work && !same_pattern(recording.gradients, recording.has_gradient)) {
     work.reset();
@@ -221,9 +210,12 @@ bool RecordedStep::record_apply(Recording& recording) {
 }
 
 // Null where it cannot be.
-std::unique_ptr<RecordedWork> RecordedStep::record(const std::function<void()>& work) {
+std::unique_ptr<RecordedWork> RecordedStep::record(const std::function<void()>& work,
+                                                   const std::vector<at::Tensor>& inputs) {
   if (noted_ != nullptr) noted_->push_back(nullptr);
-  RecordingAttempt attempt = try_to_record(recorder_, device_, work);
+  // For recorders that do the work as they record it.
+  if (!inputs.empty()) copy_tensors(tensors_.tensors, inputs);
+  RecordingAttempt attempt = try_to_record(recorder_, device_, work, inputs);
   if (!attempt.work) give_up(attempt.problem);
   return std::move(attempt.work);
 }
@@ -263,7 +255,6 @@ void RecordedStep::forget() {
   if (recordings_.empty()) return;
   if (noted_ != nullptr) noted_->push_back(nullptr);
   current_ = nullptr;
-  taken_in_ = nullptr;
   if (!options_.adds_up) optimizer_.zero_grad();  // they may be in the memory of a recording
   recordings_.clear();
   end_ = nullptr;

@@ -115,8 +115,8 @@ class RecordedStep {
   const StepResult& compute_by_operations(const SampleList& batch);
   bool record_compute(Recording& recording);
   bool record_apply(Recording& recording);
-  std::unique_ptr<RecordedWork> record(const std::function<void()>& work);
-  void take_in(Recording& recording);
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& work,
+                                       const std::vector<at::Tensor>& inputs = {});
   void replay(RecordedWork& work, const Hook& hook);
   void note_warm_up(Recording& recording);
   const StepResult& replay_compute(Recording& recording);
@@ -143,9 +143,8 @@ class RecordedStep {
   BatchMemory memory_;
   std::vector<std::unique_ptr<Recording>> recordings_;  // the last one used is the first
   Recording* current_ = nullptr;  // of the update in hand; null: it is done operation by operation
-  const Recording* taken_in_ = nullptr;  // whose batch is in `memory_`
-  BatchTensors tensors_;                 // of the batch in hand
-  StepResult result_;                    // of an update that is not recorded
+  BatchTensors tensors_;          // of the batch in hand
+  StepResult result_;             // of an update that is not recorded
   std::optional<SummedGradients> sums_;  // where gradients add up, once a recording needs them
   std::vector<bool> stepped_;            // whether the optimizer has state of these parameters
   int ends_done_ = 0;                    // without a recording

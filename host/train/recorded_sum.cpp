@@ -21,7 +21,6 @@ const StepResult& RecordedStep::add_up(const SampleList& batch, bool is_first) {
     ++recording.warm_ups;
     return compute_by_operations(batch);
   }
-  take_in(recording);
   if (!recording.compute && !record_sum(recording)) return compute_by_operations(batch);
   // Operations, or a hook, may have put some in place that are elsewhere.
   if (const std::string problem = sums_->take_over(); !problem.empty()) {
@@ -43,10 +42,12 @@ bool RecordedStep::record_sum(Recording& recording) {
     std::vector<bool> chosen = sums_->joined();
     sums_->join();
     const std::vector<std::int64_t> before = sums_->versions();
-    work = record([this, &recording] {
-      recording.recorded = work_.compute(recording.batch);
-      detach_output(recording.recorded.output);
-    });
+    work = record(
+        [this, &recording] {
+          recording.recorded = work_.compute(recording.batch);
+          detach_output(recording.recorded.output);
+        },
+        recording.shape.tensors);
     recording.has_gradient = sums_->written_since(before);
     for (std::size_t i = 0; work && i < chosen.size(); ++i) {
       chosen[i] = chosen[i] || recording.has_gradient[i];

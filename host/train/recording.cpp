@@ -19,11 +19,12 @@ std::string sentence_of(const std::exception& error) {
 }  // namespace
 
 RecordingAttempt try_to_record(GraphRecorder& recorder, c10::Device device,
-                               const std::function<void()>& work) {
+                               const std::function<void()>& work,
+                               const std::vector<at::Tensor>& inputs) {
   const RngStates before = rng_states(device);
   RecordingAttempt attempt;
   try {
-    attempt.work = recorder.record(work);
+    attempt.work = recorder.record(work, inputs);
     const bool draws = !rng_states(device).at("cpu").equal(before.at("cpu"));
     if (!draws || device.is_cpu()) return attempt;
     attempt.problem = "it draws random numbers on the CPU";

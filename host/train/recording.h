@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pergola::host {
 
@@ -19,11 +20,12 @@ struct RecordingAttempt {
   std::string problem;                 // why, in one sentence
 };
 
-// Records `work`, which must draw no random numbers on the CPU where `device` is a GPU. Where it
-// cannot be recorded, random numbers are as before, and whoever does it now draws the same. Throws
-// nothing that `work` throws: it is the problem.
+// Records `work` with its inputs, which must draw no random numbers on the CPU where `device` is a
+// GPU. Where it cannot be recorded, random numbers are as before, and whoever does it now draws the
+// same. Throws nothing that `work` throws: it is the problem.
 [[nodiscard]] RecordingAttempt try_to_record(GraphRecorder& recorder, c10::Device device,
-                                             const std::function<void()>& work);
+                                             const std::function<void()>& work,
+                                             const std::vector<at::Tensor>& inputs = {});
 
 // The same numbers in memory of their own.
 [[nodiscard]] ModelOutput copy_of(const ModelOutput& output);

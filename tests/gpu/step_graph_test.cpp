@@ -70,6 +70,65 @@ TEST_F(StepGraphTest, WhatDrawsNothingIsReplayedWithNothingBesideIt) {
   EXPECT_GT(kernels_of([&] { x.normal_(); }), 1);
 }
 
+// Aligned and not, of no numbers, of one byte, of more than a block copies; dense in another order.
+TEST_F(StepGraphTest, InputsAreThoseOfTheReplay) {
+  const auto all = [&](int offset) {
+    std::vector<at::Tensor> tensors;
+    for (const std::int64_t size : {0, 1, 5, 16384, 100'003}) {
+      tensors.push_back(random({size + offset}).narrow(0, offset, size));
+    }
+    tensors.push_back(at::randint(2, {1}, at::TensorOptions(device_).dtype(at::kBool)));
+    tensors.push_back(at::randint(1000, {33}, at::TensorOptions(device_).dtype(at::kLong)));
+    tensors.push_back(random({7, 9}).t());
+    return tensors;
+  };
+  for (const int offset : {0, 1}) {
+    const std::vector<at::Tensor> inputs = all(offset);
+    std::vector<at::Tensor> seen;
+    const auto work = recorder_->record(
+        [&] {
+          for (const at::Tensor& input : inputs) seen.push_back(input.clone());
+        },
+        inputs);
+    const std::vector<at::Tensor> one = all(0);
+    const std::vector<at::Tensor> other = all(1);
+    for (const auto* from : {&one, &other, &one}) {
+      work->replay(*from);
+      for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(seen[i].equal((*from)[i])) << i;
+    }
+    inputs[2].fill_(3);
+    work->replay();  // what is there
+    for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_TRUE(seen[i].equal(inputs[i])) << i;
+    EXPECT_TRUE(seen[3].equal(one[3]));
+  }
+}
+
+// What a replay that is still to come copies is what it was given, and not what the next was given.
+TEST_F(StepGraphTest, ManyReplaysOfOtherInputsMayBeUnderWay) {
+  const at::Tensor input = random({4096});
+  const at::Tensor sum = at::zeros_like(input);
+  at::Tensor busy = random({2048, 2048});
+  const auto work = recorder_->record([&] { sum.add_(input).mul_(0.5); }, {input});
+  std::vector<at::Tensor> batches;
+  for (int i = 0; i < 100; ++i) batches.push_back(random({4096}));
+  at::Tensor expected = at::zeros_like(input);
+  for (const at::Tensor& batch : batches) expected = expected.add(batch).mul_(0.5);
+  for (int i = 0; i < 20; ++i) busy = busy.mm(busy).clamp_max(1);
+  for (const at::Tensor& batch : batches) work->replay({batch});
+  EXPECT_TRUE(sum.equal(expected));
+}
+
+TEST_F(StepGraphTest, ManyInputsAreCopiedAndTooManyAreRefused) {
+  const std::vector<at::Tensor> inputs(40, random({3}));  // more than few
+  at::Tensor y;
+  const auto work =
+      recorder_->record([&] { y = at::cat(inputs).sum() + at::ones_like(inputs[0]); }, inputs);
+  work->replay(std::vector<at::Tensor>(40, at::ones_like(inputs[0])));
+  EXPECT_EQ(y[0].item<float>(), 121);
+  EXPECT_THAT([&] { static_cast<void>(recorder_->record([] {}, std::vector<at::Tensor>(897, y))); },
+              ThrowsMessage<Error>(HasSubstr("it reads 897 tensors of a batch")));
+}
+
 TEST_F(StepGraphTest, ReplaysDrawTheRandomNumbersThatTheWorkWouldDraw) {
   const at::Tensor x = at::ones({1000}, at::TensorOptions(device_));
   at::Tensor y;

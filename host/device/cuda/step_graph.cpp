@@ -2,6 +2,7 @@
 // CUDA graphs through LibTorch's own class, which knows its allocator and its generators.
 #include "host/device/step_graph.h"
 
+#include "host/device/cuda/kernels/copies.h"
 #include "host/device/cuda/weight_copies.h"
 #include "host/device/cuda_library.h"
 #include "pergola/error.h"
@@ -27,6 +28,7 @@ namespace {
 
 namespace Allocator = c10::cuda::CUDACachingAllocator;
 using at::cuda::MempoolId_t;
+using pergola::cuda::Copies;
 
 bool is_of_the_cpu(const void* memory) {
   if (memory == nullptr) return false;
@@ -93,6 +95,20 @@ class Graph final : public at::cuda::CUDAGraph {
     instantiate();
   }
 
+  // What was recorded first, and all else after it.
+  [[nodiscard]] cudaGraphNode_t first_node() {
+    std::size_t count = 1;
+    cudaGraphNode_t node = nullptr;
+    C10_CUDA_CHECK(cudaGraphGetRootNodes(raw_cuda_graph(), &node, &count));
+    PERGOLA_ASSERT(count == 1);
+    return node;
+  }
+
+  // From the next launch on; those that are under way keep what they have.
+  void set(cudaGraphNode_t kernel, const cudaKernelNodeParams& params) {
+    C10_CUDA_CHECK(cudaGraphExecKernelNodeSetParams(graph_exec_, kernel, &params));
+  }
+
   // LibTorch's replay() tells the generators' places to the graph, by two kernels, also where it
   // draws nothing: a tenth of a small update.
   void launch() {
@@ -146,21 +162,60 @@ class Graph final : public at::cuda::CUDAGraph {
   bool began_ = false;
 };
 
+std::vector<Copies::Piece> pieces_of(const std::vector<at::Tensor>& inputs) {
+  if (inputs.size() > Copies::kMost) {
+    throw Error(ErrorKind::kUnexpected, "it reads ", inputs.size(),
+                " tensors of a batch, of which ", Copies::kMost, " can be recorded");
+  }
+  std::vector<Copies::Piece> pieces;
+  for (const at::Tensor& input : inputs) {
+    pieces.push_back({input.const_data_ptr(), input.mutable_data_ptr(),
+                      static_cast<std::int64_t>(input.nbytes())});
+  }
+  return pieces;
+}
+
+// The first kernel copies the inputs. Outside of the graph those copies would be a launch more, for
+// which a small update waits longer than for their bytes.
 class CudaGraph final : public RecordedWork {
  public:
-  CudaGraph(c10::Device device, MempoolId_t pool, const std::function<void()>& work)
-      : device_(device) {
-    graph_.record(pool, work);
+  CudaGraph(c10::Device device, MempoolId_t pool, const std::function<void()>& work,
+            const std::vector<at::Tensor>& inputs)
+      : device_(device), inputs_(inputs), copies_(pieces_of(inputs)) {
+    graph_.record(pool, [&] {
+      if (!copies_.empty()) launch_copies();
+      work();
+    });
+    if (!copies_.empty()) copy_node_ = graph_.first_node();
   }
-  void replay() override {
+  void replay(const std::vector<at::Tensor>& from) override {
     const c10::cuda::CUDAGuard guard(device_);
     pergola::cuda::refresh_weight_copies();  // no kernel of it knows what happened in between
+    if (copy_node_ != nullptr) read(from.empty() ? inputs_ : from);
     graph_.launch();
   }
 
  private:
+  void launch_copies() {
+    const cudaKernelNodeParams of = copies_.launch();
+    C10_CUDA_CHECK(cudaLaunchKernel(of.func, of.gridDim, of.blockDim, of.kernelParams,
+                                    of.sharedMemBytes, c10::cuda::getCurrentCUDAStream()));
+  }
+  // Inputs that are copied onto themselves stay as they are.
+  void read(const std::vector<at::Tensor>& from) {
+    PERGOLA_ASSERT(from.size() == inputs_.size());
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      PERGOLA_ASSERT(from[i].nbytes() == inputs_[i].nbytes());
+      copies_.read(i, from[i].const_data_ptr());
+    }
+    graph_.set(copy_node_, copies_.launch());
+  }
+
   c10::Device device_;
+  std::vector<at::Tensor> inputs_;
+  Copies copies_;
   Graph graph_;
+  cudaGraphNode_t copy_node_ = nullptr;
 };
 
 class CudaRecorder final : public GraphRecorder {
@@ -168,14 +223,15 @@ class CudaRecorder final : public GraphRecorder {
   explicit CudaRecorder(c10::Device device)
       : device_(device), pool_(at::cuda::graph_pool_handle()) {}
 
-  std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override {
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& work,
+                                       const std::vector<at::Tensor>& inputs) override {
     const c10::cuda::CUDAGuard guard(device_);
     hold_pool();
     // What steps without a graph have used is for the graph now.
     pergola::cuda::refresh_weight_copies();  // or it records that they are made
     C10_CUDA_CHECK(cudaDeviceSynchronize());
     Allocator::emptyCache();
-    auto graph = std::make_unique<CudaGraph>(device_, pool_, work);
+    auto graph = std::make_unique<CudaGraph>(device_, pool_, work, inputs);
     pergola::cuda::note_recorded_work();
     return graph;
   }

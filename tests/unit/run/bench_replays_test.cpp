@@ -23,7 +23,7 @@ class Noted final : public RecordedWork {
  public:
   Noted(std::string name, std::vector<std::string>& replays)
       : name_(std::move(name)), replays_(replays) {}
-  void replay() override {
+  void replay(const std::vector<at::Tensor>& /*from*/) override {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     replays_.push_back(name_);
   }

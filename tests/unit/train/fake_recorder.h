@@ -4,22 +4,25 @@
 #pragma once
 
 #include "host/device/step_graph.h"
+#include "host/train/batch_tensors.h"
 
 #include <set>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace pergola::host {
 
 class FakeRecorder final : public GraphRecorder {
  public:
-  std::unique_ptr<RecordedWork> record(const std::function<void()>& work) override {
+  std::unique_ptr<RecordedWork> record(const std::function<void()>& work,
+                                       const std::vector<at::Tensor>& inputs) override {
     if (failing.contains(++asked)) {
       throw std::runtime_error("CUDA error: not while a stream is capturing\nand a stack trace");
     }
     work();
     ++recorded;
-    return std::make_unique<Work>(*this, work);
+    return std::make_unique<Work>(*this, work, inputs);
   }
   at::Tensor without_hold(const at::Tensor& tensor) override { return tensor; }
 
@@ -31,16 +34,19 @@ class FakeRecorder final : public GraphRecorder {
  private:
   class Work final : public RecordedWork {
    public:
-    Work(FakeRecorder& recorder, std::function<void()> work)
-        : recorder_(recorder), work_(std::move(work)) {}
-    void replay() override {
+    Work(FakeRecorder& recorder, std::function<void()> work, std::vector<at::Tensor> inputs)
+        : recorder_(recorder), work_(std::move(work)), inputs_(std::move(inputs)) {}
+    void replay(const std::vector<at::Tensor>& from) override {
       ++recorder_.replayed;
-      if (!std::exchange(is_first_, false)) work_();
+      if (std::exchange(is_first_, false)) return;
+      if (!from.empty()) copy_tensors(from, inputs_);
+      work_();
     }
 
    private:
     FakeRecorder& recorder_;
     std::function<void()> work_;
+    std::vector<at::Tensor> inputs_;
     bool is_first_ = true;  // it has run already
   };
 };
