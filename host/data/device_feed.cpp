@@ -22,6 +22,9 @@ constexpr std::size_t kMostMarks = 8;
 constexpr std::size_t kBatchesOfMark = 8;
 constexpr std::size_t kBytesOfMark = kMostBytesAhead / kMostMarks;
 constexpr std::size_t kLeastMarks = 2;
+// Batches that are that small are kept until the device is done with them; others go when nobody
+// uses them any longer, with a mark of their own, which LibTorch sets.
+constexpr std::size_t kMostBytesKept = kBytesOfMark / kBatchesOfMark;
 
 // One for all feeds of a device: LibTorch keeps freed memory apart by stream. Main thread.
 c10::Stream copy_stream(c10::Device device) {
@@ -99,32 +102,58 @@ void DeviceFeed::copy_to_device(Copy& copy) {
 void DeviceFeed::hand_over(Copy& copy) {
   if (!copy.done) return;
   const c10::impl::VirtualGuardImpl guard(device_.type());
-  const c10::Stream computes = guard.getStream(device_);
-  if (!copy.done->query()) copy.done->block(computes);  // a needless wait takes time, too
+  computes_ = guard.getStream(device_);
+  if (!copy.done->query()) copy.done->block(*computes_);  // a needless wait takes time, too
   copy.batch->for_each_tensor([&](const at::Tensor& tensor) {
-    // Freed memory goes back to the stream of the copies, which must not write into it before the
-    // device has read it.
-    if (tensor.numel() > 0) guard.recordDataPtrOnStream(tensor.storage().data_ptr(), computes);
+    if (tensor.numel() == 0) return;
+    if (copy.bytes <= kMostBytesKept) {
+      out_.kept.push_back(tensor.storage());
+    } else {
+      outlive_work(tensor.storage());
+    }
   });
-  bytes_out_ += copy.bytes;
-  ++batches_out_;
+  out_.bytes += copy.bytes;
+  ++out_.batches;
+}
+
+// Freed memory goes back to the stream of the copies, which must not write into it before the
+// device has read it.
+void DeviceFeed::outlive_work(const c10::Storage& storage) {
+  const c10::impl::VirtualGuardImpl guard(device_.type());
+  guard.recordDataPtrOnStream(storage.data_ptr(), *computes_);
 }
 
 // All that the device is to compute with the last batch has been given to it by now.
 void DeviceFeed::keep_pace() {
-  if (bytes_out_ < kBytesOfMark && batches_out_ < kBatchesOfMark) return;
-  const c10::impl::VirtualGuardImpl guard(device_.type());
-  Used used{c10::Event(device_.type()), std::exchange(bytes_out_, 0)};
-  batches_out_ = 0;
-  used.done.record(guard.getStream(device_));
-  used_.push_back(std::move(used));
-  while (!used_.empty() && used_.front().done.query()) used_.pop_front();
+  if (out_.bytes < kBytesOfMark && out_.batches < kBatchesOfMark) return;
+  mark();
+  while (!used_.empty() && used_.front().done->query()) used_.pop_front();
   std::size_t bytes = 0;
   for (const Used& each : used_) bytes += each.bytes;
   while (used_.size() > kMostMarks || (used_.size() > kLeastMarks && bytes > kMostBytesAhead)) {
     bytes -= used_.front().bytes;
-    used_.front().done.synchronize();
+    used_.front().done->synchronize();
     used_.pop_front();
+  }
+}
+
+// The mark is behind all that the device computes with what only this has by then.
+void DeviceFeed::mark() {
+  std::erase_if(out_.kept, [this](const c10::Storage& storage) {
+    if (storage.use_count() == 1) return false;
+    outlive_work(storage);
+    return true;
+  });
+  out_.done.emplace(device_.type());
+  out_.done->record(*computes_);
+  used_.push_back(std::exchange(out_, Used()));
+}
+
+// The device may be at work with what is kept.
+DeviceFeed::~DeviceFeed() {
+  used_.push_back(std::move(out_));
+  for (const Used& used : used_) {
+    for (const c10::Storage& storage : used.kept) outlive_work(storage);
   }
 }
 

@@ -9,6 +9,8 @@
 
 #include <c10/core/Device.h>
 #include <c10/core/Event.h>
+#include <c10/core/Storage.h>
+#include <c10/core/Stream.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace pergola::host {
 
@@ -27,6 +30,7 @@ class DeviceFeed final : public BatchSource {
   // The same with a source of its own.
   DeviceFeed(std::unique_ptr<BatchSource> source, c10::Device device)
       : owned_(std::move(source)), source_(*owned_), device_(device) {}
+  ~DeviceFeed() override;
 
   [[nodiscard]] std::int64_t num_batches() const noexcept override { return source_.num_batches(); }
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) override;
@@ -49,24 +53,28 @@ class DeviceFeed final : public BatchSource {
   };
   // Batches that were handed out, as long as the device may compute with them.
   struct Used {
-    c10::Event done;
-    std::size_t bytes;
+    std::optional<c10::Event> done;  // none: others may join them
+    std::size_t bytes = 0;
+    std::size_t batches = 0;
+    std::vector<c10::Storage> kept;
   };
 
   [[nodiscard]] Copy fetch();
   void copy_to_device(Copy& copy);
   void tell_not_copied(const std::exception& error);
   void hand_over(Copy& copy);
+  void outlive_work(const c10::Storage& storage);
+  void mark();
 
   std::unique_ptr<BatchSource> owned_;
   BatchSource& source_;
   const c10::Device device_;
   std::optional<Copy> ahead_;
   Hook hook_;
-  bool is_told_ = false;       // that a copy failed
-  std::size_t bytes_out_ = 0;  // of batches that were handed out since the last mark
-  std::size_t batches_out_ = 0;
-  std::deque<Used> used_;  // the oldest first
+  bool is_told_ = false;                 // that a copy failed
+  std::optional<c10::Stream> computes_;  // none: nothing was handed out
+  Used out_;                             // since the last mark
+  std::deque<Used> used_;                // the oldest first
 };
 
 }  // namespace pergola::host

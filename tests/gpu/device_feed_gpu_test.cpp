@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <vector>
 
 namespace pergola::host {
@@ -116,6 +117,31 @@ TEST_F(GpuDeviceFeedTest, ABatchThatIsReadLateIsStillThere) {
     }
     EXPECT_EQ(found.size(), static_cast<std::size_t>(kSamples / kBatch));
   }
+}
+
+// What the feed keeps of small batches until the device has read them, somebody may keep longer,
+// and read when the feed has let go of it, or is gone.
+TEST_F(GpuDeviceFeedTest, ASmallBatchIsThereAsLongAsSomebodyHasIt) {
+  LoaderOptions wanted = options(/*workers=*/3);
+  wanted.batch_size = 1;
+  std::vector<at::Tensor> sums;
+  std::vector<at::Tensor> expected;
+  {
+    DeviceFeed feed(std::make_unique<DataLoader>(dataset_, wanted), device_);
+    std::deque<SampleList> kept;
+    for (const std::int64_t epoch : {0, 1, 2}) {
+      feed.start_epoch(epoch);
+      while (std::optional<SampleList> batch = feed.next()) {
+        expected.push_back(batch->tensor("index").to(at::kFloat) * 2);
+        kept.push_back(*std::move(batch));
+        if (kept.size() < 20) continue;
+        keep_busy();
+        sums.push_back(kept.front().tensor("x").amin(1) + kept.front().tensor("x").amax(1));
+        kept.pop_front();
+      }
+    }
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(sums[i].equal(expected[i])) << i;
 }
 
 // 1 MiB a batch: 64 at most by their number, and what shares a mark with the first or the last.
