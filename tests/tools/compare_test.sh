@@ -43,12 +43,13 @@ cmp "$work/table" "$work/again" || fail "--table prints another table"
 
 ! grep -q loop_overhead "$work/table" || fail "a loop overhead of what was not replayed"
 
-# Of three runs 0.004 is the median, and one that failed has none. pythia does not show it.
+# Of three runs 0.004 is the median, and one that failed has none. Predictions have none.
 python3 - >"$work/replayed.json" <<'END'
 import json
 runs = [{"step_ms": 0.101, "loop_overhead": share, "replay_ms": 0.1} for share in (0.01, 0.004, 0.002)]
 row = {"date": "2026-11-30T00:00:00", "by": "step_ms", "runs": {"pergola": [*runs, {"error": "none"}]}, "skipped": {}}
-rows = {"tiny_mlp": row, "pythia": row}
+predicted = {**row, "runs": {"pergola": [{"step_ms": 0.6}]}}
+rows = {"tiny_mlp": row, "latency": predicted}
 print(json.dumps({"machine": "a, b", "device": "cuda", "versions": {}, "rows": rows}))
 END
 "$compare" --table "$work/replayed.json" >"$work/replayed"
