@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "host/data/device_feed.h"
 
+#include "host/device/device_failure.h"
 #include "host/support/log.h"
 
 #include <ATen/core/Tensor.h>
@@ -22,9 +23,9 @@ constexpr std::size_t kMostMarks = 8;
 constexpr std::size_t kBatchesOfMark = 8;
 constexpr std::size_t kBytesOfMark = kMostBytesAhead / kMostMarks;
 constexpr std::size_t kLeastMarks = 2;
-// Batches that are that small are kept until the device is done with them; others go when nobody
-// uses them any longer, with a mark of their own, which LibTorch sets.
-constexpr std::size_t kMostBytesKept = kBytesOfMark / kBatchesOfMark;
+// Batches that are that small are kept until the device is done with them, 36 MiB at most; others
+// go when nobody uses them any longer, with a mark of their own, which LibTorch sets.
+constexpr std::size_t kMostBytesKept = std::size_t{512} << 10;
 
 // One for all feeds of a device: LibTorch keeps freed memory apart by stream. Main thread.
 c10::Stream copy_stream(c10::Device device) {
@@ -151,7 +152,8 @@ void DeviceFeed::mark() {
 
 // The device may be at work with what is kept.
 DeviceFeed::~DeviceFeed() {
-  used_.push_back(std::move(out_));
+  if (device_has_failed()) return;
+  for (const c10::Storage& storage : out_.kept) outlive_work(storage);
   for (const Used& used : used_) {
     for (const c10::Storage& storage : used.kept) outlive_work(storage);
   }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The training loop beside bare replays of what it has recorded: the same recordings in the same
-// order, one behind the other, as one would write it by hand, with a batch copied where the one
-// before was of another shape. What the loop takes longer is what it
-// adds: the way of the batches to the recordings, hooks, averaged weights, the CPU's work on each
-// step. Windows of both take turns, so that whatever else the machine does meets both. Training
-// thread.
+// order, one behind the other, as one would write it by hand, on a batch of each shape that stays
+// the same. What the loop takes longer is what it adds: loading batches and their way to the
+// device, hooks, averaged weights, the CPU's work on each step. Windows of both take turns, so that
+// whatever else the machine does meets both. Training thread.
 //
 //   trainer.note_replays(&beside.begin_window());
 //   ...                                            // the loop's steps, and in the last one's end

@@ -17,7 +17,8 @@ using FieldKind = BatchTensors::Kind;
 
 bool alike(const at::Tensor& one, const at::Tensor& other) {
   return one.scalar_type() == other.scalar_type() && one.sizes() == other.sizes() &&
-         one.strides() == other.strides() && one.device() == other.device();
+         one.strides() == other.strides() && one.device() == other.device() &&
+         one.is_conj() == other.is_conj() && one.is_neg() == other.is_neg();
 }
 
 // Rebuilds the fields from number `next` on, up to the end of the group that they are in.
@@ -61,6 +62,7 @@ std::string BatchTensors::problem(c10::Device device) const {
     if (tensor.layout() != at::kStrided || !tensor.is_non_overlapping_and_dense()) {
       return "one of its tensors has gaps";
     }
+    if (tensor.is_conj() || tensor.is_neg()) return "one of its tensors is conjugated or negated";
   }
   return tensors.empty() ? "it has no tensors" : "";
 }

@@ -54,10 +54,10 @@ RecordedForward::~RecordedForward() = default;
 
 ModelOutput RecordedForward::run(const SampleList& batch, const Hook& hook, const Work& work,
                                  Output output) {
-  std::vector<at::Tensor> tensors;
-  Recording* const recording = paused_ || given_up_ ? nullptr : find(batch, hook, work, tensors);
+  std::vector<at::Tensor> inputs;
+  Recording* const recording = paused_ || given_up_ ? nullptr : find(batch, hook, work, inputs);
   if (recording == nullptr) return work(batch);
-  guarded(hook, [&] { recording->work->replay(tensors); });
+  guarded(hook, [&] { recording->work->replay(inputs); });
   if (replays_++ == 0) {
     log::info("[graph] predictions of model '", options_.model, "' are replayed");
   }

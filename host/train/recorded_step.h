@@ -91,9 +91,8 @@ class RecordedStep {
   void forget();
 
   // From now on each replay is noted in `into`, and null where something is recorded or dropped:
-  // what was noted before may be no more. For those who replay the same by hand, which brings back
-  // a batch of the right shape where another was there, and for that is kept with its recording
-  // until the next call that begins; null ends it.
+  // what was noted before may be no more. For those who replay the same by hand, with the first
+  // batch of its shape that was noted, which is kept until the next call that begins; null ends it.
   void note_replays(std::vector<RecordedWork*>* into);
   // Updates whose two halves were replayed, or recorded.
   [[nodiscard]] std::int64_t replays() const noexcept { return replays_; }

@@ -26,13 +26,18 @@ constexpr std::int64_t kWidth = 1 << 18;  // 1 MiB a sample, so that copies take
 // Sample i is full of i, and has i as its index.
 class Constants final : public Dataset {
  public:
+  explicit Constants(std::int64_t width = kWidth) : width_(width) {}
+
   [[nodiscard]] std::int64_t size() const override { return kSamples; }
   [[nodiscard]] Sample get(std::int64_t index, Rng& /*rng*/) const override {
     Sample sample;
-    sample.set("x", at::full({kWidth}, static_cast<double>(index), at::kFloat));
+    sample.set("x", at::full({width_}, static_cast<double>(index), at::kFloat));
     sample.set("index", at::scalar_tensor(index, at::kLong));
     return sample;
   }
+
+ private:
+  std::int64_t width_;
 };
 
 class GpuDeviceFeedTest : public OnGpu<> {
@@ -120,28 +125,34 @@ TEST_F(GpuDeviceFeedTest, ABatchThatIsReadLateIsStillThere) {
 }
 
 // What the feed keeps of small batches until the device has read them, somebody may keep longer,
-// and read when the feed has let go of it, or is gone.
-TEST_F(GpuDeviceFeedTest, ASmallBatchIsThereAsLongAsSomebodyHasIt) {
+// and read when the feed has let go of it, or is gone; and nobody, when the feed goes.
+TEST_F(GpuDeviceFeedTest, ASmallBatchIsThereAsLongAsItIsRead) {
+  const Constants small(/*width=*/1 << 16);  // 256 KiB
   LoaderOptions wanted = options(/*workers=*/3);
   wanted.batch_size = 1;
-  std::vector<at::Tensor> sums;
-  std::vector<at::Tensor> expected;
-  {
-    DeviceFeed feed(std::make_unique<DataLoader>(dataset_, wanted), device_);
+  for (const std::size_t longer : {0, 20}) {
     std::deque<SampleList> kept;
+    std::vector<at::Tensor> sums;
+    std::vector<at::Tensor> expected;
+    const auto read_oldest = [&] {
+      keep_busy();
+      sums.push_back(kept.front().tensor("x").amin(1) + kept.front().tensor("x").amax(1));
+      kept.pop_front();
+    };
     for (const std::int64_t epoch : {0, 1, 2}) {
+      DeviceFeed feed(std::make_unique<DataLoader>(small, wanted), device_);
       feed.start_epoch(epoch);
       while (std::optional<SampleList> batch = feed.next()) {
         expected.push_back(batch->tensor("index").to(at::kFloat) * 2);
         kept.push_back(*std::move(batch));
-        if (kept.size() < 20) continue;
-        keep_busy();
-        sums.push_back(kept.front().tensor("x").amin(1) + kept.front().tensor("x").amax(1));
-        kept.pop_front();
+        batch.reset();
+        if (kept.size() > longer) read_oldest();
       }
     }
+    while (!kept.empty()) read_oldest();
+    ASSERT_EQ(sums.size(), static_cast<std::size_t>(3 * kSamples));
+    for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(sums[i].equal(expected[i])) << i;
   }
-  for (std::size_t i = 0; i < sums.size(); ++i) EXPECT_TRUE(sums[i].equal(expected[i])) << i;
 }
 
 // 1 MiB a batch: 64 at most by their number, and what shares a mark with the first or the last.

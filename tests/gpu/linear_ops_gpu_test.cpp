@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -206,15 +207,40 @@ TEST_P(LinearOpsTest, GradientsThatComeInStayAsTheyAre) {
 
 // Changed in place, the result no longer says where the ReLU let pass.
 TEST_P(LinearOpsTest, ResultsOfReluThatAreChangedAreNoticed) {
-  if (GetParam() == at::kFloat) GTEST_SKIP() << "LibTorch's own";
   const at::Tensor x = leaf({20, 16});
-  const at::Tensor y = ops::linear(x, {leaf({20, 16}), leaf({20}), {}, Activation::kRelu});
+  const at::Tensor y = ops::linear(x, {leaf({24, 16}), leaf({24}), {}, Activation::kRelu});
   y.add_(1);
   EXPECT_THROW(y.sum().backward(), c10::Error);
 }
 
+// Nor do inputs and weights say what the product was of.
+TEST_P(LinearOpsTest, InputsAndWeightsThatAreChangedAreNoticed) {
+  const std::vector<std::int64_t> shapes[] = {{20, 16}, {4, 5, 16}};
+  for (const auto& sizes : shapes) {
+    for (const int changed : {0, 1}) {
+      const Tensors of = {leaf(sizes), leaf({24, 16})};
+      const at::Tensor y = ops::linear(of[0], {of[1], leaf({24})});
+      {
+        const at::NoGradGuard no_grad;
+        of[changed].add_(1);
+      }
+      EXPECT_THROW(y.sum().backward(), c10::Error) << at::IntArrayRef(sizes) << ' ' << changed;
+    }
+  }
+}
+
+TEST_P(LinearOpsTest, ANanPassesTheReluOfFloat32) {
+  if (GetParam() != at::kFloat) GTEST_SKIP() << "of half precision it may become 0";
+  const at::Tensor x = leaf({20, 16});
+  {
+    const at::NoGradGuard no_grad;
+    x[3].fill_(std::numeric_limits<double>::quiet_NaN());
+  }
+  const at::Tensor y = ops::linear(x, {leaf({24, 16}), leaf({24}), {}, Activation::kRelu});
+  EXPECT_TRUE(y[3].isnan().all().item<bool>());
+}
+
 TEST_P(LinearOpsTest, GradientsAreTheSameEachTime) {
-  if (GetParam() == at::kFloat) GTEST_SKIP() << "LibTorch's own";
   const Tensors leaves = {leaf({4, 60, 64}), weight({120, 64}), weight({120}), weight({4, 1, 120}),
                           weight({1})};
   const at::Tensor g = twice_the_norm_of(leaves[1]);

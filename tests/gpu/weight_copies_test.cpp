@@ -94,6 +94,30 @@ TEST_F(WeightCopiesTest, ThatChangeBeforeTheBackwardPassMakeItThrow) {
   }
 }
 
+// A copy is made for each time that the recorded pass asks for it, of numbers that change once.
+TEST_F(WeightCopiesTest, OfAWeightThatTheForwardPassChangesAreRecorded) {
+  const OnStream stream(device_);
+  const at::Tensor weight = numbers(64, 0).view({8, 8}).requires_grad_(true);
+  const at::Tensor bias = numbers(8, 0).requires_grad_(true);
+  const at::Tensor x = numbers(24, 0).view({3, 8}).to(at::kBFloat16);
+  const auto step = [&] {
+    {
+      const at::NoGradGuard no_grad;
+      weight.clamp_(-0.5, 0.5);
+    }
+    weight.mutable_grad() = at::Tensor();
+    ops::linear(ops::linear(x, {weight, bias}), {weight, bias}).sum().backward();
+  };
+  step();
+  const at::Tensor expected = weight.grad().clone();
+  std::string problem;
+  const auto recorder = make_graph_recorder(device_, problem);
+  ASSERT_NE(recorder, nullptr) << problem;
+  const auto recorded = recorder->record(step);
+  recorded->replay();
+  EXPECT_TRUE(weight.grad().equal(expected));
+}
+
 TEST_F(WeightCopiesTest, AreWrittenByRecordedSteps) {
   const OnStream stream(device_);
   const FusedAdam::Batch all = batch({20000});

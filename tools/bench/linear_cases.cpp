@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Linear layers as Pythia has them for VQA v2, forward and backward, under autocast to bfloat16: of
-// 512 images with 100 regions, scores of the regions by one query, and answers.
+// 512 images with 100 regions, scores of the regions by one query, and answers. In float32 the
+// first of them, and one of a small model.
 #include "host/device/autocast.h"
 #include "pergola/ops.h"
 #include "tools/bench/ops_cases.h"
@@ -25,10 +26,13 @@ at::Tensor layer_leaf(c10::Device device, at::IntArrayRef sizes, at::ScalarType 
   return (torch::randn(sizes, device) * 0.02).to(type).requires_grad_(true);
 }
 
+// Leaves of which the first is in float32 are not for autocast.
 template <class Function>
 std::function<void()> layer_both_ways(const LayerTensors& leaves, const Function& function) {
+  const at::Tensor& x = leaves.front();
+  const Precision precision = x.scalar_type() == at::kFloat ? Precision::kFp32 : Precision::kBf16;
   const auto forward = [=] {
-    const AutocastScope autocast(leaves.front().device(), Precision::kBf16);
+    const AutocastScope autocast(leaves.front().device(), precision);
     return function(leaves);
   };
   const at::Tensor pull = torch::randn_like(forward());
@@ -80,13 +84,19 @@ OpCase thin_case(const std::string& name, const LayerTensors& leaves, const Func
 }  // namespace
 
 std::vector<OpCase> linear_cases(c10::Device device) {
-  const auto leaves = [&](std::int64_t rows, std::int64_t inputs, std::int64_t outputs) {
-    return LayerTensors{layer_leaf(device, {rows, inputs}, at::kBFloat16),
+  const auto leaves = [&](std::int64_t rows, std::int64_t inputs, std::int64_t outputs,
+                          at::ScalarType type = at::kBFloat16) {
+    return LayerTensors{layer_leaf(device, {rows, inputs}, type),
                         layer_leaf(device, {outputs, inputs}), layer_leaf(device, {outputs}),
                         layer_leaf(device, {})};
   };
   const auto half = [&](at::IntArrayRef sizes) { return layer_leaf(device, sizes, at::kBFloat16); };
   return {layer_case("linear relu, regions", leaves(kBatch * kRegions, kFeature, kFeature),
+                     /*normalized=*/false, ops::Activation::kRelu),
+          layer_case("linear relu, regions, float32",
+                     leaves(kBatch * kRegions, kFeature, kFeature, at::kFloat),
+                     /*normalized=*/false, ops::Activation::kRelu),
+          layer_case("linear relu, 64 rows of 256, float32", leaves(64, 256, 256, at::kFloat),
                      /*normalized=*/false, ops::Activation::kRelu),
           layer_case("linear normalized relu", leaves(kBatch, kHidden, kHidden),
                      /*normalized=*/true, ops::Activation::kRelu),

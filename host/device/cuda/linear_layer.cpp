@@ -20,6 +20,15 @@ NormedWeight normed(const at::Tensor& v, const at::Tensor& g, const at::Tensor& 
           v.numel()};
 }
 
+// Other weights would have to be copied, which half precision does anyway.
+bool is_float32_in_packs(const LayerArguments& layer) {
+  const auto fits = [](const at::Tensor& x) {
+    return x.scalar_type() == at::kFloat && x.dim() > 0 && x.size(0) % kPack == 0 &&
+           x.size(-1) % kPack == 0;
+  };
+  return fits(layer.weight) && fits(layer.bias);
+}
+
 at::Tensor norm_of(const at::Tensor& v) {
   const std::vector<NormTensor> tensors = {{Type::kFloat, v.const_data_ptr(), v.numel()}};
   const at::Tensor workspace = at::empty({norm_parts(tensors)}, v.options());
@@ -35,6 +44,7 @@ at::Tensor norm_of(const at::Tensor& v) {
 bool is_fused_layer(const LayerArguments& layer, std::optional<at::ScalarType> type) {
   const at::Device device = layer.x.device();
   const bool normed = layer.weight_g.has_value() && layer.weight_g->defined();
+  if (type == at::kFloat && !is_float32_in_packs(layer)) return false;
   return type && layer.x.dim() > 0 && layer.x.numel() > 0 && layer.weight.dim() == 2 &&
          layer.weight.numel() > 0 && layer.weight.size(1) == layer.x.size(-1) &&
          layer.bias.dim() == 1 && layer.bias.size(0) == layer.weight.size(0) &&

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One ops::LinearLayer in half precision, in the shapes that products and kernels take: rows are
-// whole packs. Used on the training thread and autograd's.
+// One ops::LinearLayer in half precision or float32, in the shapes that products and kernels take:
+// rows are whole packs. Used on the training thread and autograd's.
 // Legend: N = rows, K = inputs, M = outputs, both up to whole packs.
 #pragma once
 
-#include "host/device/cuda/half_linear.h"
+#include "host/device/cuda/linear_parts.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// pergola::linear and pergola::linear_dot_rows on CUDA, in half precision.
+// pergola::linear on CUDA, in half precision and float32, and pergola::linear_dot_rows in the
+// former.
 #include "host/device/cuda/kernels/column_sum.h"
 #include "host/device/cuda/kernels/dots_backward.h"
 #include "host/device/cuda/launch.h"
@@ -73,7 +74,7 @@ class Linear : public torch::autograd::Function<Linear> {
 
 at::Tensor fused_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         const std::optional<at::Tensor>& weight_g, bool relu) {
-  const std::optional<at::ScalarType> type = half_type(x);
+  const std::optional<at::ScalarType> type = linear_type(x);
   if (is_fused_layer({x, weight, bias, weight_g, Relu::kNo}, type)) {
     return Linear::apply(x, weight, bias, weight_g, relu, *type);
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // pergola::projections and pergola::feed_forward on CUDA, in half precision: biases and GELU are in
 // the products' epilogues, both ways; gradients of weights leave their products in float32.
-#include "host/device/cuda/half_linear.h"
 #include "host/device/cuda/kernels/column_sum.h"
 #include "host/device/cuda/launch.h"
+#include "host/device/cuda/linear_parts.h"
 #include "pergola/ops.h"
 
 #include <ATen/ATen.h>

@@ -4,6 +4,7 @@
 
 #include "pergola/error.h"
 
+#include <ATen/Context.h>
 #include <ATen/cuda/CUDAContextLight.h>
 #include <ATen/record_function.h>
 #include <c10/cuda/CUDAStream.h>
@@ -67,11 +68,15 @@ void set(const Description& description, cublasLtMatmulDescAttributes_t attribut
         "cublasLtMatmulDescSetAttribute");
 }
 
+cublasComputeType_t compute_type(const Operand& a) {
+  const bool rounds = a.matrix.scalar_type() == at::kFloat && at::globalContext().allowTF32CuBLAS();
+  return rounds ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
 Description describe(const Operand& a, const Operand& b, Epilogue epilogue,
                      const EpilogueTensors& tensors) {
   cublasLtMatmulDesc_t made = nullptr;
-  check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-        "cublasLtMatmulDescCreate");
+  check(cublasLtMatmulDescCreate(&made, compute_type(a), CUDA_R_32F), "cublasLtMatmulDescCreate");
   Description description(made);
   set(description, CUBLASLT_MATMUL_DESC_TRANSA, b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -106,7 +111,7 @@ std::uint32_t alignment_of(const at::Tensor& x) {
 
 // All that the choice of an algorithm depends on.
 using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, bool, bool, int, int, int, bool,
-                       std::uint32_t, std::uint32_t, std::uint32_t, std::size_t, int>;
+                       std::uint32_t, std::uint32_t, std::uint32_t, std::size_t, int, int>;
 
 // An algorithm is chosen once for each kind of product: asking takes longer than the product of a
 // small model. Always the first that cuBLASLt names, not the one that a race finds: runs and their
@@ -146,6 +151,13 @@ std::optional<cublasLtMatmulAlgo_t> choose(const Description& description, const
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, std::get<10>(key));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, std::get<11>(key));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, std::get<11>(key));
+  // Cut in parts, a short sum takes kernels more; where they add up in place, a graph waits 15 us
+  // for the fill that comes before.
+  constexpr std::int64_t kShort = 1024;
+  if (std::get<5>(key) == CUDA_R_32F && std::get<2>(key) <= kShort) {
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+           static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
+  }
   cublasLtMatmulHeuristicResult_t result = {};
   int found = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -181,7 +193,8 @@ bool multiply(const Operand& a, const Operand& b, const at::Tensor& into, bool a
                 alignment_of(a.matrix),
                 alignment_of(into),
                 at::cuda::getCUDABlasLtWorkspaceSize(),
-                into.get_device()};
+                into.get_device(),
+                compute_type(a)};
   const std::optional<cublasLtMatmulAlgo_t> algorithm =
       algorithms().get(key, [&] { return choose(description, layout_a, layout_b, layout_c, key); });
   if (!algorithm) return false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Matrix products of cuBLASLt, with what may stand around one in its epilogue. For half precision.
-// Runs on the current stream; used on the training thread and autograd's.
-// Legend: M, N = rows and columns of the result, K = what is summed over.
+// Matrix products of cuBLASLt, with what may stand around one in its epilogue. Those of float32 may
+// round to TF32 where LibTorch's may. Runs on the current stream; used on the training thread and
+// autograd's. Legend: M, N = rows and columns of the result, K = what is summed over.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,9 +26,9 @@ struct EpilogueTensors {
   at::Tensor aux;
 };
 
-// into = a b, or into += a b where `accumulate`. a [M, K] and b [K, N], in bfloat16 or half; into
-// [M, N] in that type or in float32; bias and aux in a's. Returns false, and does nothing, where
-// cuBLASLt has no such product.
+// into = a b, or into += a b where `accumulate`. a [M, K] and b [K, N], in bfloat16, half or
+// float32; into [M, N] in that type or in float32; bias and aux in a's. Returns false, and does
+// nothing, where cuBLASLt has no such product.
 [[nodiscard]] bool multiply(const Operand& a, const Operand& b, const at::Tensor& into,
                             bool accumulate, Epilogue epilogue, const EpilogueTensors& tensors);
 

@@ -17,7 +17,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <utility>
@@ -97,28 +96,17 @@ class Graph final : public at::cuda::CUDAGraph {
 
   // What was recorded first, and all else after it.
   [[nodiscard]] cudaGraphNode_t first_node() {
-    std::size_t count = 1;
+    std::size_t count = 0;
+    C10_CUDA_CHECK(cudaGraphGetRootNodes(raw_cuda_graph(), nullptr, &count));
+    PERGOLA_ASSERT(count == 1);
     cudaGraphNode_t node = nullptr;
     C10_CUDA_CHECK(cudaGraphGetRootNodes(raw_cuda_graph(), &node, &count));
-    PERGOLA_ASSERT(count == 1);
     return node;
   }
 
   // From the next launch on; those that are under way keep what they have.
   void set(cudaGraphNode_t kernel, const cudaKernelNodeParams& params) {
     C10_CUDA_CHECK(cudaGraphExecKernelNodeSetParams(graph_exec_, kernel, &params));
-  }
-
-  // LibTorch's replay() tells the generators' places to the graph, by two kernels, also where it
-  // draws nothing: a tenth of a small update.
-  void launch() {
-    const bool draws = std::ranges::any_of(captured_generator_states_,
-                                           [](const auto& item) { return item.second != 0; });
-    if (draws) {
-      replay();
-    } else {
-      C10_CUDA_CHECK(cudaGraphLaunch(graph_exec_, c10::cuda::getCurrentCUDAStream()));
-    }
   }
 
  private:
@@ -189,10 +177,11 @@ class CudaGraph final : public RecordedWork {
     if (!copies_.empty()) copy_node_ = graph_.first_node();
   }
   void replay(const std::vector<at::Tensor>& from) override {
+    PERGOLA_ASSERT(from.empty() || from.size() == inputs_.size());
     const c10::cuda::CUDAGuard guard(device_);
     pergola::cuda::refresh_weight_copies();  // no kernel of it knows what happened in between
     if (copy_node_ != nullptr) read(from.empty() ? inputs_ : from);
-    graph_.launch();
+    graph_.replay();
   }
 
  private:
@@ -203,7 +192,6 @@ class CudaGraph final : public RecordedWork {
   }
   // Inputs that are copied onto themselves stay as they are.
   void read(const std::vector<at::Tensor>& from) {
-    PERGOLA_ASSERT(from.size() == inputs_.size());
     for (std::size_t i = 0; i < from.size(); ++i) {
       PERGOLA_ASSERT(from[i].nbytes() == inputs_[i].nbytes());
       copies_.read(i, from[i].const_data_ptr());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // pergola::dot_rows and pergola::sum_rows on CUDA. The gradients of each are the other and outer
 // products.
-#include "host/device/cuda/half_linear.h"
 #include "host/device/cuda/kernels/thin_products.h"
 #include "host/device/cuda/launch.h"
+#include "host/device/cuda/linear_parts.h"
 #include "pergola/ops.h"
 
 #include <ATen/ATen.h>

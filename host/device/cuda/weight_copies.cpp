@@ -36,13 +36,14 @@ State state_of(const at::Tensor& weight) {
 
 struct Entry {
   Weak weight = Weak(c10::intrusive_ptr<Impl, c10::UndefinedTensorImpl>());
-  at::Tensor copy;           // undefined: nobody has asked for one
-  std::optional<State> of;   // what the copy was made of; nothing: out of date
-  bool written = false;      // by a step of the optimizer
-  bool moves = false;        // recorded work changes the weight
-  bool recorded = false;     // such a step was recorded
-  bool late = false;         // the copy came after that, so that replays do not write it
-  bool was_current = false;  // when the step in hand began
+  at::Tensor copy;            // undefined: nobody has asked for one
+  std::optional<State> of;    // what the copy was made of; nothing: out of date
+  std::optional<State> seen;  // what it was made of, or recorded to be, when it was last written
+  bool written = false;       // by a step of the optimizer
+  bool moves = false;         // recorded work changes the weight
+  bool recorded = false;      // such a step was recorded
+  bool late = false;          // the copy came after that, so that replays do not write it
+  bool was_current = false;   // when the step in hand began
 };
 
 // Rows of zeros behind those of a weight's copy, for products of whole ones.
@@ -141,6 +142,7 @@ class Table {
     if (entry == nullptr || !entry->copy.defined() || !weight.is_contiguous()) return;
     entry->written = true;
     if (!recording) note_change(entry->copy);
+    entry->seen = state_of(weight);
     // A version counts when a step is recorded, too, though neither of the two has changed. Of a
     // copy that nothing has written yet, the step writes no rows behind.
     const bool current = recording ? entry->was_current : !entry->late && entry->of.has_value();
@@ -162,9 +164,9 @@ class Table {
   }
 
   // One that is made again to be sure is not known to change.
-  static void rewrite(const Entry& entry, const at::Tensor& weight, const State& now) {
+  static void rewrite(Entry& entry, const at::Tensor& weight, const State& now) {
     write(entry.copy, weight);
-    if (entry.of && entry.of != now) note_change(entry.copy);
+    if (std::exchange(entry.seen, now).value_or(now) != now) note_change(entry.copy);
   }
 
   // Replays change a weight without counting a version: only those of the optimizer that writes the

@@ -11,10 +11,10 @@
 namespace pergola::cuda {
 
 // The copy of a leaf, of its shape and dense; of another tensor, one for the caller alone. Its
-// memory goes on, with zeros, until the first dimension is a multiple of 8. It is
-// read and not written to, and is what the weight was when it was last asked for; its version
-// counts with that of the weight, so that a backward pass after a step throws. While a graph is
-// recorded, one that is out of date is made by the graph, at each replay.
+// memory goes on, with zeros, until the first dimension is a multiple of 8. It is read and not
+// written to, and is what the weight was when it was last asked for. Its version counts when its
+// numbers change, so that a backward pass throws that would read others than the forward pass.
+// While a graph is recorded, one that is out of date is made by the graph, at each replay.
 // REQUIRES: weight is float32, on a GPU.
 [[nodiscard]] at::Tensor low_precision_copy(const at::Tensor& weight);
 

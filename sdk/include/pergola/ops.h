@@ -67,7 +67,7 @@ struct LinearLayer {
 // activation(x weight^T + bias): x [..., K] → [..., M]. Fused in half precision, a normalized
 // weight from float32; what there is of ReLU and bias is in the products and in one pass over the
 // gradient. The result's rows begin at 16 bytes: where M is no multiple of 8, it is not dense. A
-// fused ReLU may make 0 of NaN.
+// ReLU of half precision may make 0 of NaN. Fused in float32 where M and K are multiples of 8.
 [[nodiscard]] PERGOLA_API at::Tensor linear(const at::Tensor& x, const LinearLayer& layer);
 
 // bias + dot_rows(linear(x, layer), y), as attention's scores of few queries over projected rows:

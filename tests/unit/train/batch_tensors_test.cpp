@@ -71,6 +71,9 @@ TEST_F(BatchTensorsTest, TensorsElsewhereOrWithGapsAreAProblem) {
   EXPECT_EQ(here.problem(c10::Device(c10::kMeta)), "one of its tensors is on cpu, not on meta");
   batch.set_field("targets", at::ones({2, 4}).slice(1, 0, 2));
   EXPECT_EQ(reader_.read(batch).problem(c10::kCPU), "one of its tensors has gaps");
+  batch.set_field("targets", at::_neg_view(at::ones({2, 2})));  // whose memory has other numbers
+  EXPECT_EQ(reader_.read(batch).problem(c10::kCPU), "one of its tensors is conjugated or negated");
+  EXPECT_FALSE(reader_.read(batch).is_like(here));
 }
 
 TEST_F(BatchTensorsTest, ABatchInTheMemoryIsTheSameWithoutStrings) {

@@ -5,6 +5,7 @@
 
 #include "host/device/step_graph.h"
 #include "host/train/batch_tensors.h"
+#include "pergola/error.h"
 
 #include <set>
 #include <stdexcept>
@@ -37,6 +38,7 @@ class FakeRecorder final : public GraphRecorder {
     Work(FakeRecorder& recorder, std::function<void()> work, std::vector<at::Tensor> inputs)
         : recorder_(recorder), work_(std::move(work)), inputs_(std::move(inputs)) {}
     void replay(const std::vector<at::Tensor>& from) override {
+      PERGOLA_ASSERT(from.empty() || from.size() == inputs_.size());
       ++recorder_.replayed;
       if (std::exchange(is_first_, false)) return;
       if (!from.empty()) copy_tensors(from, inputs_);

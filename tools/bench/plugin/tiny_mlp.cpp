@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A model so small that a step of it is all overhead, and the vectors that it reads.
+#include "pergola/ops.h"
 #include "pergola/plugin.h"
 #include "tools/bench/plugin/feature_pool.h"
 
@@ -26,8 +27,13 @@ class TinyMlp final : public BaseModel {
   bool makes_losses() const override { return true; }
 
   ModelOutput forward(const SampleList& batch) override {
-    at::Tensor x = layers_.front()(batch.tensor("x"));
-    for (std::size_t i = 1; i < layers_.size(); ++i) x = layers_[i](at::relu(x));
+    at::Tensor x = batch.tensor("x");
+    for (const torch::nn::Linear& layer : layers_) {
+      const bool is_last = &layer == &layers_.back();
+      x = ops::linear(x, {.weight_MK = layer->weight,
+                          .bias_M = layer->bias,
+                          .activation = is_last ? ops::Activation::kNone : ops::Activation::kRelu});
+    }
     ModelOutput output;
     output.losses = LossMap{{"mean_square", x.square().mean()}};
     output.scores = x;

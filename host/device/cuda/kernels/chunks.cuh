@@ -19,15 +19,14 @@ inline constexpr int kChunkThreads = 256;
 [[nodiscard]] inline int chunk_size(std::int64_t numbers) {
   constexpr std::int64_t kLeast = std::int64_t{4} * kChunkThreads;
   constexpr std::int64_t kMost = 16384;
-  constexpr std::int64_t kBlocks =
-      1056;  // eight for each multiprocessor of the largest GPU of today
+  constexpr std::int64_t kBlocks = 1056;  // eight for each multiprocessor of an H200
   return static_cast<int>(std::clamp(numbers / kBlocks / kLeast * kLeast, kLeast, kMost));
 }
 
 // Which chunks are whose, for at most kMost tensors.
 template <int kMost>
 struct Chunks {
-  int size;  // chunk_size()
+  int size = 1;  // chunk_size()
   int tensors = 0;
   int first[kMost + 1] = {0};  // of each tensor, and their number at the end
   std::int64_t counts[kMost];

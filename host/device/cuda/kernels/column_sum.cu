@@ -135,7 +135,9 @@ __global__ void __launch_bounds__(32 * kWarps)
     add_rows(const __grid_constant__ ColumnSums of, std::int64_t rows, std::int64_t width,
              float* parts) {
   const T* const from = static_cast<const T*>(of.from[blockIdx.z]);
-  float* const own_parts = parts + static_cast<std::int64_t>(blockIdx.z) * gridDim.y * width;
+  float* const own_parts = gridDim.y == 1
+                               ? of.into[blockIdx.z]
+                               : parts + static_cast<std::int64_t>(blockIdx.z) * gridDim.y * width;
   if (of.packed == nullptr) {
     add_rows_of(Plain<T>{from}, rows, width, own_parts);
     return;
@@ -180,13 +182,17 @@ void sums_through(const Source& source, float* into, std::int64_t rows, std::int
                   float* workspace, cudaStream_t stream) {
   const int parts = column_sum_parts(rows, width);
   const dim3 grid(static_cast<unsigned>(column_blocks(width)), static_cast<unsigned>(parts));
-  add_rows_through<<<grid, 32 * kWarps, 0, stream>>>(source, rows, width, workspace);
-  add_column_parts(workspace, parts, width, into, stream);
+  float* const first = parts == 1 ? into : workspace;
+  add_rows_through<<<grid, 32 * kWarps, 0, stream>>>(source, rows, width, first);
+  if (parts > 1) add_column_parts(workspace, parts, width, into, stream);
 }
 
 }  // namespace
 
+// Of few rows one part, without a kernel that adds the parts.
 int column_sum_parts(std::int64_t rows, std::int64_t width) {
+  constexpr std::int64_t kFewRows = std::int64_t{4} * kWarps * kAtOnce;
+  if (rows <= kFewRows) return 1;
   const std::int64_t most = std::max<std::int64_t>(kBlocks / column_blocks(width), 1);
   return static_cast<int>(std::clamp<std::int64_t>(rows / (kWarps * kAtOnce), 1, most));
 }
@@ -199,7 +205,7 @@ void column_sums(Type type, const ColumnSums& sums, std::int64_t rows, std::int6
   with_type_of(type, [&]<class T>(T*) {
     add_rows<T><<<grid, 32 * kWarps, 0, stream>>>(sums, rows, width, workspace);
   });
-  add_column_parts(workspace, parts, width, sums, stream);
+  if (parts > 1) add_column_parts(workspace, parts, width, sums, stream);
 }
 
 void add_column_parts(const float* parts, int count, std::int64_t width, const ColumnSums& sums,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "host/device/cuda/half_linear.h"
+#include "host/device/cuda/linear_parts.h"
 
 #include "host/device/cuda/kernels/column_sum.h"
 #include "host/device/cuda/launch.h"
@@ -17,6 +17,12 @@ bool has_copy(const at::Tensor& weight, at::ScalarType type) {
   return type == at::kBFloat16 && weight.scalar_type() == at::kFloat;
 }
 
+// What is made below autograd counts its own changes, not those of the tensor whose memory it is.
+void count_changes_with(const at::Tensor& view, const at::Tensor& of) {
+  if (view.is_inference() || of.is_inference()) return;
+  view.unsafeGetTensorImpl()->set_version_counter(of.unsafeGetTensorImpl()->version_counter());
+}
+
 }  // namespace
 
 at::Tensor aligned(const at::Tensor& x) {
@@ -32,6 +38,12 @@ std::optional<at::ScalarType> half_type(const at::Tensor& x) {
   return is_half(x.scalar_type()) ? std::optional(x.scalar_type()) : std::nullopt;
 }
 
+std::optional<at::ScalarType> linear_type(const at::Tensor& x) {
+  const bool is_float =
+      x.scalar_type() == at::kFloat && !at::autocast::is_autocast_enabled(at::kCUDA);
+  return is_float ? std::optional(at::kFloat) : half_type(x);
+}
+
 at::Tensor in_type(const at::Tensor& weight, at::ScalarType type) {
   return has_copy(weight, type) ? low_precision_copy(weight) : aligned(weight.to(type));
 }
@@ -44,13 +56,9 @@ at::Tensor in_whole_packs(const at::Tensor& weight, at::ScalarType type) {
   if (has_copy(weight, type)) {  // whose memory goes on
     std::vector<std::int64_t> sizes = dense.sizes().vec();
     sizes.front() = whole;
-    const at::Tensor whole = dense.as_strided(sizes, dense.strides());
-    // Below autograd it counts its own changes, not those of the copy.
-    if (!whole.is_inference()) {
-      whole.unsafeGetTensorImpl()->set_version_counter(
-          dense.unsafeGetTensorImpl()->version_counter());
-    }
-    return whole;
+    const at::Tensor with_rows_behind = dense.as_strided(sizes, dense.strides());
+    count_changes_with(with_rows_behind, dense);
+    return with_rows_behind;
   }
   std::vector<std::int64_t> around(2 * static_cast<std::size_t>(dense.dim()), 0);
   around.back() = whole - count;
@@ -62,7 +70,11 @@ at::Tensor with_whole_rows(const at::Tensor& matrix_NK) {
   return more == 0 ? matrix_NK : at::constant_pad_nd(matrix_NK, {0, more});
 }
 
-at::Tensor as_rows(const at::Tensor& x) { return aligned(x.reshape({-1, x.size(-1)})); }
+at::Tensor as_rows(const at::Tensor& x) {
+  const at::Tensor rows = aligned(x.reshape({-1, x.size(-1)}));
+  if (rows.is_alias_of(x)) count_changes_with(rows, x);
+  return rows;
+}
 
 std::vector<std::int64_t> with_width(at::IntArrayRef sizes, std::int64_t width) {
   std::vector<std::int64_t> result = sizes.vec();
@@ -72,13 +84,13 @@ std::vector<std::int64_t> with_width(at::IntArrayRef sizes, std::int64_t width) 
 
 at::Tensor linear_rows(const at::Tensor& x_NK, const at::Tensor& weight_MK,
                        const at::Tensor& bias_M, Relu relu) {
-  const at::Tensor y_NM = at::empty({x_NK.size(0), weight_MK.size(0)}, x_NK.options());
-  const Epilogue epilogue = relu == Relu::kYes ? Epilogue::kReluBias : Epilogue::kBias;
-  if (multiply({x_NK}, {weight_MK, true}, y_NM, /*accumulate=*/false, epilogue, {bias_M, {}})) {
-    return y_NM;
-  }
-  const at::Tensor plain_NM = at::linear(x_NK, weight_MK, bias_M);
-  return relu == Relu::kYes ? plain_NM.relu() : plain_NM;
+  at::Tensor y_NM = at::empty({x_NK.size(0), weight_MK.size(0)}, x_NK.options());
+  const bool in_epilogue = relu == Relu::kYes && x_NK.scalar_type() != at::kFloat;
+  const Epilogue epilogue = in_epilogue ? Epilogue::kReluBias : Epilogue::kBias;
+  const bool done =
+      multiply({x_NK}, {weight_MK, true}, y_NM, /*accumulate=*/false, epilogue, {bias_M, {}});
+  if (!done) y_NM = at::linear(x_NK, weight_MK, bias_M);
+  return relu == Relu::kYes && !(done && in_epilogue) ? y_NM.relu_() : y_NM;
 }
 
 at::Tensor weight_gradient(const at::Tensor& dy_NM, const at::Tensor& x_NK) {
