@@ -90,7 +90,9 @@ std::vector<std::int64_t> sizes_of_parts(BatchSplitter& splitter, const SampleLi
   std::vector<std::int64_t> sizes;
   splitter.for_each_part(batch, [&](const SampleList& part) {
     sizes.push_back(part.batch_size());
-    if (part.has("size")) EXPECT_EQ(part.tensor("size")[0].item<std::int64_t>(), sizes.back());
+    if (part.has("size")) {
+      EXPECT_EQ(part.tensor("size")[0].item<std::int64_t>(), sizes.back());
+    }
   });
   return sizes;
 }

@@ -187,7 +187,9 @@ class RecordedMemoryTest : public TrainerMemoryTest {
       EXPECT_EQ(trainer.graph_replays(), used == nullptr ? 0 : replays);
       EXPECT_EQ(trainer.content().state.find("samples_at_a_time")->as_integer(), 2);
       const auto told = testing::Contains(HasSubstr("is not recorded: memory ran out"));
-      if (used != nullptr) EXPECT_THAT(log.lines(), told);
+      if (used != nullptr) {
+        EXPECT_THAT(log.lines(), told);
+      }
     }
     expect_equal(weights[0], weights[1]);
   }
