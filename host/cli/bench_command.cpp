@@ -5,10 +5,14 @@
 #include "host/cli/report_output.h"
 #include "host/run/bench.h"
 #include "host/support/log.h"
+#include "host/support/printable.h"
 #include "host/support/signals.h"
+#include "pergola/error.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <system_error>
 
 namespace pergola::host {
 namespace {
@@ -25,6 +29,20 @@ BenchRequest bench_request(const Arguments& arguments, const ConfigAndPlugins& l
   request.windows = std::min(arguments.windows.value_or(request.windows), kMost);
   if (arguments.profile) request.trace = *arguments.profile;
   return request;
+}
+
+// Neither is to take the other's place.
+void expect_two_files(const Arguments& arguments) {
+  if (!arguments.profile || !arguments.output) return;
+  const auto place = [](const std::string& path) {
+    std::error_code failed;
+    const std::filesystem::path found =
+        std::filesystem::weakly_canonical(std::filesystem::absolute(path, failed), failed);
+    return failed ? std::filesystem::path(path) : found;
+  };
+  if (place(*arguments.profile) != place(*arguments.output)) return;
+  throw Error(ErrorKind::kConfig, "--profile and --output both name ", printable(*arguments.output),
+              "; give the trace and the report a file each");
 }
 
 std::optional<Comparison> comparison_of(const BenchReport& report,
@@ -44,6 +62,7 @@ int bench_command(const Words& words) {
   Arguments arguments = parse_arguments(words, kBenchUsage, Options::kBench);
   if (arguments.help) return 0;
   expect_output(arguments, arguments.positional.empty() ? "" : arguments.positional.front());
+  expect_two_files(arguments);
   std::optional<Baseline> baseline;
   if (arguments.baseline) baseline = read_baseline(*arguments.baseline);
   const ConfigAndPlugins loaded = load_config_argument(arguments, kBenchUsage);

@@ -38,9 +38,12 @@ std::set<ActivityType> activities_of(c10::Device device) {
 // Kineto would say nothing of a file that it cannot write.
 void expect_writable(const std::filesystem::path& trace) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(trace, ignored)) {
+  const std::filesystem::file_status status = std::filesystem::status(trace, ignored);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    const bool is_folder = std::filesystem::is_directory(status);
     throw Error(ErrorKind::kConfig, "cannot write the trace to ", printable(trace.string()),
-                ": it is a folder; remove or rename it, or leave the profile out");
+                ": it is a ", is_folder ? "folder" : "pipe or a device",
+                "; remove or rename it, or leave the profile out");
   }
   const std::filesystem::path temporary = temporary_path(trace);
   static_cast<void>(create_file(temporary, ErrorKind::kConfig));

@@ -150,7 +150,8 @@ Value BenchConditions::to_value() const {
                       {"precision", precision},
                       {"batch_size", batch_size},
                       {"update_frequency", update_frequency},
-                      {"work", work == BenchWork::kTraining ? "training" : "prediction"}};
+                      {"work", work == BenchWork::kTraining ? "training" : "prediction"},
+                      {"parameters", parameters}};
 }
 
 double BenchReport::speed() const { return spread_of(samples_per_second).median; }

@@ -37,6 +37,7 @@ struct BenchConditions {
   std::int64_t batch_size = 0;
   std::int64_t update_frequency = 1;
   BenchWork work = BenchWork::kTraining;
+  std::int64_t parameters = 0;  // of the model, in numbers
 
   [[nodiscard]] Value to_value() const;
 };

@@ -59,7 +59,7 @@ double BenchPlan::per_step(std::int64_t count) {
   return static_cast<double>(count) / static_cast<double>(kCounted);
 }
 
-BenchReport report_of(const BenchRequest& request, const Session& session, BenchWork work) {
+BenchReport report_of(const BenchRequest& request, Session& session, BenchWork work) {
   const TrainingConfig& training = session.config().training;
   BenchReport report;
   report.version = PERGOLA_VERSION;
@@ -69,7 +69,11 @@ BenchReport report_of(const BenchRequest& request, const Session& session, Bench
                        precision_name(training.precision),
                        training.batch_size,
                        work == BenchWork::kTraining ? training.update_frequency : 1,
-                       work};
+                       work,
+                       0};
+  for (const at::Tensor& parameter : session.model().parameters()) {
+    report.conditions.parameters += parameter.numel();
+  }
   report.warm_up = request.warm_up;
   report.steps = request.steps;
   report.peak_flops = peak_flops(report.conditions.device, training.precision);

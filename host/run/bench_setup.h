@@ -56,8 +56,7 @@ struct BenchPlan {
 };
 
 // What is known before the first step.  REQUIRES: the session's model is built.
-[[nodiscard]] BenchReport report_of(const BenchRequest& request, const Session& session,
-                                    BenchWork work);
+[[nodiscard]] BenchReport report_of(const BenchRequest& request, Session& session, BenchWork work);
 
 // Their spread, of seconds.  REQUIRES: `seconds` is not empty.
 [[nodiscard]] Spread milliseconds(std::vector<double> seconds);

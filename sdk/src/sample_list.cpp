@@ -337,7 +337,7 @@ void SampleList::for_each_tensor(const std::function<void(const at::Tensor&)>& v
     if (const auto* tensor = std::get_if<at::Tensor>(&field)) {
       visit(*tensor);
     } else if (const auto* list = std::get_if<std::vector<at::Tensor>>(&field)) {
-      for (const at::Tensor& tensor : *list) visit(tensor);
+      for (const at::Tensor& each : *list) visit(each);
     } else if (const auto* packed = std::get_if<PackedTensor>(&field)) {
       visit(packed->values);
       visit(packed->offsets);

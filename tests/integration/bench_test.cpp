@@ -3,6 +3,7 @@
 #include "integration/run_test.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 namespace pergola::test {
 namespace {
@@ -151,6 +152,12 @@ TEST_F(BenchTest, ProfileWritesATraceOfAFewSteps) {
   ASSERT_TRUE(Json::accept(text("prediction.json")));
   EXPECT_THAT(text("prediction.json"), HasSubstr("\"prediction 20\""));
   expect_error(bench({"--profile", "none/trace.json"}), kConfig, {"none/trace.json"});
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  expect_error(bench({"--profile", "pipe"}), kConfig,
+               {"cannot write the trace to pipe: it is a pipe or a device"});
+  EXPECT_TRUE(std::filesystem::is_fifo(path("pipe")));
+  expect_error(bench({"--profile", "one.json", "--output", "./one.json"}), kConfig,
+               {"--profile and --output both name ./one.json"});
 }
 
 TEST_F(BenchTest, ProfileOfATrainingIsInItsFolder) {

@@ -65,3 +65,18 @@ expect_line 'half.json is no compare.json: ' "$work/error"
 ! "$root/tools/bench/make_vqa_files" "$work/half.json" 2>"$work/error" || fail "files were put into a file"
 expect_line 'make_vqa_files: cannot write ' "$work/error"
 ! grep -q Traceback "$work/error" || fail "$(cat "$work/error")"
+
+# What is measured stays until there is something in its place, and a failure is told as it was.
+! "$compare" --build "$build" --tiny --rows tiny_mlp --repeats 1 --python "$work/python" --out "$work/out" \
+  --set training.batch_size=nonsense >"$work/kept" 2>"$work/error" || fail "a row without a figure is no failure"
+cmp "$work/table" "$work/kept" || fail "a failed run took a row's place"
+expect_line 'error: training.batch_size = "nonsense"' "$work/error"
+expect_line 'tiny_mlp is not measured; what ' "$work/error"
+! "$compare" --build "$build" --repeats 0 2>"$work/error" || fail "no repeats at all were taken"
+expect_line '0 is less than 1' "$work/error"
+! "$compare" --build "$build" --rows latency --python false --out "$work/other" 2>"$work/error" || fail "false is no Python"
+expect_line 'compare: false is no Python that runs' "$work/error"
+echo '{"machine": "a", "device": "cpu", "rows": {"nothing": {}}}' >"$work/damaged.json"
+! "$compare" --table "$work/damaged.json" 2>"$work/error" || fail "a damaged file was taken"
+expect_line 'damaged.json is damaged' "$work/error"
+! grep -q Traceback "$work/error" || fail "$(cat "$work/error")"

@@ -20,7 +20,8 @@ using ::testing::Not;
 BenchReport report() {
   BenchReport report;
   report.version = "0.1.0";
-  report.conditions = {"tiny", "dots", "cuda:0 (NVIDIA H200)", "bf16", 64, 1};
+  report.conditions = {"tiny", "dots", "cuda:0 (NVIDIA H200)", "bf16",
+                       64,     1,      BenchWork::kTraining,   1000};
   report.warm_up = 3;
   report.steps = 10;
   report.samples_per_second = {1000, 500, 900};
@@ -114,7 +115,8 @@ TEST(BenchReport, JsonHasAllOfItWithTheFormula) {
   EXPECT_EQ(to_json(*json.find("step_ms")), R"({"median":70.0,"p10":64.0,"p90":128.0})");
   EXPECT_EQ(to_json(*json.find("conditions")),
             R"json({"batch_size":64,"dataset":"dots","device":"cuda:0 (NVIDIA H200)",)json"
-            R"("model":"tiny","precision":"bf16","update_frequency":1,"work":"training"})");
+            R"("model":"tiny","parameters":1000,"precision":"bf16","update_frequency":1,)"
+            R"("work":"training"})");
   EXPECT_DOUBLE_EQ(json.find("mfu")->as_float(), 0.1);
   EXPECT_EQ(json.find("utilization_formula")->as_string(),
             "mfu = flops_per_sample * samples_per_second / peak_flops_per_second");
@@ -192,9 +194,11 @@ TEST(BenchComparison, NamesWhatWasMeasuredDifferently) {
   EXPECT_THAT(beside(1000, 5).differences, IsEmpty());
   Baseline other{"old.json", 1000, report().conditions.to_value()};
   other.conditions["batch_size"] = 32;
+  other.conditions["parameters"] = 4000;
   other.conditions.as_table().erase("precision");
   EXPECT_THAT(compare_with(other, report(), 5).differences,
-              ElementsAre("batch_size was 32 and is 64", "precision was not said and is \"bf16\""));
+              ElementsAre("batch_size was 32 and is 64", "parameters was 4000 and is 1000",
+                          "precision was not said and is \"bf16\""));
 }
 
 class BenchBaseline : public ::testing::Test {
