@@ -53,7 +53,8 @@ constexpr const char* kHelp =
 
 Each command has its options: pergola COMMAND --help. Also --version.
 Exit codes: 0 done, 1 unexpected, or stdout cannot be written, 2 usage or config, 3 plugin, 4 data,
-5 checkpoint or run folder, 6 a loss or score is not finite, 7 slower than a baseline, 128 + N stopped by signal N; training saves first.
+5 checkpoint or run folder, 6 a loss or score is not finite, 7 slower than a baseline,
+128 + N stopped by signal N; training saves first.
 )";
 
 // Of those without options.

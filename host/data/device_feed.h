@@ -2,8 +2,8 @@
 // DeviceFeed: the batches of another source, on the device. Each is copied on a stream of its own
 // while the device computes with the one before it, as soon as the other source has it; neither the
 // CPU nor the device waits for more than that. Small batches stay in memory until the device is
-// done with some more of them. Uses the other source alone, in its order; used by
-// one thread, whose stream on the device is the one that computes.
+// done with some more of them. Uses the other source alone, in its order; used by one thread, whose
+// stream on the device is the one that computes.
 #pragma once
 
 #include "host/data/batch_source.h"
